@@ -1,0 +1,265 @@
+/**
+ * The host of LEX: marks outbound packets by protocol.md section 3 and learns paths from inbound ones.
+ *
+ *      handleOutbound                          handleInbound
+ *        parse, multicast, fragments             parse
+ *        find the flow, or make it               find the flow; none is made for strangers
+ *        sendSegment | sendDatagram              receiveSegment
+ *        rewrite the DSCP                        take the assignment
+ *        count                                   count
+ *
+ * Flows are made by outbound packets only, so nothing that comes from outside can fill the table. Bytes and the time
+ * go in, a verdict comes out; packets never throw.
+ *
+ * @see paper sections 3.1 and 3.2
+ */
+import { invalidOption } from '../errors.ts';
+import { loadInboundKey, loadOutboundKey } from '../flow/flow-key.ts';
+import { DOUBLE_LAST_SEEN, FlowTable, RECORD_WORDS } from '../flow/flow-table.ts';
+import { isMulticastOrBroadcastDst, writeDscp } from '../wire/ip.ts';
+import {
+  CODEPOINT_FNE,
+  CODEPOINT_LECT,
+  CODEPOINT_NOT_LECT,
+  encodeMark,
+  isAssignment,
+  markCodepoint,
+  markPathId,
+} from '../wire/marking/scheme.ts';
+import {
+  FRAGMENT_FIRST,
+  PacketView,
+  PARSE_LATER_FRAGMENT,
+  PARSE_OK,
+  parsePacket,
+} from '../wire/packet-view.ts';
+import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
+import { LexCounters } from './counters.ts';
+import { HINT_NEW_FLOWLET, HINT_RETRANSMISSION, sendDatagram } from './datagram.ts';
+import {
+  clearFlag,
+  DOUBLE_LAST_FNE,
+  DOUBLE_LAST_OUT,
+  FLAG_ANSWER_DUE,
+  FLAG_FLOWLET_DUE,
+  FLAG_HEARD,
+  pinnedPath,
+  recordBase,
+  setFlag,
+} from './flow-state.ts';
+import { FragmentMemory } from './fragment-memory.ts';
+import type { LexHostOptions, LexSettings } from './options.ts';
+import { lexSettings } from './options.ts';
+import { settleWithoutAssignment, takeAssignment } from './pinning.ts';
+import {
+  REASON_CODEPOINT,
+  REASON_IN_ASSIGNMENT,
+  REASON_IN_FEEDBACK,
+  REASON_IN_FNE,
+  REASON_IN_REJECTED_ASSIGNMENT,
+  REASON_IN_UNKNOWN_FLOW,
+  REASON_LECT_FRAGMENT,
+  REASON_MULTICAST,
+} from './reasons.ts';
+import { rtoEstimateNs } from './rtt.ts';
+import { receiveSegment } from './tcp-feedback.ts';
+import { sendSegment } from './tcp-send.ts';
+
+/** Records looked at by one sweep. */
+const SWEEP_STEPS = 256;
+/** Time between two sweeps, in ns: 65,536 flows are looked at once in 26 s. */
+const SWEEP_INTERVAL_NS = 100e6;
+
+/** Marks the packets of one host, or of all hosts behind one interface. */
+export class LexHost {
+  readonly counters = new LexCounters();
+  /** Reason of the last verdict, an index of REASON_NAMES. */
+  lastReason = 0;
+
+  readonly #settings: LexSettings;
+  readonly #flows: FlowTable;
+  readonly #packet = new PacketView();
+  readonly #fragments = new FragmentMemory();
+  #nextSweepNs = 0;
+
+  /** @throws PreflexError naming the option, its value and the allowed range */
+  constructor(options: LexHostOptions = {}) {
+    const settings = lexSettings(options);
+    this.#settings = settings;
+    this.#flows = new FlowTable({
+      capacity: settings.flowCapacity,
+      idleLimitsNs: [settings.idleLimitNs, settings.closedLimitNs, settings.datagramLimitNs],
+      seed: settings.seed,
+    });
+  }
+
+  /** Flows in the table now, and how many were evicted because it was full or expired because they were idle. */
+  get flows(): {
+    readonly size: number;
+    readonly capacity: number;
+    readonly evicted: number;
+    readonly expired: number;
+  } {
+    const { size, capacity, evicted, expired } = this.#flows;
+    return { size, capacity, evicted, expired };
+  }
+
+  /**
+   * Marks an outbound packet in place.
+   *
+   * @hotpath
+   * @param at - offset of the packet's first byte in `view`
+   * @param length - bytes there; a GSO super-packet is one packet
+   * @param nowNs - monotonic time in ns
+   * @param hints - HINT_RETRANSMISSION, HINT_NEW_FLOWLET, or both, from an application that knows
+   * @returns the verdict: the packet's codepoint, CODEPOINT_NOT_LECT (0) for one that passes untouched
+   */
+  handleOutbound(view: DataView, at: number, length: number, nowNs: number, hints = 0): number {
+    const packet = this.#packet;
+    const code = parsePacket(view, at, length, packet);
+    if (code !== PARSE_OK) return this.#passOutbound(view, code, length, nowNs);
+    if (isMulticastOrBroadcastDst(view, at, packet.version))
+      return this.#countOutbound(REASON_MULTICAST, length, 0);
+
+    const flows = this.#flows;
+    loadOutboundKey(view, packet, flows.key);
+    let record = flows.find();
+    const isFirst = record < 0;
+    if (isFirst) record = flows.insert(nowNs);
+    const base = recordBase(record);
+    const words = flows.words;
+    const doubles = flows.doubles;
+    if ((hints & HINT_NEW_FLOWLET) !== 0) setFlag(words, base, FLAG_FLOWLET_DUE);
+
+    const reason =
+      packet.protocol === PROTOCOL_TCP
+        ? sendSegment(words, doubles, base, packet, isFirst, nowNs, this.#settings, this.counters)
+        : sendDatagram(
+            words,
+            doubles,
+            base,
+            packet.payloadLength,
+            isFirst,
+            (hints & HINT_RETRANSMISSION) !== 0,
+            nowNs,
+            this.#settings,
+            this.counters,
+          );
+    const codepoint = REASON_CODEPOINT[reason];
+    const at64 = base >> 1;
+    doubles[at64 + DOUBLE_LAST_SEEN] = nowNs;
+    doubles[at64 + DOUBLE_LAST_OUT] = nowNs;
+    if (codepoint === CODEPOINT_FNE) {
+      doubles[at64 + DOUBLE_LAST_FNE] = nowNs;
+      clearFlag(words, base, FLAG_ANSWER_DUE);
+    }
+    const pathId = codepoint === CODEPOINT_FNE ? 0 : pinnedPath(words, base);
+    if (packet.fragment === FRAGMENT_FIRST) this.#fragments.remember(view, packet, pathId, nowNs);
+    writeDscp(view, at, encodeMark(this.#settings.scheme, codepoint, pathId));
+    return this.#countOutbound(reason, length, pathId);
+  }
+
+  /**
+   * Learns from an inbound packet, which is never changed.
+   *
+   * @hotpath
+   * @returns the path ID that was assigned and taken, 0 for none
+   */
+  handleInbound(view: DataView, at: number, length: number, nowNs: number): number {
+    const packet = this.#packet;
+    const code = parsePacket(view, at, length, packet);
+    if (code !== PARSE_OK) return this.#countInbound(code);
+
+    const scheme = this.#settings.scheme;
+    const mark = scheme.decodeTable[packet.dscp];
+    const assigned = isAssignment(scheme, mark) ? markPathId(mark) : 0;
+    const flows = this.#flows;
+    loadInboundKey(view, packet, flows.key);
+    const record = flows.find();
+    if (record < 0)
+      return this.#countInbound(assigned ? REASON_IN_REJECTED_ASSIGNMENT : REASON_IN_UNKNOWN_FLOW);
+
+    const base = recordBase(record);
+    const words = flows.words;
+    const doubles = flows.doubles;
+    const at64 = base >> 1;
+    doubles[at64 + DOUBLE_LAST_SEEN] = nowNs;
+    setFlag(words, base, FLAG_HEARD);
+    if (packet.protocol === PROTOCOL_TCP) receiveSegment(words, doubles, base, packet, nowNs, this.counters);
+
+    const isFne = assigned !== 0 || markCodepoint(mark) === CODEPOINT_FNE;
+    if (isFne && this.#owesAnswer(words, base, nowNs - doubles[at64 + DOUBLE_LAST_FNE])) {
+      setFlag(words, base, FLAG_ANSWER_DUE);
+    }
+    if (assigned !== 0) {
+      takeAssignment(words, base, assigned, this.counters);
+      this.#countInbound(REASON_IN_ASSIGNMENT);
+      return assigned;
+    }
+    settleWithoutAssignment(words, base, this.counters);
+    return this.#countInbound(isFne ? REASON_IN_FNE : REASON_IN_FEEDBACK);
+  }
+
+  /**
+   * Asks for a new flowlet: the flow's next packet will be FNE (rule 2f). Until the peer of a datagram flow was
+   * heard this holds at most once a flowlet gap.
+   *
+   * @param view - holds an outbound packet of the flow, which is not changed
+   * @returns false when the flow is not known, whose first packet will be FNE anyway
+   * @throws PreflexError when there is no TCP or UDP packet at `at`
+   */
+  requestFlowlet(view: DataView, at: number, length: number): boolean {
+    const packet = this.#packet;
+    if (parsePacket(view, at, length, packet) !== PARSE_OK) {
+      throw invalidOption('packet', `${length} bytes`, 'an outbound TCP or UDP packet of the flow');
+    }
+    loadOutboundKey(view, packet, this.#flows.key);
+    const record = this.#flows.find();
+    if (record < 0) return false;
+    setFlag(this.#flows.words, record * RECORD_WORDS, FLAG_FLOWLET_DUE);
+    return true;
+  }
+
+  /** Forgets idle flows, in a bounded step. Call it when {@link pollTimeout} says so. */
+  handleTimeout(nowNs: number): void {
+    if (nowNs < this.#nextSweepNs) return;
+    this.#flows.sweep(nowNs, SWEEP_STEPS);
+    this.#nextSweepNs = nowNs + SWEEP_INTERVAL_NS;
+  }
+
+  /** Time in ns at which {@link handleTimeout} has work, Infinity when there are no flows. */
+  pollTimeout(): number {
+    return this.#flows.size === 0 ? Infinity : this.#nextSweepNs;
+  }
+
+  /** Rule 2e: an FNE is answered unless this side sent one within the flow's last gap, so two hosts never take turns. */
+  #owesAnswer(words: Int32Array, base: number, sinceLastFneNs: number): boolean {
+    return sinceLastFneNs > this.#settings.flowletGapNs && sinceLastFneNs > rtoEstimateNs(words, base);
+  }
+
+  /** A packet that cannot be tracked keeps its DSCP, but a later fragment follows its first. */
+  #passOutbound(view: DataView, code: number, length: number, nowNs: number): number {
+    if (code !== PARSE_LATER_FRAGMENT) return this.#countOutbound(code, length, 0);
+    const pathId = this.#fragments.recall(view, this.#packet, nowNs);
+    if (pathId < 0) return this.#countOutbound(code, length, 0);
+    writeDscp(view, this.#packet.at, encodeMark(this.#settings.scheme, CODEPOINT_LECT, pathId));
+    return this.#countOutbound(REASON_LECT_FRAGMENT, length, pathId);
+  }
+
+  #countOutbound(reason: number, length: number, pathId: number): number {
+    const counters = this.counters;
+    const codepoint = REASON_CODEPOINT[reason];
+    this.lastReason = reason;
+    counters.outPackets[reason]++;
+    counters.codepointPackets[codepoint]++;
+    counters.codepointBytes[codepoint] += length;
+    if (codepoint !== CODEPOINT_NOT_LECT) counters.pathPackets[pathId]++;
+    return codepoint;
+  }
+
+  #countInbound(reason: number): number {
+    this.lastReason = reason;
+    this.counters.inPackets[reason]++;
+    return 0;
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * Round-trip time of a TCP flow, seen from just below the sender: RFC 6298 with Karn's rule, one segment timed at
+ * a time. The kernel's own estimate cannot be seen from here; this one only sizes the flowlet gap and tells timeouts
+ * from retransmissions that an acknowledgement caused.
+ */
+import { DOUBLE_RTT_SENT, FLAG_TIMING, WORD_RTT_END, WORD_RTTVAR, WORD_SRTT } from './flow-state.ts';
+import { clearFlag, hasFlag, setFlag } from './flow-state.ts';
+
+const NS_PER_US = 1000;
+/** Shortest retransmission timeout of Linux, 200 ms (TCP_RTO_MIN); the RTO never is below srtt + this. */
+export const MIN_RTO_VARIANCE_NS = 200e6;
+/** Assumed RTT where none was measured, for telling timeouts apart: half of Linux's shortest RTO. */
+export const DEFAULT_TIMEOUT_GAP_NS = 100e6;
+/** Shortest time between two transmissions of the head that can be two timeouts. */
+export const MIN_TIMEOUT_GAP_NS = 10e6;
+
+/**
+ * Starts timing a segment whose acknowledgement will be `end`, unless another is being timed.
+ *
+ * @hotpath
+ */
+export function startTiming(
+  words: Int32Array,
+  doubles: Float64Array,
+  base: number,
+  end: number,
+  nowNs: number,
+): void {
+  if (hasFlag(words, base, FLAG_TIMING)) return;
+  words[base + WORD_RTT_END] = end;
+  doubles[(base >> 1) + DOUBLE_RTT_SENT] = nowNs;
+  setFlag(words, base, FLAG_TIMING);
+}
+
+/** Forgets the running measurement: something was sent again, its answer would be ambiguous (Karn's rule). */
+export function stopTiming(words: Int32Array, base: number): void {
+  clearFlag(words, base, FLAG_TIMING);
+}
+
+/**
+ * Takes an acknowledgement into the estimate (RFC 6298 section 2, alpha = 1/8, beta = 1/4).
+ *
+ * @hotpath
+ */
+export function takeRttSample(
+  words: Int32Array,
+  doubles: Float64Array,
+  base: number,
+  ackNumber: number,
+  nowNs: number,
+): void {
+  if (!hasFlag(words, base, FLAG_TIMING) || ((ackNumber - words[base + WORD_RTT_END]) | 0) < 0) return;
+  clearFlag(words, base, FLAG_TIMING);
+  const elapsedUs = (nowNs - doubles[(base >> 1) + DOUBLE_RTT_SENT]) / NS_PER_US;
+  // Between 1 us and 67 s: zero stands for "not measured", and the sum below has to stay an int32.
+  const sampleUs = elapsedUs < 1 ? 1 : elapsedUs > 67e6 ? 67e6 : elapsedUs | 0;
+  const srttUs = words[base + WORD_SRTT];
+  if (srttUs === 0) {
+    words[base + WORD_SRTT] = sampleUs;
+    words[base + WORD_RTTVAR] = sampleUs >> 1;
+    return;
+  }
+  const difference = sampleUs - srttUs;
+  const magnitude = difference < 0 ? -difference : difference;
+  words[base + WORD_RTTVAR] += (magnitude - words[base + WORD_RTTVAR]) >> 2;
+  const smoothed = srttUs + (difference >> 3);
+  words[base + WORD_SRTT] = smoothed < 1 ? 1 : smoothed;
+}
+
+/**
+ * Estimate of the sender's retransmission timeout in ns: srtt + max(4 rttvar, 200 ms), or 0 without a measurement.
+ *
+ * @see RFC 6298 section 2; Linux net/ipv4/tcp_input.c tcp_set_rto
+ */
+export function rtoEstimateNs(words: Int32Array, base: number): number {
+  const srttUs = words[base + WORD_SRTT];
+  if (srttUs === 0) return 0;
+  const varianceNs = 4 * words[base + WORD_RTTVAR] * NS_PER_US;
+  return srttUs * NS_PER_US + (varianceNs > MIN_RTO_VARIANCE_NS ? varianceNs : MIN_RTO_VARIANCE_NS);
+}
+
+/**
+ * Shortest silence before a transmission of the head that is taken for a timeout, in ns: one smoothed RTT. A fast
+ * retransmission follows an acknowledgement at once, a RACK one within a fraction of the RTT, a timeout never comes
+ * before one RTT and more (RFC 8985 sections 5 and 6, RFC 6298).
+ */
+export function timeoutGapNs(words: Int32Array, base: number): number {
+  const srttNs = words[base + WORD_SRTT] * NS_PER_US;
+  if (srttNs === 0) return DEFAULT_TIMEOUT_GAP_NS;
+  return srttNs < MIN_TIMEOUT_GAP_NS ? MIN_TIMEOUT_GAP_NS : srttNs;
+}

@@ -1,0 +1,104 @@
+/**
+ * What the host learns from inbound TCP segments: acknowledgement progress, the RTT, a closed window, a refused
+ * Fast Open, the end of the connection.
+ */
+import type { PacketView } from '../wire/packet-view.ts';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../wire/packet-view.ts';
+import { seqAfter, seqBefore } from '../wire/seq.ts';
+import type { LexCounters } from './counters.ts';
+import {
+  clearFlag,
+  DOUBLE_LAST_ACK,
+  FLAG_ACK_SEEN,
+  FLAG_FIN_IN,
+  FLAG_FIN_OUT,
+  FLAG_SYN_SEEN,
+  FLAG_TFO_REFUSED,
+  FLAG_ZERO_WINDOW,
+  hasFlag,
+  IDLE_CLASS_CLOSED,
+  setFlag,
+  setIdleClass,
+  setSuccessiveTimeouts,
+  WORD_ISN,
+  WORD_MAX,
+  WORD_TFO_END,
+  WORD_UNA,
+  WORD_WL1,
+} from './flow-state.ts';
+import { takeRttSample } from './rtt.ts';
+
+/**
+ * Takes an inbound segment of a known flow into its state.
+ *
+ * @hotpath
+ */
+export function receiveSegment(
+  words: Int32Array,
+  doubles: Float64Array,
+  base: number,
+  packet: PacketView,
+  nowNs: number,
+  counters: LexCounters,
+): void {
+  const flags = packet.tcpFlags;
+  if ((flags & TCP_RST) !== 0) {
+    setIdleClass(words, base, IDLE_CLASS_CLOSED);
+  } else if ((flags & TCP_FIN) !== 0) {
+    setFlag(words, base, FLAG_FIN_IN);
+    if (hasFlag(words, base, FLAG_FIN_OUT)) setIdleClass(words, base, IDLE_CLASS_CLOSED);
+  }
+  if ((flags & TCP_ACK) === 0) return;
+
+  const ack = packet.ackNumber;
+  if (seqAfter(ack, words[base + WORD_MAX]) && !takeUnseenAck(words, base, ack, counters)) return;
+  const una = words[base + WORD_UNA];
+  if (seqBefore(ack, una)) return;
+  const isSyn = (flags & TCP_SYN) !== 0;
+  if (isSyn) noteFastOpen(words, base, ack);
+  if (ack !== una) {
+    words[base + WORD_UNA] = ack;
+    setSuccessiveTimeouts(words, base, 0);
+    doubles[(base >> 1) + DOUBLE_LAST_ACK] = nowNs;
+    takeRttSample(words, doubles, base, ack, nowNs);
+  } else if (packet.payloadLength === 0) {
+    doubles[(base >> 1) + DOUBLE_LAST_ACK] = nowNs;
+  }
+  noteWindow(words, base, packet, isSyn);
+  setFlag(words, base, FLAG_ACK_SEEN);
+}
+
+/**
+ * An acknowledgement above the high-water mark. It is true when this host saw the flow only from its middle: what
+ * it acknowledges was sent before. Otherwise nobody can acknowledge what was never sent, and believing it would
+ * turn all following data into retransmissions.
+ */
+function takeUnseenAck(words: Int32Array, base: number, ack: number, counters: LexCounters): boolean {
+  if (hasFlag(words, base, FLAG_SYN_SEEN | FLAG_ACK_SEEN)) {
+    counters.impossibleAcks++;
+    return false;
+  }
+  words[base + WORD_MAX] = ack;
+  return true;
+}
+
+/** A SYN-ACK that leaves out the data that went with the SYN: it will be sent again without having been lost. */
+function noteFastOpen(words: Int32Array, base: number, ack: number): void {
+  const tfoEnd = words[base + WORD_TFO_END];
+  if (tfoEnd !== 0 && ack === ((words[base + WORD_ISN] + 1) | 0) && seqBefore(ack, tfoEnd)) {
+    setFlag(words, base, FLAG_TFO_REFUSED);
+  }
+}
+
+/**
+ * Remembers whether the peer's window is closed, from its newest segment. The scale does not matter: zero is zero.
+ *
+ * @see RFC 9293 section 3.10.7.4, SND.WL1; una stands for SND.WL2, older acknowledgements were left out before
+ */
+function noteWindow(words: Int32Array, base: number, packet: PacketView, isSyn: boolean): void {
+  const isFirst = isSyn || !hasFlag(words, base, FLAG_ACK_SEEN);
+  if (!isFirst && seqBefore(packet.seqNumber, words[base + WORD_WL1])) return;
+  words[base + WORD_WL1] = packet.seqNumber;
+  if (packet.windowField === 0) setFlag(words, base, FLAG_ZERO_WINDOW);
+  else clearFlag(words, base, FLAG_ZERO_WINDOW);
+}
