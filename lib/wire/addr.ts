@@ -77,7 +77,15 @@ export function formatPrefix(prefix: AddressPrefix): string {
 
 function addressBytes(text: string): Uint8Array | undefined {
   if (typeof text !== 'string' || !(IPV4.test(text) || isStrictIpv6(text))) return undefined;
-  return Uint8Array.from(ipaddr.parse(text).toByteArray());
+  return Uint8Array.from(ipaddr.parse(withoutDottedTail(text)).toByteArray());
+}
+
+/** ipaddr.js reads the deprecated '::192.0.2.1' as '::ffff:192.0.2.1', so it never sees a dotted tail. */
+function withoutDottedTail(text: string): string {
+  const start = text.lastIndexOf(':') + 1;
+  if (start === 0 || !text.includes('.')) return text;
+  const [a, b, c, d] = text.slice(start).split('.').map(Number) as [number, number, number, number];
+  return `${text.slice(0, start)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
 /** RFC 4291 section 2.2: eight groups, or fewer around one `::`, the last two possibly dotted. */
