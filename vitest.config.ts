@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 // and needs root. Namespace tests share two processors with the traffic they measure, so they run one at a time.
 export default defineConfig({
   test: {
+    reporters: ['default', './test/support/closing-line-reporter.ts'],
     projects: [
       {
         test: {

@@ -1,0 +1,130 @@
+/**
+ * The packet loop: the one place where devices, the clock and the pure cores meet.
+ *
+ * A pump reads a batch from its device, reads the clock once and hands the batch to its handler, which writes what it
+ * forwards. After {@link BATCHES_PER_TURN} batches it returns to the event loop, so that the other direction, timers
+ * and the control side get their turn; the device is still readable then and calls again.
+ */
+import { PacketBatch } from '../device/device.ts';
+import type { Device } from '../device/device.ts';
+import { nowNs } from '../sys/clock.ts';
+
+/** Handles the packets of one direction. */
+export interface BatchHandler {
+  /** @param nowNs - monotonic time in ns, read once for the batch */
+  handleBatch(batch: PacketBatch, nowNs: number): void;
+}
+
+/** A core with deadlines of its own. */
+export interface TimedCore {
+  handleTimeout(nowNs: number): void;
+  /** Next deadline in ns, Infinity if none. */
+  pollTimeout(): number;
+}
+
+/** How the loop spent itself. */
+export interface LoopStats {
+  readonly batches: number;
+  readonly packets: number;
+  /** Largest number of packets that one read returned. */
+  readonly largestBatch: number;
+}
+
+const BATCHES_PER_TURN = 4;
+/** How often the deadlines of the cores are looked at. They are sweeps and intervals of seconds. */
+const TIMER_MS = 20;
+/** Turns of draining at the end, so that a device that never empties cannot hold up the exit. */
+const DRAIN_TURNS = 1000;
+
+/** Runs pumps and deadlines in Node's event loop until it is stopped. */
+export class PacketLoop {
+  readonly #pumps: Pump[] = [];
+  readonly #cores: TimedCore[] = [];
+  readonly #batch = new PacketBatch();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Reads `source` and gives what comes to `handler`. */
+  addPump(source: Device, handler: BatchHandler): void {
+    this.#pumps.push(new Pump(source, handler, this.#batch));
+  }
+
+  /** Calls the core's handleTimeout when its deadline has come. */
+  addCore(core: TimedCore): void {
+    this.#cores.push(core);
+  }
+
+  start(): void {
+    for (const pump of this.#pumps) pump.start();
+    this.#timer = setInterval(() => {
+      const now = nowNs();
+      for (const core of this.#cores) {
+        if (core.pollTimeout() <= now) core.handleTimeout(now);
+      }
+    }, TIMER_MS);
+  }
+
+  /** Forwards what still waits in the devices, then stops. Divert new traffic away before. */
+  stop(): void {
+    clearInterval(this.#timer);
+    for (const pump of this.#pumps) pump.stop();
+    for (let turn = 0; turn < DRAIN_TURNS; turn++) {
+      let packets = 0;
+      for (const pump of this.#pumps) packets += pump.turn();
+      if (packets === 0) break;
+    }
+  }
+
+  get stats(): LoopStats {
+    let batches = 0;
+    let packets = 0;
+    let largestBatch = 0;
+    for (const pump of this.#pumps) {
+      batches += pump.batches;
+      packets += pump.packets;
+      largestBatch = Math.max(largestBatch, pump.largestBatch);
+    }
+    return { batches, packets, largestBatch };
+  }
+}
+
+class Pump {
+  batches = 0;
+  packets = 0;
+  largestBatch = 0;
+  readonly #source: Device;
+  readonly #handler: BatchHandler;
+  readonly #batch: PacketBatch;
+  #stopReading: (() => void) | undefined;
+
+  constructor(source: Device, handler: BatchHandler, batch: PacketBatch) {
+    this.#source = source;
+    this.#handler = handler;
+    this.#batch = batch;
+  }
+
+  start(): void {
+    this.#stopReading = this.#source.onReadable(() => {
+      this.turn();
+    });
+  }
+
+  stop(): void {
+    this.#stopReading?.();
+  }
+
+  /** Returns the number of packets handled. */
+  turn(): number {
+    const batch = this.#batch;
+    let handled = 0;
+    for (let i = 0; i < BATCHES_PER_TURN; i++) {
+      const count = this.#source.read(batch);
+      if (count === 0) break;
+      this.#handler.handleBatch(batch, nowNs());
+      handled += count;
+      this.batches++;
+      if (count > this.largestBatch) this.largestBatch = count;
+    }
+    this.packets += handled;
+    return handled;
+  }
+}
