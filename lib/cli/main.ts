@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+/** The command `preflex`. */
+import { createRequire } from 'node:module';
+import { Command } from 'commander';
+import { addHostCommand } from './host.ts';
+
+const program = new Command('preflex')
+  .description('PREFLEX: hosts expose loss, gateways balance it over their routes')
+  .version(readVersion())
+  .showHelpAfterError();
+addHostCommand(program);
+await program.parseAsync();
+
+function readVersion(): string {
+  const require = createRequire(import.meta.url);
+  // The same file from lib/cli and from dist/lib/cli.
+  const path = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json';
+  return (require(path) as { version: string }).version;
+}

@@ -1,0 +1,38 @@
+/** Where the commands write: results on standard output, everything else on standard error. */
+import { PreflexError } from '../errors.ts';
+
+/** Writes a line for people or programs. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Writes one JSON object on one line. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** Writes a line that is not a result: progress, warnings. */
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Runs a command's body; an error of this library becomes one message and exit code 1, any other is a defect. */
+export async function runCommand(body: () => Promise<void> | void): Promise<void> {
+  try {
+    await body();
+  } catch (error) {
+    if (!(error instanceof PreflexError)) throw error;
+    note(`preflex: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
+
+/** Throws one sentence unless this process is root. */
+export function requireRoot(what: string): void {
+  if (process.geteuid?.() !== 0) {
+    throw new PreflexError(
+      'ERR_MISSING_REQUIREMENT',
+      `${what} needs root, because it makes network namespaces, TUN devices and routes: run it with sudo.`,
+    );
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The end-host agent: the LEX core between two TUNs, and the routing that leads one address's traffic through them.
+ *
+ *      applications --> lex0 --> LexHost.handleOutbound --> lex1 --> network
+ *      applications <-- lex0 <-- LexHost.handleInbound  <-- lex1 <-- network
+ *
+ * host-plumbing.ts draws the whole way of a packet.
+ */
+import { randomInt } from 'node:crypto';
+import type { Device, PacketBatch } from '../device/device.ts';
+import { TunDevice } from '../device/tun-device.ts';
+import { PreflexError } from '../errors.ts';
+import type { LexCounterReport } from '../lex/counters.ts';
+import { reportLexCounters } from '../lex/counters.ts';
+import { LexHost } from '../lex/lex-host.ts';
+import type { LexHostOptions } from '../lex/options.ts';
+import { findLink, linkCounters } from '../netns/index.ts';
+import { HostPlumbing } from './host-plumbing.ts';
+import type { HostPlumbingOptions } from './host-plumbing.ts';
+import type { BatchHandler, LoopStats } from './packet-loop.ts';
+import { PacketLoop } from './packet-loop.ts';
+
+/** Options of a {@link HostAgent}. */
+export interface HostAgentOptions {
+  /** Addresses and device to serve, names of the TUNs, tables and rules. */
+  readonly plumbing: HostPlumbingOptions;
+  /** The host rules; the hash seed is drawn at random unless given. */
+  readonly lex?: LexHostOptions;
+  /** Read super-packets (segmentation offload); default true. */
+  readonly offload?: boolean;
+}
+
+/** What a running agent shows. */
+export interface HostAgentStatus extends LexCounterReport {
+  readonly flows: LexHost['flows'];
+  readonly loop: LoopStats;
+  readonly devices: Record<string, DeviceReport>;
+}
+
+/** A device's counters; `kernelDropped` are packets that the kernel could not queue for the agent. */
+export interface DeviceReport {
+  readonly packetsRead: number;
+  readonly packetsWritten: number;
+  readonly refused: Record<string, number>;
+  readonly kernelDropped: number;
+}
+
+const DEFAULT_APP_SIDE = 'lex0';
+const DEFAULT_NET_SIDE = 'lex1';
+
+/** A running agent. It works in the network namespace of the process. */
+export class HostAgent {
+  readonly lex: LexHost;
+  readonly plumbing: HostPlumbing;
+  readonly #loop = new PacketLoop();
+  readonly #appSide: TunDevice;
+  readonly #netSide: TunDevice;
+  #isStopped = false;
+
+  /**
+   * Opens the TUNs, starts to forward between them and leads the traffic through. Nothing stays behind when a step
+   * fails.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION, ERR_SYSTEM
+   */
+  static start(options: HostAgentOptions): HostAgent {
+    return new HostAgent(options);
+  }
+
+  private constructor(options: HostAgentOptions) {
+    this.lex = new LexHost({ seed: randomInt(-(2 ** 31), 2 ** 31), ...options.lex });
+    const mtu = requireDeviceMtu(options.plumbing.device);
+    const names = {
+      appSide: options.plumbing.appSide ?? DEFAULT_APP_SIDE,
+      netSide: options.plumbing.netSide ?? DEFAULT_NET_SIDE,
+    };
+    const tun = { mtu, offload: options.offload ?? true };
+    this.#appSide = TunDevice.open({ ...tun, name: names.appSide });
+    try {
+      this.#netSide = TunDevice.open({ ...tun, name: names.netSide });
+    } catch (error) {
+      this.#appSide.close();
+      throw error;
+    }
+    this.#loop.addPump(this.#appSide, new OutboundHandler(this.lex, this.#netSide));
+    this.#loop.addPump(this.#netSide, new InboundHandler(this.lex, this.#appSide));
+    this.#loop.addCore(this.lex);
+    this.#loop.start();
+    try {
+      this.plumbing = HostPlumbing.setUp({ ...options.plumbing, ...names });
+    } catch (error) {
+      this.#loop.stop();
+      this.#closeDevices();
+      throw error;
+    }
+  }
+
+  /** Counters now. */
+  status(): HostAgentStatus {
+    return {
+      ...reportLexCounters(this.lex.counters),
+      flows: this.lex.flows,
+      loop: this.#loop.stats,
+      devices: {
+        [this.#appSide.name]: reportDevice(this.#appSide),
+        [this.#netSide.name]: reportDevice(this.#netSide),
+      },
+    };
+  }
+
+  /** True while both TUNs exist; they can be taken away with `ip link del`. */
+  get isHealthy(): boolean {
+    return this.#appSide.isOpen && this.#netSide.isOpen;
+  }
+
+  /**
+   * Leads the traffic past the agent again, forwards what still waits, and removes the TUNs. The second call does
+   * nothing.
+   *
+   * @returns the counters at the end
+   */
+  stop(): HostAgentStatus {
+    if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this agent is stopped already');
+    this.#isStopped = true;
+    try {
+      this.plumbing.tearDown();
+    } finally {
+      this.#loop.stop();
+    }
+    const status = this.status();
+    this.#closeDevices();
+    return status;
+  }
+
+  #closeDevices(): void {
+    this.#appSide.close();
+    this.#netSide.close();
+  }
+}
+
+/** Marks what comes from the applications. */
+class OutboundHandler implements BatchHandler {
+  readonly #lex: LexHost;
+  readonly #out: Device;
+
+  constructor(lex: LexHost, out: Device) {
+    this.#lex = lex;
+    this.#out = out;
+  }
+
+  handleBatch(batch: PacketBatch, nowNs: number): void {
+    for (let i = 0; i < batch.count; i++) {
+      this.#lex.handleOutbound(batch.view, batch.at[i], batch.length[i], nowNs);
+      this.#out.write(batch, i);
+    }
+  }
+}
+
+/** Learns from what comes from the network. */
+class InboundHandler implements BatchHandler {
+  readonly #lex: LexHost;
+  readonly #out: Device;
+
+  constructor(lex: LexHost, out: Device) {
+    this.#lex = lex;
+    this.#out = out;
+  }
+
+  handleBatch(batch: PacketBatch, nowNs: number): void {
+    for (let i = 0; i < batch.count; i++) {
+      this.#lex.handleInbound(batch.view, batch.at[i], batch.length[i], nowNs);
+      this.#out.write(batch, i);
+    }
+  }
+}
+
+/** MTU of an existing device, in bytes. */
+export function requireDeviceMtu(device: string): number {
+  const link = findLink(device);
+  if (link === undefined) {
+    throw new PreflexError(
+      'ERR_SYSTEM',
+      `device: there is no device ${device} in this namespace: see "ip link".`,
+    );
+  }
+  return link.mtu;
+}
+
+/** The counters of a TUN, with what the kernel dropped because its queue was full. */
+export function reportDevice(device: TunDevice): DeviceReport {
+  const { packetsRead, packetsWritten, writeErrors } = device.stats;
+  return {
+    packetsRead,
+    packetsWritten,
+    refused: writeErrors,
+    kernelDropped: device.isOpen ? linkCounters(device.name).txDropped : 0,
+  };
+}
