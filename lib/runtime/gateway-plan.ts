@@ -1,0 +1,416 @@
+/**
+ * The gateway's policy routing: what goes between the inside and its routes passes through TUNs of the gateway daemon.
+ *
+ * ```
+ *   inside (LAN)                                                              route NAME (DEVICE, next hop)
+ *      |  ^                                                                            ^  |
+ *      |  | main table                                        table route(i): default  |  |
+ *      v  |                                                                            |  v
+ *   --table outbound--> pref-in ==daemon==> pref-NAME --(iif pref-NAME)-------------> DEVICE
+ *   <---- pref-in <==daemon== pref-NAME <--table inbound(i)-- (iif DEVICE to an inside prefix)
+ *
+ *   rule  route      iif pref-NAME                 lookup route(i)     default via NEXT HOP dev DEVICE
+ *   rule  inbound    iif DEVICE to INSIDE-PREFIX   lookup inbound(i)   INSIDE-PREFIX dev pref-NAME
+ *   rule  outbound   iif LAN                       lookup outbound     DESTINATION dev pref-in; throw for the rest
+ * ```
+ *
+ * - Policy routing by incoming device alone: no packet filter, no marks. All protocols are diverted.
+ * - The local table stays first: traffic to the gateway itself is never diverted. Traffic of the gateway itself
+ *   neither.
+ * - The kernel forwards twice (before and after the daemon): the TTL falls by two across the gateway, where a plain
+ *   router takes one.
+ * - It fails open: without the daemon the TUNs are gone, their tables empty, and the main table routes everything.
+ * - Two routes may share a device with different next hops. What they bring in cannot be told apart by device: it comes
+ *   in by the TUN of the first of them.
+ */
+import { PreflexError, invalidOption, rejectUnknownKeys, requireInteger } from '../errors.ts';
+import type { Family, Route, RouteSpec, RuleSpec } from '../netns/index.ts';
+import { requireDeviceName, routeArgs } from '../netns/index.ts';
+import type { Change } from './change.ts';
+import { ruleChange, tableChange } from './change.ts';
+import type { MachineState } from './machine-state.ts';
+import type { PlumbingPlan } from './plumbing-common.ts';
+import {
+  DEFAULT_TUN_QUEUE_PACKETS,
+  describeRule,
+  foreignRules,
+  forwardingChange,
+  ipv6ForwardingChanges,
+  pushDownChanges,
+  requireFreeTables,
+  requireLink,
+  requireRisingPriorities,
+  requireTables,
+  sharedSysctl,
+  tunChanges,
+} from './plumbing-common.ts';
+import type { Prefix } from './prefixes.ts';
+import { coversPrefix, normalizeAddress, parsePrefix, parseRoutePrefix } from './prefixes.ts';
+
+/** One way out of the domain. */
+export interface GatewayRouteOptions {
+  /** Its name; the TUN is named after it. */
+  readonly name: string;
+  readonly device: string;
+  /** IPv4 next hop. Without any next hop the device is taken as point-to-point, for both IP versions. */
+  readonly nextHop?: string | undefined;
+  /** IPv6 next hop. */
+  readonly nextHop6?: string | undefined;
+  /** The TUN of this route. Default `pref-NAME`. It must exist and be up. */
+  readonly tun?: string | undefined;
+}
+
+/** What to divert, and with which numbers. */
+export interface GatewayPlumbingOptions {
+  /** The device toward the hosts inside. */
+  readonly insideDevice: string;
+  /** Prefixes of the hosts inside. */
+  readonly insidePrefixes: readonly string[];
+  readonly routes: readonly GatewayRouteOptions[];
+  /** Destinations outside that are diverted, for example `0.0.0.0/0`. */
+  readonly destinations: readonly string[];
+  /** TUN toward the inside. Default `pref-in`. It must exist and be up. */
+  readonly insideTun?: string | undefined;
+  /**
+   * Routing tables: one number for `outbound`, one number per route from `route` and `inbound` on.
+   * Default 7200, 7210, 7240.
+   */
+  readonly tables?:
+    { readonly outbound: number; readonly route: number; readonly inbound: number } | undefined;
+  /** Priorities of the rules, rising, after the local table's. Default 7010, 7020, 7030. */
+  readonly rulePriorities?:
+    { readonly route: number; readonly inbound: number; readonly outbound: number } | undefined;
+  /** Transmit queue of the TUNs, packets. Default 10000. */
+  readonly queuePackets?: number | undefined;
+  /** Namespace to work in. Default: the one of this process. */
+  readonly netns?: string | undefined;
+  /** Folder of the undo journal. Default /run/preflex. */
+  readonly journalDirectory?: string | undefined;
+}
+
+/** A route with its numbers. */
+export interface ResolvedGatewayRoute {
+  readonly name: string;
+  readonly device: string;
+  readonly tun: string;
+  readonly nextHops: Readonly<Record<Family, string | undefined>>;
+  /** IP versions it can carry. */
+  readonly families: readonly Family[];
+  readonly routeTable: number;
+  readonly inboundTable: number;
+}
+
+/** {@link GatewayPlumbingOptions}, checked and with defaults filled in. */
+export interface ResolvedGatewayPlumbing {
+  readonly insideDevice: string;
+  readonly insidePrefixes: readonly Prefix[];
+  readonly insideTun: string;
+  readonly routes: readonly ResolvedGatewayRoute[];
+  readonly destinations: readonly Prefix[];
+  readonly outboundTable: number;
+  readonly rulePriorities: { readonly route: number; readonly inbound: number; readonly outbound: number };
+  readonly queuePackets: number;
+  readonly families: readonly Family[];
+}
+
+const OPTION_NAMES = [
+  'insideDevice',
+  'insidePrefixes',
+  'routes',
+  'destinations',
+  'insideTun',
+  'tables',
+  'rulePriorities',
+  'queuePackets',
+  'netns',
+  'journalDirectory',
+] as const;
+
+/** Checks options and fills in defaults. Pure. @throws PreflexError ERR_INVALID_OPTION */
+export function resolveGatewayPlumbing(options: GatewayPlumbingOptions): ResolvedGatewayPlumbing {
+  rejectUnknownKeys('gatewayPlumbing', options, OPTION_NAMES);
+  const insideDevice = requireDeviceName(options.insideDevice);
+  const insideTun = requireDeviceName(options.insideTun ?? 'pref-in');
+  const insidePrefixes = options.insidePrefixes.map((text) => requirePrefix('insidePrefixes', text));
+  const destinations = options.destinations.map((text) => requirePrefix('destinations', text));
+  if (insidePrefixes.length === 0) throw invalidOption('insidePrefixes', [], 'at least one prefix');
+  if (destinations.length === 0) throw invalidOption('destinations', [], 'at least one prefix');
+  if (options.routes.length === 0) throw invalidOption('routes', [], 'at least one route');
+  const base = options.tables ?? { outbound: 7200, route: 7210, inbound: 7240 };
+  rejectUnknownKeys('tables', base, ['outbound', 'route', 'inbound']);
+  const tables: Record<string, number> = { outbound: base.outbound };
+  const routes = options.routes.map((route, index): ResolvedGatewayRoute => {
+    const field = `routes[${index}]`;
+    rejectUnknownKeys(field, route, ['name', 'device', 'nextHop', 'nextHop6', 'tun']);
+    const nextHops = {
+      4: requireHop(`${field}.nextHop`, route.nextHop, 4),
+      6: requireHop(`${field}.nextHop6`, route.nextHop6, 6),
+    };
+    const hasHop = nextHops[4] !== undefined || nextHops[6] !== undefined;
+    const families = ([4, 6] as const).filter((family) => !hasHop || nextHops[family] !== undefined);
+    const routeTable = base.route + index;
+    const inboundTable = base.inbound + index;
+    tables[`route + ${index}`] = routeTable;
+    tables[`inbound + ${index}`] = inboundTable;
+    const tun = requireDeviceName(route.tun ?? `pref-${route.name}`);
+    return {
+      name: route.name,
+      device: requireDeviceName(route.device),
+      tun,
+      nextHops,
+      families,
+      routeTable,
+      inboundTable,
+    };
+  });
+  requireTables('tables', tables);
+  requireUnique('routes.name', routes.map((route) => route.name)); // prettier-ignore
+  requireUnique('device', [
+    insideDevice,
+    insideTun,
+    ...new Set(routes.map((route) => route.device)),
+    ...routes.map((route) => route.tun),
+  ]);
+  requireUnique(
+    'routes (device and next hops)',
+    routes.map((route) => `${route.device} ${route.nextHops[4] ?? ''} ${route.nextHops[6] ?? ''}`),
+  );
+  const rulePriorities = options.rulePriorities ?? { route: 7010, inbound: 7020, outbound: 7030 };
+  rejectUnknownKeys('rulePriorities', rulePriorities, ['route', 'inbound', 'outbound']);
+  requireRisingPriorities('rulePriorities', [
+    ['route', rulePriorities.route],
+    ['inbound', rulePriorities.inbound],
+    ['outbound', rulePriorities.outbound],
+  ]);
+  const families = ([4, 6] as const).filter(
+    (family) =>
+      insidePrefixes.some((prefix) => prefix.family === family) &&
+      destinations.some((prefix) => prefix.family === family),
+  );
+  if (families.length === 0) {
+    throw invalidOption(
+      'destinations',
+      options.destinations,
+      'a prefix of an IP version that the inside has',
+    );
+  }
+  return {
+    insideDevice,
+    insidePrefixes,
+    insideTun,
+    routes,
+    destinations,
+    outboundTable: base.outbound,
+    rulePriorities,
+    queuePackets: requireInteger(
+      'queuePackets',
+      options.queuePackets ?? DEFAULT_TUN_QUEUE_PACKETS,
+      1,
+      1_000_000,
+    ),
+    families,
+  };
+}
+
+/**
+ * What to change on a machine in this state. Pure: no command is run. Rules come last, the one that diverts the inside
+ * at the very end, when every way out is ready.
+ *
+ * @throws PreflexError ERR_SYSTEM when a device or TUN is missing, or tables clash
+ */
+export function planGatewayPlumbing(state: MachineState, options: ResolvedGatewayPlumbing): PlumbingPlan {
+  const { insideDevice, insideTun, routes, families, rulePriorities: at } = options;
+  const warnings: string[] = [];
+  const inside = requireLink(state, insideDevice, 'Name the device toward the hosts inside (see "ip link").');
+  for (const tun of [insideTun, ...routes.map((route) => route.tun)]) {
+    const found = requireLink(state, tun, 'The gateway daemon opens it before the plumbing is set up.');
+    if (!found.isUp)
+      throw new PreflexError(
+        'ERR_SYSTEM',
+        `The TUN "${tun}" is down. Set it up first: ip link set ${tun} up`,
+      );
+  }
+  for (const route of routes) requireLink(state, route.device, `Route "${route.name}" needs it.`);
+  requireFreeTables(state, families, allTables(options));
+
+  const tables: Change[] = [];
+  const rules: Change[] = [];
+  const divert: Change[] = [];
+  for (const family of families) {
+    for (const rule of foreignRules(state, family, -1, at.outbound)) {
+      warnings.push(`${describeRule(rule)} comes before the gateway's rules and may take traffic from them.`);
+    }
+    const ours = options.insidePrefixes.filter((prefix) => prefix.family === family);
+    const firstOfDevice = new Set<string>();
+    for (const route of routes) {
+      const specs = defaultRoute(state, route, family);
+      if (route.families.includes(family) && specs.length === 0) {
+        warnings.push(`Route "${route.name}" is down: ${route.device} is not up.`);
+      }
+      tables.push(tableChange(family, route.routeTable, addCommands(specs)));
+      rules.push(ruleChange({ family, priority: at.route, iif: route.tun, table: route.routeTable }));
+      if (firstOfDevice.has(route.device)) continue;
+      firstOfDevice.add(route.device);
+      const toTun = ours.map((prefix): RouteSpec => ({
+        family,
+        prefix: prefix.text,
+        device: route.tun,
+        table: route.inboundTable,
+      }));
+      tables.push(tableChange(family, route.inboundTable, addCommands(toTun)));
+      for (const prefix of ours) {
+        const rule: RuleSpec = {
+          family,
+          priority: at.inbound,
+          iif: route.device,
+          to: prefix.text,
+          table: route.inboundTable,
+        };
+        rules.push(ruleChange(rule));
+      }
+    }
+    tables.push(
+      tableChange(
+        family,
+        options.outboundTable,
+        addCommands(outboundRoutes(state.mainRoutes[family], options, family)),
+      ),
+    );
+    divert.push(
+      ruleChange({ family, priority: at.outbound, iif: insideDevice, table: options.outboundTable }),
+    );
+  }
+  const tunSettings = {
+    mtu: Math.max(
+      inside.mtu,
+      ...state.links
+        .filter((link) => routes.some((route) => route.device === link.name))
+        .map((link) => link.mtu),
+    ),
+    queuePackets: options.queuePackets,
+    // Packets come in by the TUNs with sources whose route back is another device.
+    ipv4: { rp_filter: '0', forwarding: '1', send_redirects: '0' },
+  };
+  const tuns = [insideTun, ...routes.map((route) => route.tun)];
+  return {
+    changes: [
+      ...sharedSysctl(state, 'net/ipv4/ip_forward_update_priority', '0'), // or pfifo_fast sends marked packets last
+      ...(families.includes(4) ? ipv4Settings(state, options, tuns) : []),
+      ...(families.includes(6) ? ipv6ForwardingChanges(state) : []),
+      ...tuns.flatMap((tun) => tunChanges(state, tun, tunSettings)),
+      ...tables,
+      ...rules,
+      ...divert,
+    ],
+    warnings,
+  };
+}
+
+/** The routes of the outbound table: destinations to the TUN, `throw` for what the main table knows better. Pure. */
+export function outboundRoutes(
+  mainRoutes: readonly Route[],
+  options: ResolvedGatewayPlumbing,
+  family: Family,
+): RouteSpec[] {
+  const table = options.outboundTable;
+  const specs = new Map<string, RouteSpec>();
+  const destinations = options.destinations.filter((prefix) => prefix.family === family);
+  for (const { text } of destinations)
+    specs.set(text, { family, prefix: text, device: options.insideTun, table });
+  const keep = (prefix: Prefix): void => {
+    // More specific than a destination, or the destination would not catch it; equal ones the user has asked for.
+    if (specs.has(prefix.text) || !destinations.some((destination) => coversPrefix(destination, prefix)))
+      return;
+    specs.set(prefix.text, { family, prefix: prefix.text, type: 'throw', table });
+  };
+  options.insidePrefixes.filter((prefix) => prefix.family === family).forEach(keep);
+  const routeDevices = new Set(options.routes.map((route) => route.device));
+  for (const route of mainRoutes) {
+    const prefix = parseRoutePrefix(route.prefix, family);
+    if (prefix === undefined || prefix.length === 0) continue;
+    const leavesByRoute =
+      route.hops.length > 0 &&
+      route.hops.every((hop) => routeDevices.has(hop.device ?? '') && hop.via !== undefined);
+    if (!leavesByRoute) keep(prefix);
+  }
+  return [...specs.values()];
+}
+
+/** The default route of a route's table; none when its device is down or it does not carry the family. Pure. */
+export function defaultRoute(
+  state: Pick<MachineState, 'links' | 'mainRoutes'>,
+  route: ResolvedGatewayRoute,
+  family: Family,
+): RouteSpec[] {
+  const isUp = state.links.some((link) => link.name === route.device && link.isUp);
+  if (!isUp || !route.families.includes(family)) return [];
+  const via = route.nextHops[family];
+  return [
+    {
+      family,
+      prefix: 'default',
+      via,
+      device: route.device,
+      table: route.routeTable,
+      onlink: via !== undefined && !isOnConnectedPrefix(state.mainRoutes[family], route.device, via),
+    },
+  ];
+}
+
+// IPv6 next hops are link-local as a rule, which every device has a prefix for; onlink does no harm there.
+function isOnConnectedPrefix(mainRoutes: readonly Route[], device: string, address: string): boolean {
+  const family = address.includes(':') ? 6 : 4;
+  const host = parseRoutePrefix(address, family);
+  return mainRoutes.some((route) => {
+    const prefix = parseRoutePrefix(route.prefix, family);
+    const isConnected = route.hops.some((hop) => hop.device === device && hop.via === undefined);
+    return isConnected && prefix !== undefined && host !== undefined && coversPrefix(prefix, host);
+  });
+}
+
+function ipv4Settings(
+  state: MachineState,
+  options: ResolvedGatewayPlumbing,
+  tuns: readonly string[],
+): Change[] {
+  const devices = [options.insideDevice, ...new Set(options.routes.map((route) => route.device))];
+  return [
+    ...pushDownChanges(state, 'rp_filter', tuns),
+    ...pushDownChanges(state, 'send_redirects', [...tuns, options.insideDevice]),
+    ...sharedSysctl(state, `net/ipv4/conf/${options.insideDevice}/send_redirects`, '0'),
+    ...devices.flatMap((device) => forwardingChange(state, device)),
+  ];
+}
+
+/** `ip` commands that add routes. Pure. */
+export function addCommands(specs: readonly RouteSpec[]): string[][] {
+  return specs.map((spec) => ['route', 'add', ...routeArgs(spec)]);
+}
+
+/** Numbers of all tables that the gateway wants for itself. Pure. */
+export function allTables(options: ResolvedGatewayPlumbing): number[] {
+  return [
+    options.outboundTable,
+    ...options.routes.flatMap((route) => [route.routeTable, route.inboundTable]),
+  ];
+}
+
+function requirePrefix(field: string, text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined)
+    throw invalidOption(field, text, 'prefixes such as 192.0.2.0/24 or 2001:db8::/32, host bits zero');
+  return prefix;
+}
+
+function requireHop(field: string, text: string | undefined, family: Family): string | undefined {
+  if (text === undefined) return undefined;
+  const address = normalizeAddress(text);
+  if (address === undefined || address.includes(':') !== (family === 6))
+    throw invalidOption(field, text, `an IPv${family} address`);
+  return address;
+}
+
+function requireUnique(field: string, values: readonly string[]): void {
+  const twice = values.find((value, index) => values.indexOf(value) !== index);
+  if (twice !== undefined) throw invalidOption(field, twice, 'each value once');
+}
