@@ -26,13 +26,6 @@
 import { PARSE_BAD_HEADER, PARSE_NOT_IP, PARSE_OK, PARSE_TRUNCATED } from './parse-code.ts';
 import { incrementalChecksum, internetChecksum } from './ones-complement.ts';
 
-// An imported binding is read through a cell at every use, which costs more than the comparison it is for; a
-// constant of this file is folded into the code.
-const OK = PARSE_OK;
-const NOT_IP = PARSE_NOT_IP;
-const TRUNCATED = PARSE_TRUNCATED;
-const BAD_HEADER = PARSE_BAD_HEADER;
-
 const TRAFFIC_CLASS = 1;
 const TOTAL_LENGTH = 2;
 const IDENTIFICATION = 4;
@@ -54,14 +47,14 @@ export const IPV4_MAX_HEADER_LENGTH = 60;
  * PARSE_BAD_HEADER. The checksum is not looked at; the kernel checks it before a packet gets here. @hotpath
  */
 export function checkIpv4(view: DataView, at: number, capturedLength: number): number {
-  if (capturedLength < 1) return NOT_IP;
-  if (capturedLength < 20) return view.getUint8(at) >>> 4 === 4 ? TRUNCATED : NOT_IP;
+  if (capturedLength < 1) return PARSE_NOT_IP;
+  if (capturedLength < 20) return view.getUint8(at) >>> 4 === 4 ? PARSE_TRUNCATED : PARSE_NOT_IP;
   const word = view.getInt32(at);
-  if (word >>> 28 !== 4) return NOT_IP;
+  if (word >>> 28 !== 4) return PARSE_NOT_IP;
   const header = (word >>> 22) & 0x3c;
   const total = word & 0xffff;
-  if (header < 20 || total < header) return BAD_HEADER;
-  return total > capturedLength ? TRUNCATED : OK;
+  if (header < 20 || total < header) return PARSE_BAD_HEADER;
+  return total > capturedLength ? PARSE_TRUNCATED : PARSE_OK;
 }
 
 /** Bytes of the header with its options: 20..60 in a packet that passed the check. @hotpath */

@@ -38,23 +38,6 @@ import {
   PROTOCOL_ROUTING,
 } from './protocol-numbers.ts';
 
-// An imported binding is read through a cell at every use, which costs more than the comparison it is for; a
-// constant of this file is folded into the code.
-const OK = PARSE_OK;
-const NOT_IP = PARSE_NOT_IP;
-const TRUNCATED = PARSE_TRUNCATED;
-const BAD_HEADER = PARSE_BAD_HEADER;
-const IN_LATER_FRAGMENT = PARSE_LATER_FRAGMENT;
-const NO_PORTS = PARSE_NO_PORTS;
-const NONE = FRAGMENT_NONE;
-const FIRST = FRAGMENT_FIRST;
-const LATER = FRAGMENT_LATER;
-const HOP_BY_HOP = PROTOCOL_HOP_BY_HOP;
-const ROUTING = PROTOCOL_ROUTING;
-const FRAGMENT = PROTOCOL_FRAGMENT;
-const DESTINATION_OPTIONS = PROTOCOL_DESTINATION_OPTIONS;
-const AUTHENTICATION = PROTOCOL_AUTHENTICATION;
-
 const PAYLOAD_LENGTH = 4;
 const NEXT_HEADER = 6;
 const HOP_LIMIT = 7;
@@ -76,9 +59,9 @@ export const MAX_EXTENSION_HEADERS = 8;
  * @hotpath
  */
 export function checkIpv6(view: DataView, at: number, capturedLength: number): number {
-  if (capturedLength < 1 || view.getUint8(at) >>> 4 !== 6) return NOT_IP;
-  if (capturedLength < 40) return TRUNCATED;
-  return 40 + view.getUint16(at + PAYLOAD_LENGTH) > capturedLength ? TRUNCATED : OK;
+  if (capturedLength < 1 || view.getUint8(at) >>> 4 !== 6) return PARSE_NOT_IP;
+  if (capturedLength < 40) return PARSE_TRUNCATED;
+  return 40 + view.getUint16(at + PAYLOAD_LENGTH) > capturedLength ? PARSE_TRUNCATED : PARSE_OK;
 }
 
 /** Differentiated services codepoint, 0..63. @hotpath */
@@ -134,11 +117,11 @@ export function setDscp(view: DataView, at: number, value: number): void {
 /** Whether `protocol` is an extension header that {@link walkExtensionHeaders} walks over. @hotpath */
 export function isExtensionHeader(protocol: number): boolean {
   return (
-    protocol === HOP_BY_HOP ||
-    protocol === ROUTING ||
-    protocol === FRAGMENT ||
-    protocol === DESTINATION_OPTIONS ||
-    protocol === AUTHENTICATION
+    protocol === PROTOCOL_HOP_BY_HOP ||
+    protocol === PROTOCOL_ROUTING ||
+    protocol === PROTOCOL_FRAGMENT ||
+    protocol === PROTOCOL_DESTINATION_OPTIONS ||
+    protocol === PROTOCOL_AUTHENTICATION
   );
 }
 
@@ -156,29 +139,29 @@ export function isExtensionHeader(protocol: number): boolean {
 export function walkExtensionHeaders(view: DataView, at: number, end: number): number {
   let protocol = view.getUint8(at + NEXT_HEADER);
   let next = at + 40;
-  let fragment: number = NONE;
+  let fragment: number = FRAGMENT_NONE;
   for (let walked = 0; walked < MAX_EXTENSION_HEADERS; walked++) {
-    if (!isExtensionHeader(protocol)) return packWalk(OK, fragment, protocol, next - at);
+    if (!isExtensionHeader(protocol)) return packWalk(PARSE_OK, fragment, protocol, next - at);
     // A first fragment may be cut inside the chain, against RFC 7112; only a whole packet lies by that.
-    const cut = fragment === FIRST ? NO_PORTS : BAD_HEADER;
+    const cut = fragment === FRAGMENT_FIRST ? PARSE_NO_PORTS : PARSE_BAD_HEADER;
     if (next + 8 > end) return packWalk(cut, fragment, protocol, next - at);
-    if (protocol === FRAGMENT) {
+    if (protocol === PROTOCOL_FRAGMENT) {
       const offsetAndMore = view.getUint16(next + 2);
       protocol = view.getUint8(next);
       next += 8;
       if ((offsetAndMore & 0xfff8) !== 0) {
-        return packWalk(IN_LATER_FRAGMENT, LATER, protocol, next - at);
+        return packWalk(PARSE_LATER_FRAGMENT, FRAGMENT_LATER, protocol, next - at);
       }
-      if ((offsetAndMore & 1) !== 0) fragment = FIRST;
+      if ((offsetAndMore & 1) !== 0) fragment = FRAGMENT_FIRST;
     } else {
       const units = view.getUint8(next + 1);
-      const length = protocol === AUTHENTICATION ? (units + 2) << 2 : (units + 1) << 3;
+      const length = protocol === PROTOCOL_AUTHENTICATION ? (units + 2) << 2 : (units + 1) << 3;
       if (next + length > end) return packWalk(cut, fragment, protocol, next - at);
       protocol = view.getUint8(next);
       next += length;
     }
   }
-  return packWalk(isExtensionHeader(protocol) ? NO_PORTS : OK, fragment, protocol, next - at);
+  return packWalk(isExtensionHeader(protocol) ? PARSE_NO_PORTS : PARSE_OK, fragment, protocol, next - at);
 }
 
 /** The PARSE_* code of a walk. @hotpath */

@@ -47,20 +47,6 @@ export {
   PARSE_TRUNCATED,
 } from './parse-code.ts';
 
-// An imported binding is read through a cell at every use, which costs more than the comparison it is for; a
-// constant of this file is folded into the code.
-const OK = PARSE_OK;
-const NOT_IP = PARSE_NOT_IP;
-const TRUNCATED = PARSE_TRUNCATED;
-const BAD_HEADER = PARSE_BAD_HEADER;
-const IN_LATER_FRAGMENT = PARSE_LATER_FRAGMENT;
-const NO_PORTS = PARSE_NO_PORTS;
-const NONE = FRAGMENT_NONE;
-const FIRST = FRAGMENT_FIRST;
-const LATER = FRAGMENT_LATER;
-const TCP = PROTOCOL_TCP;
-const UDP = PROTOCOL_UDP;
-
 /** What one packet says. One object is reused for all packets; every field is a small integer. */
 export class PacketView {
   /** 4, 6, or 0 when the bytes are not IP. */
@@ -122,7 +108,6 @@ export const TCP_ECE = 64;
 /** Congestion window reduced. @see RFC 3168 section 6.1 */
 export const TCP_CWR = 128;
 
-// Exported constants are read through a cell each time; the option kinds stay local to this file.
 const OPTION_END = 0;
 const OPTION_NOP = 1;
 const OPTION_WINDOW_SCALE = 3;
@@ -144,12 +129,12 @@ const MAX_WINDOW_SCALE = 14;
  */
 export function parsePacket(view: DataView, at: number, capturedLength: number, out: PacketView): number {
   clear(out, at);
-  if (capturedLength < 1) return NOT_IP;
-  if (at + capturedLength > view.byteLength) return TRUNCATED;
+  if (capturedLength < 1) return PARSE_NOT_IP;
+  if (at + capturedLength > view.byteLength) return PARSE_TRUNCATED;
   const version = view.getUint8(at) >>> 4;
   if (version === 4) return parseIpv4(view, at, capturedLength, out);
   if (version === 6) return parseIpv6(view, at, capturedLength, out);
-  return NOT_IP;
+  return PARSE_NOT_IP;
 }
 
 function clear(out: PacketView, at: number): void {
@@ -178,7 +163,7 @@ function clear(out: PacketView, at: number): void {
 function parseIpv4(view: DataView, at: number, capturedLength: number, out: PacketView): number {
   out.version = 4;
   const code = checkIpv4(view, at, capturedLength);
-  if (code !== OK) return code;
+  if (code !== PARSE_OK) return code;
   const word = view.getInt32(at);
   out.headerLength = (word >>> 22) & 0x3c;
   out.dscp = (word >>> 18) & 0x3f;
@@ -187,10 +172,10 @@ function parseIpv4(view: DataView, at: number, capturedLength: number, out: Pack
   const flagsAndOffset = view.getUint16(at + 6);
   if ((flagsAndOffset & 0x3fff) !== 0) {
     if ((flagsAndOffset & 0x1fff) !== 0) {
-      out.fragment = LATER;
-      return IN_LATER_FRAGMENT;
+      out.fragment = FRAGMENT_LATER;
+      return PARSE_LATER_FRAGMENT;
     }
-    out.fragment = FIRST;
+    out.fragment = FRAGMENT_FIRST;
   }
   return parseTransport(view, out);
 }
@@ -198,11 +183,11 @@ function parseIpv4(view: DataView, at: number, capturedLength: number, out: Pack
 function parseIpv6(view: DataView, at: number, capturedLength: number, out: PacketView): number {
   out.version = 6;
   const code = checkIpv6(view, at, capturedLength);
-  if (code !== OK) return code;
+  if (code !== PARSE_OK) return code;
   out.dscp = (view.getUint16(at) >>> 6) & 0x3f;
   out.length = 40 + view.getUint16(at + 4);
   const nextHeader = view.getUint8(at + 6);
-  if (nextHeader === TCP || nextHeader === UDP) {
+  if (nextHeader === PROTOCOL_TCP || nextHeader === PROTOCOL_UDP) {
     out.headerLength = 40;
     out.protocol = nextHeader;
     return parseTransport(view, out);
@@ -212,22 +197,22 @@ function parseIpv6(view: DataView, at: number, capturedLength: number, out: Pack
   out.protocol = walkedProtocol(walk);
   out.fragment = walkedFragment(walk);
   const walked = walkedCode(walk);
-  return walked === OK ? parseTransport(view, out) : walked;
+  return walked === PARSE_OK ? parseTransport(view, out) : walked;
 }
 
 function parseTransport(view: DataView, out: PacketView): number {
   const transportAt = out.at + out.headerLength;
   const available = out.length - out.headerLength;
-  if (out.protocol === TCP) return parseTcp(view, transportAt, available, out);
-  if (out.protocol === UDP) return parseUdp(view, transportAt, available, out);
-  return NO_PORTS;
+  if (out.protocol === PROTOCOL_TCP) return parseTcp(view, transportAt, available, out);
+  if (out.protocol === PROTOCOL_UDP) return parseUdp(view, transportAt, available, out);
+  return PARSE_NO_PORTS;
 }
 
 function parseTcp(view: DataView, transportAt: number, available: number, out: PacketView): number {
   if (available < 20) return tooShort(out);
   const offsetAndFlags = view.getUint16(transportAt + 12);
   const headerLength = (offsetAndFlags >>> 10) & 0x3c;
-  if (headerLength < 20) return BAD_HEADER;
+  if (headerLength < 20) return PARSE_BAD_HEADER;
   if (headerLength > available) return tooShort(out);
   out.srcPort = view.getUint16(transportAt);
   out.dstPort = view.getUint16(transportAt + 2);
@@ -238,15 +223,15 @@ function parseTcp(view: DataView, transportAt: number, available: number, out: P
   out.tcpFlags = offsetAndFlags & 0xff;
   out.windowField = view.getUint16(transportAt + 14);
   out.windowScale = -1;
-  if (headerLength === 20) return OK;
+  if (headerLength === 20) return PARSE_OK;
   if (headerLength === 32 && view.getInt32(transportAt + 20) === ALIGNED_TIMESTAMPS) {
     out.timestampValue = view.getInt32(transportAt + 24);
     out.timestampEcho = view.getInt32(transportAt + 28);
     out.hasTimestamp = 1;
-    return OK;
+    return PARSE_OK;
   }
   parseTcpOptions(view, transportAt + 20, transportAt + headerLength, out);
-  return OK;
+  return PARSE_OK;
 }
 
 /** A malformed option ends the list, as in every stack; what came before it counts. @see RFC 9293 section 3.1 */
@@ -282,18 +267,18 @@ function parseTcpOptions(view: DataView, at: number, end: number, out: PacketVie
 function parseUdp(view: DataView, transportAt: number, available: number, out: PacketView): number {
   if (available < 8) return tooShort(out);
   const length = view.getUint16(transportAt + 4);
-  if (length < 8) return BAD_HEADER;
+  if (length < 8) return PARSE_BAD_HEADER;
   // The length of a fragmented datagram counts all of its fragments. A length below what is there is no lie: the
   // rest is the surplus area of RFC 9868.
-  if (length > available && out.fragment === NONE) return BAD_HEADER;
+  if (length > available && out.fragment === FRAGMENT_NONE) return PARSE_BAD_HEADER;
   out.srcPort = view.getUint16(transportAt);
   out.dstPort = view.getUint16(transportAt + 2);
   out.payloadAt = transportAt + 8;
   out.payloadLength = (length < available ? length : available) - 8;
-  return OK;
+  return PARSE_OK;
 }
 
 /** A whole packet too short for its transport header lies; a first fragment may well be that short. */
 function tooShort(out: PacketView): number {
-  return out.fragment === NONE ? BAD_HEADER : NO_PORTS;
+  return out.fragment === FRAGMENT_NONE ? PARSE_BAD_HEADER : PARSE_NO_PORTS;
 }

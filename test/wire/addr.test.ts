@@ -37,7 +37,8 @@ function accepts(text: string): boolean {
   try {
     parseAddress(text);
     return true;
-  } catch {
+  } catch (error) {
+    expect(error).toBeInstanceOf(PreflexError);
     return false;
   }
 }
