@@ -16,7 +16,5 @@ export function nowNs(): number {
  */
 export const clockOriginNs: number = Number(process.hrtime.bigint()) - performance.now() * 1e6;
 
-/** The wall clock, nanoseconds since 1970 as milliseconds and the rest, at a moment of {@link nowNs}. */
-export function wallClockMs(atNs: number): number {
-  return performance.timeOrigin + atNs / 1e6;
-}
+/** What the wall clock showed when {@link nowNs} was 0, milliseconds since 1970. Later steps of it are not followed. */
+export const clockEpochMs: number = performance.timeOrigin;

@@ -1,0 +1,71 @@
+/**
+ * The readable callback of a device without a descriptor: called from a microtask, so neither inside the call that
+ * made a packet available nor after a timer, and in an order that depends on nothing but the program.
+ */
+import { PreflexError } from '../errors.ts';
+
+/** Holds one device's callback and decides when to call it. */
+export class ReadableCallback {
+  readonly #deviceName: string;
+  readonly #isReadable: () => boolean;
+  #callback: (() => void) | undefined;
+  #isScheduled = false;
+  #hasRead = false;
+  #isOwed = false;
+
+  /** @param isReadable - whether packets are waiting */
+  constructor(deviceName: string, isReadable: () => boolean) {
+    this.#deviceName = deviceName;
+    this.#isReadable = isReadable;
+  }
+
+  /** See Device.onReadable. */
+  set(callback: () => void): () => void {
+    if (this.#callback !== undefined) {
+      throw new PreflexError(
+        'ERR_INVALID_OPTION',
+        `${this.#deviceName}: a readable callback is set already; stop it first`,
+      );
+    }
+    this.#callback = callback;
+    this.notify();
+    return () => {
+      if (this.#callback === callback) this.#callback = undefined;
+    };
+  }
+
+  /** Tells that packets may be waiting. */
+  notify(): void {
+    if (this.#isScheduled || this.#callback === undefined || !this.#isDue()) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      if (this.#callback === undefined || !this.#isDue()) return;
+      this.#hasRead = false;
+      this.#isOwed = false;
+      this.#callback();
+      // Again while packets are left, unless the callback reads nothing: that would never end.
+      if (this.#hasRead) this.notify();
+    });
+  }
+
+  /** Calls back once even though no packet waits: the device has come to its end. */
+  notifyOnce(): void {
+    this.#isOwed = true;
+    this.notify();
+  }
+
+  /** Tells that read() was called. */
+  noteRead(): void {
+    this.#hasRead = true;
+  }
+
+  /** Forgets the callback. */
+  clear(): void {
+    this.#callback = undefined;
+  }
+
+  #isDue(): boolean {
+    return this.#isOwed || this.#isReadable();
+  }
+}
