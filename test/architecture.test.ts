@@ -1,0 +1,160 @@
+/**
+ * The directions of imports, the purity of the pure folders, and the tree itself.
+ *
+ *      wire <- flow <- lex, pref <- sim          pure
+ *      sys <- device, netns <- runtime <- cli    IO; may import pure ones
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const lib = join(root, 'lib');
+
+/** Which folders of lib a folder may import. `.` is lib itself (errors.ts). */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  wire: [],
+  flow: ['wire'],
+  lex: ['wire', 'flow'],
+  pref: ['wire'],
+  sim: ['wire', 'flow', 'lex', 'pref'],
+  sys: [],
+  device: ['sys', 'wire'],
+  netns: ['sys'],
+  runtime: ['sys', 'device', 'netns', 'wire', 'flow', 'lex', 'pref', 'sim'],
+  bench: ['sys', 'wire', 'flow', 'lex', 'pref', 'sim'],
+  cli: ['runtime', 'netns', 'device', 'sys', 'bench', 'sim', 'wire', 'lex', 'pref'],
+  '.': ['wire', 'flow', 'lex', 'pref'],
+};
+const PURE = ['wire', 'flow', 'lex', 'pref', 'sim'];
+/** Packages that a folder may import, beside node's own in the IO folders. */
+const PACKAGES: Record<string, readonly string[]> = {
+  wire: ['ipaddr.js'],
+  sim: ['pure-rand/generator/xoroshiro128plus', 'pure-rand/distribution/uniformFloat64'],
+  sys: ['koffi'],
+  runtime: ['yaml', 'zod', 'ipaddr.js'],
+  cli: ['commander'],
+};
+
+interface Import {
+  readonly from: string;
+  readonly folder: string;
+  readonly specifier: string;
+}
+
+function sourceFiles(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    if (statSync(path).isDirectory()) return sourceFiles(path);
+    return name.endsWith('.ts') ? [path] : [];
+  });
+}
+
+function folderOf(path: string): string {
+  const parts = relative(lib, path).split('/');
+  return parts.length === 1 ? '.' : parts[0];
+}
+
+function importsOf(path: string): Import[] {
+  const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest);
+  const specifiers: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier) {
+      specifiers.push((node.moduleSpecifier as ts.StringLiteral).text);
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      specifiers.push((node.arguments[0] as ts.StringLiteral).text);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return specifiers.map((specifier) => ({ from: relative(root, path), folder: folderOf(path), specifier }));
+}
+
+const files = sourceFiles(lib);
+const imports = files.flatMap(importsOf);
+
+describe('the tree', () => {
+  it('has every folder of lib in the table of directions', () => {
+    const folders = new Set(files.map(folderOf));
+    expect([...folders].filter((folder) => !(folder in MAY_IMPORT))).toEqual([]);
+  });
+
+  it('keeps the directions of imports between folders of lib', () => {
+    const wrong = imports.filter(({ from, folder, specifier }) => {
+      if (!specifier.startsWith('.')) return false;
+      const target = resolve(root, dirname(from), specifier);
+      if (!target.startsWith(`${lib}/`))
+        return !(folder === 'cli' && target.startsWith(join(root, 'namespaces-lab')));
+      const to = folderOf(target);
+      const isErrors = target === join(lib, 'errors.ts');
+      return to !== folder && !isErrors && !MAY_IMPORT[folder].includes(to);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('imports packages only where they belong', () => {
+    const wrong = imports.filter(({ folder, specifier }) => {
+      if (specifier.startsWith('.') || specifier.startsWith('node:')) return false;
+      return !(PACKAGES[folder] ?? []).includes(specifier);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('imports nothing of Node in the pure folders', () => {
+    const wrong = imports.filter(
+      ({ folder, specifier }) => PURE.includes(folder) && specifier.startsWith('node:'),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('never imports the flow table in the gateway, which keeps no flow state', () => {
+    const wrong = imports.filter(
+      ({ folder, specifier }) => folder === 'pref' && specifier.includes('/flow/'),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('the pure folders', () => {
+  it('have no clock, randomness, timer or console', () => {
+    const forbidden =
+      /\b(Date|performance|process|console|setTimeout|setInterval|queueMicrotask|Promise|fetch)\b|Math\.random/;
+    const found: string[] = [];
+    for (const path of files.filter((file) => PURE.includes(folderOf(file)))) {
+      const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest);
+      const visit = (node: ts.Node): void => {
+        const isProperty =
+          node.parent !== undefined &&
+          ts.isPropertyAccessExpression(node.parent) &&
+          node.parent.name === node;
+        if (ts.isIdentifier(node) && !isProperty && forbidden.test(node.text)) {
+          found.push(`${relative(root, path)}: ${node.text}`);
+        }
+        if (ts.isPropertyAccessExpression(node) && node.getText(source) === 'Math.random') {
+          found.push(`${relative(root, path)}: Math.random`);
+        }
+        if (ts.isAwaitExpression(node)) found.push(`${relative(root, path)}: await`);
+        ts.forEachChild(node, visit);
+      };
+      visit(source);
+    }
+    expect(found).toEqual([]);
+  });
+});
+
+describe('every file of lib', () => {
+  it('begins with a comment that says what belongs in it', () => {
+    const without = files.filter((path) => !/^(#!.*\n)?\/\*\*/.test(readFileSync(path, 'utf8')));
+    expect(without.map((path) => relative(root, path))).toEqual([]);
+  });
+
+  it('is at most 400 lines long, or says why not at its top', () => {
+    const long = files.filter((path) => {
+      const text = readFileSync(path, 'utf8');
+      return text.split('\n').length > 400 && !/long because/i.test(text.slice(0, 1500));
+    });
+    expect(long.map((path) => relative(root, path))).toEqual([]);
+  });
+});
