@@ -94,6 +94,8 @@ const TABLES: Readonly<Record<string, number>> = {
 /** A rule from one element of `ip -j -N rule show`. Pure. */
 export function parseRule(family: Family, json: Readonly<Record<string, unknown>>): Rule {
   const rest = new Map(Object.entries(json));
+  // States of the device named, not selectors.
+  for (const state of ['iif_detached', 'oif_detached']) rest.delete(state);
   const take = (key: string): string | undefined => {
     const value = rest.get(key);
     rest.delete(key);
