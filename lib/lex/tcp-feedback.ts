@@ -61,7 +61,7 @@ export function receiveSegment(
     setSuccessiveTimeouts(words, base, 0);
     doubles[(base >> 1) + DOUBLE_LAST_ACK] = nowNs;
     takeRttSample(words, doubles, base, ack, nowNs);
-  } else if (packet.payloadLength === 0) {
+  } else if (packet.payloadLength === 0 || packet.sackBlocks !== 0) {
     doubles[(base >> 1) + DOUBLE_LAST_ACK] = nowNs;
   }
   noteWindow(words, base, packet, isSyn);

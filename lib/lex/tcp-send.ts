@@ -3,7 +3,7 @@
  *
  *      SYN, SYN-ACK              handleSyn          FNE (2a)
  *      first segment seen        handleFirst        FNE (2a), never LEx: the high-water mark is unknown
- *      keep-alive                                   FNE (2c)
+ *      keep-alive                                   FNE (2c), after an idle gap in a new flowlet (2b)
  *      idle gap                                     FNE (2b), new flowlet
  *      head after timeouts       countTimeout       FNE (2d), path given up
  *      application's wish                           FNE (2f), new flowlet; it answers the peer as well
@@ -96,10 +96,17 @@ export function sendSegment(
 
   if ((flags & (TCP_FIN | TCP_RST)) !== 0) noteClosing(words, base, flags);
   if (isProbe) {
-    if (!isWindowZero) return REASON_FNE_KEEP_ALIVE;
+    if (!isWindowZero) {
+      if (isIdleGap(words, doubles, base, nowNs, settings)) {
+        beginFlowlet(words, base, settings.keepPathWithoutAnswer);
+      }
+      return REASON_FNE_KEEP_ALIVE;
+    }
   } else if (isRepeat) {
     stopTiming(words, base);
-    if (seq === una) countTimeout(words, doubles, base, nowNs);
+    if (seq === una) countTimeout(words, doubles, base, isWindowZero, nowNs);
+    // Old data with new data, or a FIN, behind it.
+    if (seqBefore(max, end)) words[base + WORD_MAX] = end;
   } else if (end !== seq) {
     if (!isOutstanding) doubles[at + DOUBLE_HEAD_SENT] = nowNs;
     words[base + WORD_MAX] = end;
@@ -186,13 +193,23 @@ function handleFirst(
   return REASON_FNE_FIRST_PACKET;
 }
 
-/** The head of the window goes out again: was it a timeout? */
-function countTimeout(words: Int32Array, doubles: Float64Array, base: number, nowNs: number): void {
+/**
+ * The head of the window goes out again: was it a timeout? With the window closed it is a probe, and one that the
+ * peer answered proves that the path delivers.
+ */
+function countTimeout(
+  words: Int32Array,
+  doubles: Float64Array,
+  base: number,
+  isWindowZero: boolean,
+  nowNs: number,
+): void {
   const at = base >> 1;
   const headSentNs = doubles[at + DOUBLE_HEAD_SENT];
   const lastAckNs = doubles[at + DOUBLE_LAST_ACK];
   const silentSinceNs = headSentNs > lastAckNs ? headSentNs : lastAckNs;
-  if (nowNs - silentSinceNs >= timeoutGapNs(words, base)) {
+  const isAnsweredProbe = isWindowZero && lastAckNs > headSentNs;
+  if (!isAnsweredProbe && nowNs - silentSinceNs >= timeoutGapNs(words, base)) {
     setSuccessiveTimeouts(words, base, successiveTimeouts(words, base) + 1);
   }
   doubles[at + DOUBLE_HEAD_SENT] = nowNs;
@@ -228,6 +245,8 @@ function isTfoRepeat(words: Int32Array, base: number, seq: number, end: number):
     // The refused data goes out in pieces; isn advances so that a piece sent a third time is a retransmission.
     words[base + WORD_ISN] = (end - 1) | 0;
   } else {
+    // A repeated SYN-ACK must not set the flag once more.
+    words[base + WORD_TFO_END] = 0;
     clearFlag(words, base, FLAG_TFO_REFUSED);
   }
   return true;
