@@ -40,9 +40,11 @@ import {
   clearFlag,
   DOUBLE_LAST_FNE,
   DOUBLE_LAST_OUT,
+  FLAG_ANSWER_AWAITED,
   FLAG_ANSWER_DUE,
   FLAG_FLOWLET_DUE,
   FLAG_HEARD,
+  hasFlag,
   pinnedPath,
   recordBase,
   setFlag,
@@ -53,6 +55,7 @@ import { lexSettings } from './options.ts';
 import { settleWithoutAssignment, takeAssignment } from './pinning.ts';
 import {
   REASON_CODEPOINT,
+  REASON_FNE_ANSWER,
   REASON_IN_ASSIGNMENT,
   REASON_IN_FEEDBACK,
   REASON_IN_FNE,
@@ -61,7 +64,7 @@ import {
   REASON_LECT_FRAGMENT,
   REASON_MULTICAST,
 } from './reasons.ts';
-import { rtoEstimateNs } from './rtt.ts';
+import { earliestAnswerNs, rtoEstimateNs } from './rtt.ts';
 import { receiveSegment } from './tcp-feedback.ts';
 import { sendSegment } from './tcp-send.ts';
 
@@ -69,6 +72,8 @@ import { sendSegment } from './tcp-send.ts';
 const SWEEP_STEPS = 256;
 /** Time between two sweeps, in ns: 65,536 flows are looked at once in 26 s. */
 const SWEEP_INTERVAL_NS = 100e6;
+/** Longest RTT, in ns, for which the answer to an FNE is told from a new one in a flow whose RTT is not known. */
+const LONGEST_UNKNOWN_RTT_NS = 10e9;
 
 /** Marks the packets of one host, or of all hosts behind one interface. */
 export class LexHost {
@@ -77,6 +82,7 @@ export class LexHost {
   lastReason = 0;
 
   readonly #settings: LexSettings;
+  readonly #canFneCarryPath: boolean;
   readonly #flows: FlowTable;
   readonly #packet = new PacketView();
   readonly #fragments = new FragmentMemory();
@@ -86,6 +92,7 @@ export class LexHost {
   constructor(options: LexHostOptions = {}) {
     const settings = lexSettings(options);
     this.#settings = settings;
+    this.#canFneCarryPath = settings.scheme.assignmentCodepoint === CODEPOINT_FNE;
     this.#flows = new FlowTable({
       capacity: settings.flowCapacity,
       idleLimitsNs: [settings.idleLimitNs, settings.closedLimitNs, settings.datagramLimitNs],
@@ -151,9 +158,10 @@ export class LexHost {
     doubles[at64 + DOUBLE_LAST_OUT] = nowNs;
     if (codepoint === CODEPOINT_FNE) {
       doubles[at64 + DOUBLE_LAST_FNE] = nowNs;
-      clearFlag(words, base, FLAG_ANSWER_DUE);
+      clearFlag(words, base, FLAG_ANSWER_DUE | FLAG_ANSWER_AWAITED);
+      if (reason !== REASON_FNE_ANSWER) setFlag(words, base, FLAG_ANSWER_AWAITED);
     }
-    const pathId = codepoint === CODEPOINT_FNE ? 0 : pinnedPath(words, base);
+    const pathId = codepoint === CODEPOINT_FNE && !this.#canFneCarryPath ? 0 : pinnedPath(words, base);
     if (packet.fragment === FRAGMENT_FIRST) this.#fragments.remember(view, packet, pathId, nowNs);
     writeDscp(view, at, encodeMark(this.#settings.scheme, codepoint, pathId));
     return this.#countOutbound(reason, length, pathId);
@@ -188,15 +196,17 @@ export class LexHost {
     if (packet.protocol === PROTOCOL_TCP) receiveSegment(words, doubles, base, packet, nowNs, this.counters);
 
     const isFne = assigned !== 0 || markCodepoint(mark) === CODEPOINT_FNE;
-    if (isFne && this.#owesAnswer(words, base, nowNs - doubles[at64 + DOUBLE_LAST_FNE])) {
-      setFlag(words, base, FLAG_ANSWER_DUE);
+    const sinceLastFneNs = nowNs - doubles[at64 + DOUBLE_LAST_FNE];
+    if (isFne) {
+      if (this.#owesAnswer(words, base, sinceLastFneNs)) setFlag(words, base, FLAG_ANSWER_DUE);
+      clearFlag(words, base, FLAG_ANSWER_AWAITED);
     }
     if (assigned !== 0) {
       takeAssignment(words, base, assigned, this.counters);
       this.#countInbound(REASON_IN_ASSIGNMENT);
       return assigned;
     }
-    settleWithoutAssignment(words, base, this.counters);
+    if (sinceLastFneNs >= earliestAnswerNs(words, base)) settleWithoutAssignment(words, base, this.counters);
     return this.#countInbound(isFne ? REASON_IN_FNE : REASON_IN_FEEDBACK);
   }
 
@@ -232,9 +242,15 @@ export class LexHost {
     return this.#flows.size === 0 ? Infinity : this.#nextSweepNs;
   }
 
-  /** Rule 2e: an FNE is answered unless this side sent one within the flow's last gap, so two hosts never take turns. */
+  /**
+   * Rule 2e: an FNE is answered unless this side sent one within the flow's last gap, so two hosts never take turns.
+   * Where the RTT is not known (UDP) the gap may be shorter than it; the first FNE after an own one is the answer then.
+   */
   #owesAnswer(words: Int32Array, base: number, sinceLastFneNs: number): boolean {
-    return sinceLastFneNs > this.#settings.flowletGapNs && sinceLastFneNs > rtoEstimateNs(words, base);
+    const rtoNs = rtoEstimateNs(words, base);
+    if (sinceLastFneNs <= this.#settings.flowletGapNs || sinceLastFneNs <= rtoNs) return false;
+    if (rtoNs !== 0 || sinceLastFneNs > LONGEST_UNKNOWN_RTT_NS) return true;
+    return !hasFlag(words, base, FLAG_ANSWER_AWAITED);
   }
 
   /** A packet that cannot be tracked keeps its DSCP, but a later fragment follows its first. */

@@ -80,6 +80,14 @@ export function rtoEstimateNs(words: Int32Array, base: number): number {
 }
 
 /**
+ * Age of an FNE in ns from which an inbound packet can be the peer's answer to it: three quarters of the smoothed RTT,
+ * for an RTT varies; 0 without a measurement. What comes sooner was under way already.
+ */
+export function earliestAnswerNs(words: Int32Array, base: number): number {
+  return words[base + WORD_SRTT] * (0.75 * NS_PER_US);
+}
+
+/**
  * Shortest silence before a transmission of the head that is taken for a timeout, in ns: one smoothed RTT. A fast
  * retransmission follows an acknowledgement at once, a RACK one within a fraction of the RTT, a timeout never comes
  * before one RTT and more (RFC 8985 sections 5 and 6, RFC 6298).
