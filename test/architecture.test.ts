@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   lex: ['wire', 'flow'],
   pref: ['wire'],
   sim: ['wire', 'flow', 'lex', 'pref'],
-  sys: [],
+  sys: ['wire'],
   device: ['sys', 'wire'],
   netns: ['sys'],
   runtime: ['sys', 'device', 'netns', 'wire', 'flow', 'lex', 'pref', 'sim'],

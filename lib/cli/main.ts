@@ -3,12 +3,14 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { addHostCommand } from './host.ts';
+import { addLabCommand } from './lab.ts';
 
 const program = new Command('preflex')
   .description('PREFLEX: hosts expose loss, gateways balance it over their routes')
   .version(readVersion())
   .showHelpAfterError();
 addHostCommand(program);
+addLabCommand(program);
 await program.parseAsync();
 
 function readVersion(): string {

@@ -1,0 +1,89 @@
+/** `preflex lab`: the laboratory of network namespaces. */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { parseCount, parseSeconds } from './host.ts';
+import { note, print, printJson, requireRoot, runCommand } from './output.ts';
+
+interface TwoPathFlags {
+  seconds: number;
+  flows: number;
+  lossA: number;
+  lossB: number;
+  strategy: string;
+  scheme: string;
+  interval: number;
+  seed: number;
+  out?: string;
+  json?: boolean;
+}
+
+interface OracleFlags {
+  transfers: number;
+  bytes: number;
+  seed: number;
+  json?: boolean;
+}
+
+/** Adds the command and its runs. */
+export function addLabCommand(program: Command): void {
+  const lab = program
+    .command('lab')
+    .description('real traffic in network namespaces that the command makes and removes');
+  lab
+    .command('two-path')
+    .description('a host with the agent, a gateway with two routes, iperf3 both ways, and what came of it')
+    .option('--seconds <count>', 'seconds of traffic each way', parseSeconds, 8)
+    .option('--flows <count>', 'parallel flows', parseCount, 8)
+    .option('--loss-a <ratio>', 'loss ratio of link A, 0..1', parseRatio, 0)
+    .option('--loss-b <ratio>', 'loss ratio of link B, 0..1', parseRatio, 0.01)
+    .option('--strategy <name>', 'strategy of the gateway', 'loss')
+    .option('--scheme <name>', 'marking scheme: pool2 or full', 'pool2')
+    .option('--interval <seconds>', 'update interval of the gateway', parseSeconds, 1)
+    .option('--seed <number>', 'seed of the losses', parseCount, 1)
+    .option('--out <folder>', 'write result.json there')
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: TwoPathFlags) => runCommand(() => runTwoPathCommand(flags)));
+  lab
+    .command('oracle')
+    .description("compare the bytes marked LEx with the kernel's own count of retransmitted bytes")
+    .option(
+      '--transfers <count>',
+      'transfers for each loss ratio, congestion control and offload setting',
+      parseCount,
+      12,
+    )
+    .option('--bytes <count>', 'bytes a transfer', parseCount, 1_000_000)
+    .option('--seed <number>', 'seed of the losses', parseCount, 1)
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: OracleFlags) => runCommand(() => runOracleCommand(flags)));
+}
+
+async function runTwoPathCommand(flags: TwoPathFlags): Promise<void> {
+  requireRoot('preflex lab');
+  const { withLabScope } = await import('../netns/lab-scope.ts');
+  const { runTwoPath } = await import('../../namespaces-lab/runs/two-path.ts');
+  const { reportTwoPath } = await import('../../namespaces-lab/reports/two-path.ts');
+  const { writeResult } = await import('../../namespaces-lab/result.ts');
+  const result = await withLabScope((scope) =>
+    runTwoPath(scope, { ...flags, intervalSeconds: flags.interval, onProgress: note }),
+  );
+  if (flags.out !== undefined) note(`wrote ${writeResult(flags.out, result)}`);
+  if (flags.json) printJson(result);
+  else print(reportTwoPath(result));
+}
+
+async function runOracleCommand(flags: OracleFlags): Promise<void> {
+  requireRoot('preflex lab');
+  const { runOracle } = await import('../../namespaces-lab/runs/oracle.ts');
+  const { reportOracle } = await import('../../namespaces-lab/reports/oracle.ts');
+  const result = await runOracle({ ...flags, onProgress: note });
+  if (flags.json) printJson(result);
+  else print(reportOracle(result));
+  if (result.difference !== 0 || result.quietLexPackets !== 0) process.exitCode = 1;
+}
+
+function parseRatio(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('It takes a ratio from 0 to 1.');
+  return value;
+}

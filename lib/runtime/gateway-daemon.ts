@@ -1,0 +1,231 @@
+/**
+ * The gateway daemon: the PREF core between the TUN toward the inside and one TUN for each route.
+ *
+ *      inside --> pref-in --> PrefGateway.handleOutbound --> pref-NAME --> route NAME
+ *      inside <-- pref-in <-- PrefGateway.handleInbound  <-- pref-NAME <-- route NAME
+ *
+ * gateway-plan.ts draws the whole way of a packet.
+ */
+import { randomInt } from 'node:crypto';
+import type { Device, PacketBatch } from '../device/device.ts';
+import { TunDevice } from '../device/tun-device.ts';
+import { PreflexError } from '../errors.ts';
+import { PrefGateway } from '../pref/gateway.ts';
+import type { GatewayOptions } from '../pref/gateway-options.ts';
+import type { GatewayStatus } from '../pref/gateway-status.ts';
+import { GatewayPlumbing } from './gateway-plumbing.ts';
+import type { GatewayPlumbingOptions } from './gateway-plan.ts';
+import type { DeviceReport } from './host-agent.ts';
+import { reportDevice, requireDeviceMtu } from './host-agent.ts';
+import type { BatchHandler, LoopStats, TimedCore } from './packet-loop.ts';
+import { PacketLoop } from './packet-loop.ts';
+
+/** A destination and the path IDs of the routes that lead there. */
+export interface GatewayDestination {
+  readonly prefixes: readonly string[];
+  readonly pathIds: readonly number[];
+}
+
+/** Options of a {@link GatewayDaemon}. */
+export interface GatewayDaemonOptions {
+  /** Devices, routes by name, destinations to divert. */
+  readonly plumbing: GatewayPlumbingOptions;
+  /** The gateway's rules; its routes are named like those of the plumbing. The hash seed is random unless given. */
+  readonly gateway: GatewayOptions;
+  readonly destinations: readonly GatewayDestination[];
+  /** Read super-packets (segmentation offload); default true. */
+  readonly offload?: boolean;
+  /** Called after each complete update interval. */
+  readonly onInterval?: () => void;
+}
+
+/** What a running gateway shows. */
+export interface GatewayDaemonStatus extends GatewayStatus {
+  readonly loop: LoopStats;
+  readonly devices: Record<string, DeviceReport>;
+}
+
+const INSIDE_TUN = 'pref-in';
+
+/** A running gateway. It works in the network namespace of the process. */
+export class GatewayDaemon {
+  readonly gateway: PrefGateway;
+  readonly plumbing: GatewayPlumbing;
+  readonly #loop = new PacketLoop();
+  readonly #inside: TunDevice;
+  /** The TUN of each route, by path ID. */
+  readonly #routes = new Map<number, TunDevice>();
+  readonly #pathIdOfName = new Map<string, number>();
+  #downRoutes: readonly string[] = [];
+  #isStopped = false;
+
+  /**
+   * Opens the TUNs, starts to forward between them and leads the traffic through. Nothing stays behind when a step
+   * fails.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION, ERR_SYSTEM
+   */
+  static start(options: GatewayDaemonOptions): GatewayDaemon {
+    return new GatewayDaemon(options);
+  }
+
+  private constructor(options: GatewayDaemonOptions) {
+    this.gateway = new PrefGateway({ seed: randomInt(2 ** 32), ...options.gateway });
+    for (const { prefixes, pathIds } of options.destinations) this.gateway.addDestination(prefixes, pathIds);
+    const tun = { offload: options.offload ?? true };
+    this.#inside = TunDevice.open({
+      ...tun,
+      name: options.plumbing.insideTun ?? INSIDE_TUN,
+      mtu: requireDeviceMtu(options.plumbing.insideDevice),
+    });
+    try {
+      for (const { pathId, name } of options.gateway.routes) {
+        const route = options.plumbing.routes.find((candidate) => candidate.name === name);
+        if (route === undefined) {
+          throw new PreflexError('ERR_INVALID_OPTION', `routes: "${name}" has a path ID, but no device`);
+        }
+        this.#pathIdOfName.set(name, pathId);
+        this.#routes.set(
+          pathId,
+          TunDevice.open({ ...tun, name: route.tun ?? `pref-${name}`, mtu: requireDeviceMtu(route.device) }),
+        );
+      }
+      this.#startLoop(options.onInterval);
+      this.plumbing = GatewayPlumbing.setUp(options.plumbing);
+    } catch (error) {
+      this.#loop.stop();
+      this.#closeDevices();
+      throw error;
+    }
+  }
+
+  /** Counters now; the figures of the last complete update interval among them. */
+  status(): GatewayDaemonStatus {
+    const devices: Record<string, DeviceReport> = { [this.#inside.name]: reportDevice(this.#inside) };
+    for (const device of this.#routes.values()) devices[device.name] = reportDevice(device);
+    return { ...this.gateway.status(), loop: this.#loop.stats, devices };
+  }
+
+  /** True while every TUN exists; they can be taken away with `ip link del`. */
+  get isHealthy(): boolean {
+    return this.#inside.isOpen && [...this.#routes.values()].every((device) => device.isOpen);
+  }
+
+  /**
+   * Follows the machine: routes whose device went down are withdrawn, and brought back with it.
+   *
+   * @returns names of the routes that changed
+   */
+  refresh(): string[] {
+    const down = this.plumbing.refresh();
+    const changed: string[] = [];
+    for (const [name, pathId] of this.#pathIdOfName) {
+      const isDown = down.includes(name);
+      if (isDown === this.#downRoutes.includes(name)) continue;
+      this.gateway.setRouteUp(pathId, !isDown);
+      changed.push(name);
+    }
+    this.#downRoutes = down;
+    return changed;
+  }
+
+  /**
+   * Leads the traffic past the daemon again, forwards what still waits, and removes the TUNs.
+   *
+   * @returns the counters at the end
+   */
+  stop(): GatewayDaemonStatus {
+    if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this gateway is stopped already');
+    this.#isStopped = true;
+    try {
+      this.plumbing.tearDown();
+    } finally {
+      this.#loop.stop();
+    }
+    const status = this.status();
+    this.#closeDevices();
+    return status;
+  }
+
+  #startLoop(onInterval: (() => void) | undefined): void {
+    const byPathId: (Device | undefined)[] = [];
+    for (const [pathId, device] of this.#routes) byPathId[pathId] = device;
+    this.#loop.addPump(this.#inside, new OutboundHandler(this.gateway, byPathId));
+    for (const [pathId, device] of this.#routes) {
+      this.#loop.addPump(device, new InboundHandler(this.gateway, pathId, this.#inside));
+    }
+    this.#loop.addCore(onInterval === undefined ? this.gateway : notifying(this.gateway, onInterval));
+    this.#loop.start();
+  }
+
+  #closeDevices(): void {
+    this.#inside.close();
+    for (const device of this.#routes.values()) device.close();
+  }
+}
+
+/** Sends what comes from inside by the route of its verdict; verdict 0 by the default route, the first one. */
+class OutboundHandler implements BatchHandler {
+  readonly #gateway: PrefGateway;
+  readonly #routes: readonly (Device | undefined)[];
+  readonly #default: Device;
+
+  constructor(gateway: PrefGateway, routes: readonly (Device | undefined)[]) {
+    this.#gateway = gateway;
+    this.#routes = routes;
+    this.#default = routes.find((route) => route !== undefined)!;
+  }
+
+  handleBatch(batch: PacketBatch, nowNs: number): void {
+    for (let i = 0; i < batch.count; i++) {
+      const pathId = this.#gateway.handleOutbound(
+        batch.view,
+        batch.at[i],
+        batch.length[i],
+        nowNs,
+        batch.gsoSize[i],
+      );
+      (this.#routes[pathId] ?? this.#default).write(batch, i);
+    }
+  }
+}
+
+/** Assigns paths to what comes from one route. */
+class InboundHandler implements BatchHandler {
+  readonly #gateway: PrefGateway;
+  readonly #pathId: number;
+  readonly #inside: Device;
+
+  constructor(gateway: PrefGateway, pathId: number, inside: Device) {
+    this.#gateway = gateway;
+    this.#pathId = pathId;
+    this.#inside = inside;
+  }
+
+  handleBatch(batch: PacketBatch, nowNs: number): void {
+    for (let i = 0; i < batch.count; i++) {
+      this.#gateway.handleInbound(
+        batch.view,
+        batch.at[i],
+        batch.length[i],
+        nowNs,
+        this.#pathId,
+        batch.gsoSize[i],
+      );
+      this.#inside.write(batch, i);
+    }
+  }
+}
+
+/** The gateway's deadlines, with a call after each complete interval. */
+function notifying(gateway: PrefGateway, onInterval: () => void): TimedCore {
+  return {
+    pollTimeout: () => gateway.pollTimeout(),
+    handleTimeout: (nowNs) => {
+      const isDue = gateway.pollTimeout() <= nowNs;
+      gateway.handleTimeout(nowNs);
+      // With many destinations an interval ends in several steps, each due at once.
+      if (isDue && gateway.pollTimeout() !== -Infinity) onInterval();
+    },
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * The daemons as the laboratory runs them: the real command line, in a namespace, read through its `--json` lines.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { createInterface } from 'node:readline';
+import { PreflexError } from '../../lib/errors.ts';
+import type { LabScope } from '../../lib/netns/lab-scope.ts';
+
+/** One line that a daemon wrote: `ready`, `status`, `counters` or `exit`, with what it says. */
+export interface DaemonLine {
+  readonly event: string;
+  readonly [key: string]: unknown;
+}
+
+const START_MS = 20_000;
+const ANSWER_MS = 10_000;
+
+/** Program and arguments that run this project's command line from where this file is, built or not. */
+export function preflexArgv(args: readonly string[]): string[] {
+  const here = import.meta.url;
+  const isSource = here.endsWith('.ts');
+  const main = fileURLToPath(new URL(`../../lib/cli/main.${isSource ? 'ts' : 'js'}`, here));
+  return [...nodeArgv(isSource), main, ...args];
+}
+
+/** Program and arguments that run a module of this project, given relative to the folder namespaces-lab, without extension. */
+export function labModuleArgv(module: string, args: readonly string[] = []): string[] {
+  const here = import.meta.url;
+  const isSource = here.endsWith('.ts');
+  const file = fileURLToPath(new URL(`../${module}.${isSource ? 'ts' : 'js'}`, here));
+  return [...nodeArgv(isSource), file, ...args];
+}
+
+function nodeArgv(isSource: boolean): string[] {
+  return isSource ? [process.execPath, '--import', import.meta.resolve('tsx')] : [process.execPath];
+}
+
+/** A running `preflex host` or `preflex gateway`. */
+export class PreflexProcess {
+  readonly child: ChildProcess;
+  readonly lines: DaemonLine[] = [];
+  #stderr = '';
+  #waiters: { event: string; from: number; resolve: (line: DaemonLine) => void }[] = [];
+
+  private constructor(child: ChildProcess) {
+    this.child = child;
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-20_000);
+    });
+    if (child.stdout) createInterface({ input: child.stdout }).on('line', (text) => this.#take(text));
+  }
+
+  /** Starts `preflex ...args --json` in a namespace and waits until it is ready. */
+  static async start(scope: LabScope, netns: string, args: readonly string[]): Promise<PreflexProcess> {
+    const daemon = new PreflexProcess(scope.spawn(preflexArgv([...args, '--json']), { netns }));
+    await daemon.waitFor('ready', 0, START_MS);
+    return daemon;
+  }
+
+  /** What the daemon wrote to standard error so far. */
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** The first line with this event at or after position `from` of {@link lines}. */
+  waitFor(event: string, from: number, limitMs = ANSWER_MS): Promise<DaemonLine> {
+    const found = this.lines.slice(from).find((line) => line.event === event);
+    if (found) return Promise.resolve(found);
+    return new Promise((resolve, reject) => {
+      const fail = (what: string) => {
+        clearTimeout(timer);
+        this.child.off('exit', onExit);
+        reject(
+          new PreflexError('ERR_SYSTEM', `preflex ${what} before it said "${event}"\n${this.#stderr.trim()}`),
+        );
+      };
+      const onExit = (code: number | null, signal: string | null) => {
+        // The last lines may still be in the pipe.
+        setImmediate(() => {
+          fail(`ended (${signal ?? `exit code ${code}`})`);
+        });
+      };
+      const timer = setTimeout(() => {
+        fail(`was given ${limitMs} ms`);
+      }, limitMs);
+      this.child.once('exit', onExit);
+      this.#waiters.push({
+        event,
+        from,
+        resolve: (line) => {
+          clearTimeout(timer);
+          this.child.off('exit', onExit);
+          resolve(line);
+        },
+      });
+    });
+  }
+
+  /** The daemon's counters now (SIGUSR1). */
+  counters(): Promise<DaemonLine> {
+    const from = this.lines.length;
+    this.child.kill('SIGUSR1');
+    return this.waitFor('counters', from);
+  }
+
+  /** Ends the daemon in an orderly way (SIGTERM) and returns its last line, the counters at exit. */
+  async stop(): Promise<DaemonLine> {
+    const from = this.lines.length;
+    this.child.kill('SIGTERM');
+    const last = await this.waitFor('exit', from);
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      await new Promise((resolve) => this.child.once('exit', resolve));
+    }
+    return last;
+  }
+
+  #take(text: string): void {
+    let line: DaemonLine;
+    try {
+      line = JSON.parse(text) as DaemonLine;
+    } catch {
+      this.#stderr += `not JSON: ${text}\n`;
+      return;
+    }
+    const position = this.lines.push(line) - 1;
+    const waiting = this.#waiters;
+    this.#waiters = waiting.filter((waiter) => waiter.event !== line.event || position < waiter.from);
+    for (const waiter of waiting) {
+      if (!this.#waiters.includes(waiter)) waiter.resolve(line);
+    }
+  }
+}

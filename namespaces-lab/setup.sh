@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs what is missing on a Debian or Ubuntu machine: the tools of the laboratory and the npm packages.
+# Does nothing where all is there. Called by quickstart.sh and by the tests.
+set -eu
+cd "$(dirname "$0")/.."
+
+if ! command -v node >/dev/null 2>&1; then
+  echo "preflex: Node.js 20.19 or newer is missing: see https://nodejs.org/en/download" >&2
+  exit 1
+fi
+if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'; then
+  echo "preflex: Node.js $(node --version) is too old, it takes 20.19 or newer." >&2
+  exit 1
+fi
+
+# tool:package
+missing=""
+for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl; do
+  command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+done
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "preflex: missing for the laboratory:$missing. Install them with: sudo apt-get install$missing" >&2
+  else
+    echo "preflex: installing$missing" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >&2
+    # shellcheck disable=SC2086 # a list of package names
+    apt-get install -y -qq $missing >&2
+  fi
+fi
+
+# The lock file that npm itself leaves behind tells what is installed.
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  echo "preflex: installing the npm packages" >&2
+  npm ci --no-fund --no-audit >&2
+fi
