@@ -5,7 +5,8 @@ import { note, print, printJson } from './output.ts';
 /** A running daemon as its command sees it. */
 export interface Daemon<Status> {
   readonly json: boolean;
-  readonly intervalSeconds: number;
+  /** Time between two status lines; without it they come only when the caller asks. */
+  readonly intervalSeconds?: number;
   /** What was set up, a line each. */
   readonly setUp: readonly string[];
   /** False when the daemon lost what it needs and has to end. */
@@ -21,8 +22,12 @@ export interface Daemon<Status> {
 
 const REFRESH_MS = 2000;
 
-/** Shows the daemon until a signal ends it; then it stops and the process can exit. */
-export function runDaemon<Status extends object>(daemon: Daemon<Status>): void {
+/**
+ * Shows the daemon until a signal ends it; then it stops and the process can exit.
+ *
+ * @returns writes a status line
+ */
+export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => void {
   const show = (event: string, status: Status, isLong: boolean): void => {
     if (daemon.json) printJson({ event, time: new Date().toISOString(), ...status });
     else if (isLong) print(`${event}: ${JSON.stringify(status, null, 2)}`);
@@ -40,9 +45,11 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): void {
       show('counters', daemon.status(), true);
     },
   });
-  const statusTimer = setInterval(() => {
+  const showStatus = (): void => {
     show('status', daemon.status(), false);
-  }, daemon.intervalSeconds * 1000);
+  };
+  const statusTimer =
+    daemon.intervalSeconds === undefined ? undefined : setInterval(showStatus, daemon.intervalSeconds * 1000);
   const refreshTimer = setInterval(() => {
     if (daemon.isHealthy()) {
       daemon.refresh();
@@ -54,4 +61,5 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): void {
   }, REFRESH_MS);
   if (daemon.json) printJson({ event: 'ready', pid: process.pid, setUp: daemon.setUp });
   else for (const line of daemon.setUp) print(`preflex: ${line}`);
+  return showStatus;
 }

@@ -2,6 +2,8 @@
 /** The command `preflex`. */
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
+import { addDoctorCommand } from './doctor.ts';
+import { addGatewayCommand } from './gateway.ts';
 import { addHostCommand } from './host.ts';
 import { addLabCommand } from './lab.ts';
 
@@ -10,6 +12,8 @@ const program = new Command('preflex')
   .version(readVersion())
   .showHelpAfterError();
 addHostCommand(program);
+addGatewayCommand(program);
+addDoctorCommand(program);
 addLabCommand(program);
 await program.parseAsync();
 

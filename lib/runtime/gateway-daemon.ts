@@ -99,11 +99,15 @@ export class GatewayDaemon {
     }
   }
 
-  /** Counters now; the figures of the last complete update interval among them. */
-  status(): GatewayDaemonStatus {
+  /**
+   * Counters now; the figures of the last complete update interval among them.
+   *
+   * @param maxDestinations - how many destinations to list; default all
+   */
+  status(maxDestinations = Infinity): GatewayDaemonStatus {
     const devices: Record<string, DeviceReport> = { [this.#inside.name]: reportDevice(this.#inside) };
     for (const device of this.#routes.values()) devices[device.name] = reportDevice(device);
-    return { ...this.gateway.status(), loop: this.#loop.stats, devices };
+    return { ...this.gateway.status(maxDestinations), loop: this.#loop.stats, devices };
   }
 
   /** True while every TUN exists; they can be taken away with `ip link del`. */

@@ -55,10 +55,10 @@ export function buildTwoPath(scope: LabScope, options: TwoPathOptions = {}): Two
   const router = scope.namespace('r');
   const far = scope.namespace('far');
   for (const netns of [gateway, router]) {
-    writeSysctl('net.ipv4.ip_forward', 1, { netns });
-    writeSysctl('net.ipv6.conf.all.forwarding', 1, { netns });
-    writeSysctl('net.ipv4.conf.all.rp_filter', 0, { netns });
-    writeSysctl('net.ipv4.conf.default.rp_filter', 0, { netns });
+    writeSysctl('net/ipv4/ip_forward', 1, { netns });
+    writeSysctl('net/ipv6/conf/all/forwarding', 1, { netns });
+    writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });
+    writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
   }
   connect(host, 'h0', '2', gateway, 'p0', '1', '1');
   connect(router, 'r0', '1', far, 'f0', '2', '9');

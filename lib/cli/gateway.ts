@@ -1,0 +1,74 @@
+/** `preflex gateway`: the gateway daemon. */
+import type { Command } from 'commander';
+import type { GatewayDaemonStatus } from '../runtime/gateway-daemon.ts';
+import { runDaemon } from './daemon.ts';
+import { requireRoot, runCommand } from './output.ts';
+import { formatBytes, formatPercent } from './table.ts';
+
+interface GatewayFlags {
+  config: string;
+  offload: boolean;
+  json?: boolean;
+}
+
+/** Destinations that a status line in JSON lists at most. */
+const LISTED_DESTINATIONS = 100;
+
+/** Adds the command. */
+export function addGatewayCommand(program: Command): void {
+  program
+    .command('gateway')
+    .description('assign paths to flowlets, and balance the losses that hosts expose over the routes')
+    .requiredOption('--config <file>', 'YAML file; docs/samples/gateway.yaml shows every field')
+    .option('--no-offload', 'read single segments instead of super-packets')
+    .option('--json', 'one JSON object a line')
+    .action((flags: GatewayFlags) => runCommand(() => runGateway(flags)));
+}
+
+async function runGateway(flags: GatewayFlags): Promise<void> {
+  const { loadGatewayConfig } = await import('../runtime/config.ts');
+  const config = await loadGatewayConfig(flags.config);
+  requireRoot('preflex gateway');
+  const { gatewayDaemonOptions } = await import('../runtime/config-options.ts');
+  const { GatewayDaemon } = await import('../runtime/gateway-daemon.ts');
+  let showStatus: () => void = () => undefined;
+  const daemon = GatewayDaemon.start({
+    ...gatewayDaemonOptions(config),
+    offload: flags.offload,
+    onInterval: () => {
+      showStatus();
+    },
+  });
+  showStatus = runDaemon({
+    json: flags.json ?? false,
+    setUp: [
+      `inside ${config.inside.device} (${config.inside.prefixes.join(', ')}), routes ` +
+        config.routes.map((route) => `${route.name} (path ${route.pathId}, ${route.device})`).join(', ') +
+        `, scheme ${config.scheme}, strategy ${config.strategy}, interval ${config.intervalSeconds} s`,
+      ...daemon.plumbing.recovered.map(
+        (journal) => `took back what pid ${journal.pid} had left (${journal.changes} changes)`,
+      ),
+      ...daemon.plumbing.warnings,
+    ],
+    isHealthy: () => daemon.isHealthy,
+    refresh: () => {
+      daemon.refresh();
+    },
+    status: () => daemon.status(LISTED_DESTINATIONS),
+    describe: describeGateway,
+    stop: () => daemon.stop(),
+  });
+}
+
+/** A line for the last update interval: each route's bytes, loss ratio, and the ratios of the first destination. */
+function describeGateway(status: GatewayDaemonStatus): string {
+  const ratios = status.destinations[0]?.routes ?? [];
+  const routes = status.routes.map((route) => {
+    const ratio = ratios.find((candidate) => candidate.pathId === route.pathId)?.flowletRatio ?? 0;
+    return (
+      `${route.name}${route.up ? '' : ' (down)'}: ${formatBytes(route.bytes)}, loss ${formatPercent(route.lossRatio)}, ` +
+      `${route.flowlets} flowlets, ratio ${ratio.toFixed(3)}`
+    );
+  });
+  return routes.join(' | ');
+}
