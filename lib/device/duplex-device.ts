@@ -117,7 +117,7 @@ export class DuplexDevice implements Device {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    this.#readable.clear();
+    this.#readable.close();
     this.#incoming.clear();
     this.#outgoing.clear();
     if (this.#stream.release !== undefined) this.#stream.release();

@@ -89,7 +89,7 @@ export class MemoryDevice implements Device {
 
   close(): void {
     this.#isOpen = false;
-    this.#readable.clear();
+    this.#readable.close();
     this.#incoming.clear();
   }
 

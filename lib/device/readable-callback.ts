@@ -12,6 +12,7 @@ export class ReadableCallback {
   #isScheduled = false;
   #hasRead = false;
   #isOwed = false;
+  #isClosed = false;
 
   /** @param isReadable - whether packets are waiting */
   constructor(deviceName: string, isReadable: () => boolean) {
@@ -21,6 +22,7 @@ export class ReadableCallback {
 
   /** See Device.onReadable. */
   set(callback: () => void): () => void {
+    if (this.#isClosed) throw new PreflexError('ERR_INVALID_OPTION', `${this.#deviceName} is closed`);
     if (this.#callback !== undefined) {
       throw new PreflexError(
         'ERR_INVALID_OPTION',
@@ -60,8 +62,9 @@ export class ReadableCallback {
     this.#hasRead = true;
   }
 
-  /** Forgets the callback. */
-  clear(): void {
+  /** Forgets the callback and takes no other. */
+  close(): void {
+    this.#isClosed = true;
     this.#callback = undefined;
   }
 

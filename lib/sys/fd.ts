@@ -35,6 +35,17 @@ export class Fd {
     return this.#number;
   }
 
+  /**
+   * Hands the descriptor to another owner; this object counts as closed.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION after close
+   */
+  release(): number {
+    const number = this.number;
+    this.#number = -1;
+    return number;
+  }
+
   /** Closes the descriptor; a second call does nothing. */
   close(): void {
     if (this.#number < 0) return;

@@ -2,7 +2,8 @@
  * Readiness of a descriptor, in Node's own event loop (uv_poll): packets, timers and sockets share one loop.
  */
 import { node } from 'koffi';
-import { SystemError } from './errno.ts';
+import { fstatSync } from 'node:fs';
+import { EEXIST, EPERM, SystemError } from './errno.ts';
 
 /** What koffi really passes: a libuv status and the events. Its type declaration leaves the status out. */
 type PollCallback = (status: number, events: { readable: boolean; writable: boolean }) => void;
@@ -12,15 +13,17 @@ type PollCallback = (status: number, events: { readable: boolean; writable: bool
  * is ready, so a callback does a bounded amount of work and returns.
  */
 export class Poll {
-  // libuv's handle is freed when this object is collected: whoever polls has to keep the Poll referenced.
+  // libuv's handle is freed when koffi's object is collected, and the callbacks stop: it has to stay referenced.
   #handle: node.PollHandle | undefined;
+  readonly #fd: number;
 
   /**
-   * @param fd - a descriptor that stays open until after {@link close}
+   * @param fd - a descriptor that stays open until after {@link close}, watched by no other Poll and not by node
    * @param direction - what to wait for
    * @param onReady - an error thrown by it is raised as an uncaught exception
    * @param onBroken - the descriptor can no longer be polled (a TUN whose interface was deleted); called once, after
    *   which the poll is closed
+   * @throws SystemError EEXIST when the descriptor is polled already, EPERM for a file
    */
   constructor(fd: number, direction: 'readable' | 'writable', onReady: () => void, onBroken?: () => void) {
     const callback: PollCallback = (status) => {
@@ -39,10 +42,10 @@ export class Poll {
         });
       }
     };
-    const handle = node.poll(fd, { [direction]: true }, callback as never) as node.PollHandle | null;
-    if (handle === null) throw new SystemError('uv_poll', 22, `descriptor ${fd}`);
-    this.#handle = handle;
-    watching.add(this);
+    requirePollable(fd);
+    this.#fd = fd;
+    this.#handle = node.poll(fd, { [direction]: true }, callback as never) as node.PollHandle;
+    watching.set(fd, this);
   }
 
   /** Lets the process end although the poll is active. */
@@ -52,11 +55,33 @@ export class Poll {
 
   /** Stops; no callback follows. Must come before the descriptor is closed. A second call does nothing. */
   close(): void {
-    this.#handle?.close();
+    if (this.#handle === undefined) return;
+    this.#handle.close();
     this.#handle = undefined;
-    watching.delete(this);
+    watching.delete(this.#fd);
   }
 }
 
-/** Active polls, so that one whose owner forgot it goes on instead of stopping whenever memory is collected. */
-const watching = new Set<Poll>();
+/** Active polls by descriptor. Also what keeps them from being collected when their owner forgets them. */
+const watching = new Map<number, Poll>();
+
+/** Refuses what libuv would refuse: koffi ends the process when it does. */
+function requirePollable(fd: number): void {
+  if (watching.has(fd)) {
+    throw new SystemError(
+      'uv_poll',
+      EEXIST,
+      `descriptor ${fd}`,
+      'it is being polled already; close that poll first',
+    );
+  }
+  const stat = fstatSync(fd);
+  if (stat.isFile() || stat.isDirectory()) {
+    throw new SystemError(
+      'uv_poll',
+      EPERM,
+      `descriptor ${fd}`,
+      'files and folders are always ready and cannot be polled',
+    );
+  }
+}

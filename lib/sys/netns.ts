@@ -1,0 +1,44 @@
+/**
+ * The network namespace of the calling thread. Node's files, timers and child processes made by this thread follow
+ * it; other threads of the process stay where they are, so a process can hold a worker thread for each namespace.
+ */
+import { EPERM, SystemError } from './errno.ts';
+import { Fd } from './fd.ts';
+import { declareFunction, lastErrno, O_RDONLY, openFile } from './libc.ts';
+
+const CLONE_NEWNET = 0x40000000;
+const cSetns = declareFunction('int setns(int fd, int type)') as unknown as (
+  fd: number,
+  type: number,
+) => number;
+const cUnshare = declareFunction('int unshare(int flags)') as unknown as (flags: number) => number;
+
+/**
+ * Moves this thread into a namespace.
+ *
+ * @param path - for example `/run/netns/NAME` or `/proc/PID/ns/net`
+ * @throws SystemError
+ */
+export function enterNetworkNamespace(path: string): void {
+  const fd = new Fd(openFile(path, O_RDONLY), path);
+  try {
+    if (cSetns(fd.number, CLONE_NEWNET) < 0) throw new SystemError('setns', lastErrno(), path, remedy());
+  } finally {
+    fd.close();
+  }
+}
+
+/**
+ * Moves this thread into a new namespace without a name, with nothing but a loopback interface that is down. It goes
+ * when nothing uses it any more.
+ *
+ * @throws SystemError
+ */
+export function enterNewNetworkNamespace(): void {
+  if (cUnshare(CLONE_NEWNET) < 0)
+    throw new SystemError('unshare', lastErrno(), 'a network namespace', remedy());
+}
+
+function remedy(): string | undefined {
+  return lastErrno() === EPERM ? 'network namespaces need root or CAP_SYS_ADMIN' : undefined;
+}
