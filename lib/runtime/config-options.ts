@@ -1,0 +1,64 @@
+/**
+ * From a gateway's configuration file to the options of its parts.
+ */
+import type { Balancer } from '../pref/balancers/balancer.ts';
+import { conservative } from '../pref/balancers/conservative.ts';
+import { equal } from '../pref/balancers/equal.ts';
+import { loss } from '../pref/balancers/loss.ts';
+import { mixed } from '../pref/balancers/mixed.ts';
+import type { GatewayConfig } from './config.ts';
+import type { GatewayDaemonOptions } from './gateway-daemon.ts';
+
+const NS_PER_S = 1e9;
+
+/**
+ * The options of the daemon for a configuration. The first route is the default route; the buckets of the FNE limits
+ * hold what one second brings.
+ */
+export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOptions {
+  const { fne, routes } = config;
+  const pathIdOf = new Map(routes.map((route) => [route.name, route.pathId]));
+  return {
+    plumbing: {
+      insideDevice: config.inside.device,
+      insidePrefixes: config.inside.prefixes,
+      routes: routes.map(({ name, device, nextHop, nextHop6 }) => ({ name, device, nextHop, nextHop6 })),
+      destinations: config.destinations.flatMap((destination) => destination.prefixes),
+    },
+    gateway: {
+      routes: routes.map(({ name, pathId }) => ({ name, pathId })),
+      scheme: config.scheme,
+      balancer: balancerOf(config),
+      updateIntervalNs: config.intervalSeconds * NS_PER_S,
+      startShare: config.startShare,
+      countFneRepeats: fne.countRepeats,
+      inferFromSyn: fne.inferFromSyn,
+      inferFromAnswer: fne.inferFromAnswer,
+      notLect: config.notLect,
+      exposeTo: routes.filter((route) => route.exposeLex).map((route) => route.pathId),
+      fneMemoryEntries: fne.memoryEntries,
+      fneMemoryLifetimeNs: fne.memorySeconds * NS_PER_S,
+      fneRatePerDestination: fne.perPrefixPerSecond,
+      fneBurstPerDestination: Math.max(1, fne.perPrefixPerSecond),
+      fneRateTotal: fne.totalPerSecond,
+      fneBurstTotal: Math.max(1, fne.totalPerSecond),
+    },
+    destinations: config.destinations.map((destination) => ({
+      prefixes: destination.prefixes,
+      pathIds: destination.routes.map((name) => pathIdOf.get(name) ?? 0),
+    })),
+  };
+}
+
+function balancerOf({ strategy, betas }: GatewayConfig): Balancer {
+  switch (strategy) {
+    case 'equal':
+      return equal();
+    case 'conservative':
+      return conservative(betas.equal);
+    case 'loss':
+      return loss(betas.equal);
+    case 'mixed':
+      return mixed({ betaE: betas.equal, betaC: betas.conservative, betaL: betas.loss });
+  }
+}

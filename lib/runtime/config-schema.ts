@@ -1,0 +1,102 @@
+/**
+ * The shape of a gateway configuration file: fields, ranges, defaults. What depends on several fields at once is
+ * checked in `config-checks.ts`.
+ *
+ * Every error text is what the field takes ("a whole number from 1 to 15"); `config.ts` puts field, value, line and
+ * column before it.
+ */
+import { isIPv4, isIPv6 } from 'node:net';
+import type * as zod from 'zod';
+import { MAX_DEVICE_NAME } from '../netns/index.ts';
+import { parsePrefix } from './prefixes.ts';
+
+/** Names of the balancing strategies that a configuration can choose. */
+export const STRATEGIES = ['equal', 'conservative', 'loss', 'mixed'] as const;
+/** Names of the marking schemes. */
+export const SCHEMES = ['pool2', 'full'] as const;
+/** Longest name of a route: its TUN is `pref-NAME`, and a device name has 15 characters at most. */
+export const MAX_ROUTE_NAME = MAX_DEVICE_NAME - 'pref-'.length;
+
+/**
+ * Makes the schema with a zod that the caller has loaded (it takes 80 ms, so it is imported only when needed).
+ *
+ * Optional fields stay undefined here where the default depends on other fields.
+ */
+export function gatewayConfigSchema({ z }: Pick<typeof zod, 'z'>) {
+  const integer = (min: number, max: number) => {
+    const range = `a whole number from ${min} to ${max}`;
+    return z.int(range).min(min, range).max(max, range);
+  };
+  const number = (min: number, max: number) => {
+    const range = `a number from ${min} to ${max}`;
+    return z.number(range).min(min, range).max(max, range);
+  };
+  const choice = <const T extends readonly string[]>(values: T) =>
+    z.enum(values, `one of ${values.join(', ')}`);
+  const yesOrNo = () => z.boolean('true or false');
+  const mapping = <const S extends Readonly<Record<string, zod.ZodType>>>(shape: S) => {
+    const keys = Object.keys(shape).join(', ');
+    return z.strictObject(shape, {
+      error: (issue) =>
+        issue.code === 'unrecognized_keys' ? `only the keys ${keys}` : `a mapping with the keys ${keys}`,
+    });
+  };
+  const list = <T extends zod.ZodType>(item: T, of: string) =>
+    z.array(item, `a list of ${of}`).min(1, `at least one of ${of}`);
+  const text = (what: string, isOk: (value: string) => boolean) => z.string(what).refine(isOk, what);
+
+  const device = text('a device name, 1 to 15 characters without blank, slash or colon', (value) =>
+    /^[^\s/:]{1,15}$/.test(value),
+  );
+  const prefix = text(
+    'a prefix such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
+    (value) => parsePrefix(value) !== undefined,
+  );
+  const routeName = text(
+    `a name of 1 to ${MAX_ROUTE_NAME} lower-case letters, digits and dashes, other than "in"`,
+    (value) => /^[a-z0-9][a-z0-9-]*$/.test(value) && value.length <= MAX_ROUTE_NAME && value !== 'in',
+  );
+
+  return mapping({
+    inside: mapping({ device, prefixes: list(prefix, 'prefixes') }),
+    routes: list(
+      mapping({
+        name: routeName,
+        pathId: integer(1, 15).optional(),
+        device,
+        nextHop: text('an IPv4 address', isIPv4).optional(),
+        nextHop6: text('an IPv6 address', (value) => isIPv6(value) && !value.includes('%')).optional(),
+        exposeLex: yesOrNo().default(false),
+      }),
+      'routes',
+    ),
+    destinations: list(
+      mapping({ prefixes: list(prefix, 'prefixes'), routes: list(routeName, 'names of routes').optional() }),
+      'destinations',
+    ).optional(),
+    scheme: choice(SCHEMES).default('pool2'),
+    strategy: choice(STRATEGIES).default('loss'),
+    betas: mapping({
+      equal: number(0, 1).default(0),
+      conservative: number(0, 1).default(0),
+      loss: number(0, 1).default(0),
+    }).optional(),
+    intervalSeconds: number(0.001, 86_400).default(10),
+    startShare: choice(['probe', 'equal']).optional(),
+    fne: mapping({
+      perPrefixPerSecond: number(0.001, 1e9).default(10_000),
+      totalPerSecond: number(0.001, 1e9).default(100_000),
+      memorySeconds: number(0.001, 3600).default(10),
+      memoryEntries: integer(4, 2 ** 24)
+        .refine((value) => (value & (value - 1)) === 0, `a power of 2 from 4 to ${2 ** 24}`)
+        .default(65_536),
+      inferFromSyn: yesOrNo().default(true),
+      inferFromAnswer: yesOrNo().default(true),
+      countRepeats: yesOrNo().default(true),
+    }).prefault({}),
+    notLect: choice(['default', 'hash']).default('hash'),
+  });
+}
+
+/** What the schema yields for a file without errors. */
+export type ParsedGatewayConfig = zod.output<ReturnType<typeof gatewayConfigSchema>>;
