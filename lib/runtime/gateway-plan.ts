@@ -24,11 +24,12 @@
  *   in by the TUN of the first of them.
  */
 import { PreflexError, invalidOption, rejectUnknownKeys, requireInteger } from '../errors.ts';
-import type { Family, Route, RouteSpec, RuleSpec } from '../netns/index.ts';
+import type { Family, RouteSpec, RuleSpec } from '../netns/index.ts';
 import { requireDeviceName, routeArgs } from '../netns/index.ts';
 import type { Change } from './change.ts';
 import { ruleChange, tableChange } from './change.ts';
 import type { MachineState } from './machine-state.ts';
+import { defaultRoute, outboundRoutes } from './gateway-routes.ts';
 import type { PlumbingPlan } from './plumbing-common.ts';
 import {
   DEFAULT_TUN_QUEUE_PACKETS,
@@ -45,7 +46,7 @@ import {
   tunChanges,
 } from './plumbing-common.ts';
 import type { Prefix } from './prefixes.ts';
-import { coversPrefix, normalizeAddress, parsePrefix, parseRoutePrefix } from './prefixes.ts';
+import { normalizeAddress, parsePrefix } from './prefixes.ts';
 
 /** One way out of the domain. */
 export interface GatewayRouteOptions {
@@ -304,68 +305,6 @@ export function planGatewayPlumbing(state: MachineState, options: ResolvedGatewa
     ],
     warnings,
   };
-}
-
-/** The routes of the outbound table: destinations to the TUN, `throw` for what the main table knows better. Pure. */
-export function outboundRoutes(
-  mainRoutes: readonly Route[],
-  options: ResolvedGatewayPlumbing,
-  family: Family,
-): RouteSpec[] {
-  const table = options.outboundTable;
-  const specs = new Map<string, RouteSpec>();
-  const destinations = options.destinations.filter((prefix) => prefix.family === family);
-  for (const { text } of destinations)
-    specs.set(text, { family, prefix: text, device: options.insideTun, table });
-  const keep = (prefix: Prefix): void => {
-    // More specific than a destination, or the destination would not catch it; equal ones the user has asked for.
-    if (specs.has(prefix.text) || !destinations.some((destination) => coversPrefix(destination, prefix)))
-      return;
-    specs.set(prefix.text, { family, prefix: prefix.text, type: 'throw', table });
-  };
-  options.insidePrefixes.filter((prefix) => prefix.family === family).forEach(keep);
-  const routeDevices = new Set(options.routes.map((route) => route.device));
-  for (const route of mainRoutes) {
-    const prefix = parseRoutePrefix(route.prefix, family);
-    if (prefix === undefined || prefix.length === 0) continue;
-    const leavesByRoute =
-      route.hops.length > 0 &&
-      route.hops.every((hop) => routeDevices.has(hop.device ?? '') && hop.via !== undefined);
-    if (!leavesByRoute) keep(prefix);
-  }
-  return [...specs.values()];
-}
-
-/** The default route of a route's table; none when its device is down or it does not carry the family. Pure. */
-export function defaultRoute(
-  state: Pick<MachineState, 'links' | 'mainRoutes'>,
-  route: ResolvedGatewayRoute,
-  family: Family,
-): RouteSpec[] {
-  const isUp = state.links.some((link) => link.name === route.device && link.isUp);
-  if (!isUp || !route.families.includes(family)) return [];
-  const via = route.nextHops[family];
-  return [
-    {
-      family,
-      prefix: 'default',
-      via,
-      device: route.device,
-      table: route.routeTable,
-      onlink: via !== undefined && !isOnConnectedPrefix(state.mainRoutes[family], route.device, via),
-    },
-  ];
-}
-
-// IPv6 next hops are link-local as a rule, which every device has a prefix for; onlink does no harm there.
-function isOnConnectedPrefix(mainRoutes: readonly Route[], device: string, address: string): boolean {
-  const family = address.includes(':') ? 6 : 4;
-  const host = parseRoutePrefix(address, family);
-  return mainRoutes.some((route) => {
-    const prefix = parseRoutePrefix(route.prefix, family);
-    const isConnected = route.hops.some((hop) => hop.device === device && hop.via === undefined);
-    return isConnected && prefix !== undefined && host !== undefined && coversPrefix(prefix, host);
-  });
 }
 
 function ipv4Settings(

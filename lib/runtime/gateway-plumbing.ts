@@ -7,13 +7,8 @@ import { readMachineState } from './machine-state.ts';
 import type { RecoveredJournal } from './undo-journal.ts';
 import { UndoJournal, closeAfterFailure } from './undo-journal.ts';
 import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plan.ts';
-import {
-  addCommands,
-  allTables,
-  defaultRoute,
-  planGatewayPlumbing,
-  resolveGatewayPlumbing,
-} from './gateway-plan.ts';
+import { addCommands, allTables, planGatewayPlumbing, resolveGatewayPlumbing } from './gateway-plan.ts';
+import { defaultRoute } from './gateway-routes.ts';
 
 export type { GatewayPlumbingOptions } from './gateway-plan.ts';
 
