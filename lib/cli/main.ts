@@ -2,6 +2,7 @@
 /** The command `preflex`. */
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
+import { addBenchCommand } from './bench.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGatewayCommand } from './gateway.ts';
 import { addHostCommand } from './host.ts';
@@ -14,6 +15,7 @@ const program = new Command('preflex')
 addHostCommand(program);
 addGatewayCommand(program);
 addDoctorCommand(program);
+addBenchCommand(program);
 addLabCommand(program);
 await program.parseAsync();
 

@@ -1,0 +1,59 @@
+/** `preflex bench`: speed, as ratios measured in one run. */
+import type { Command } from 'commander';
+import type { BenchResult } from '../bench/measure.ts';
+import { parseCount, parseSeconds } from './host.ts';
+import { note, print, printJson, requireRoot, runCommand } from './output.ts';
+import { formatTable } from './table.ts';
+
+/** Adds the command and its benchmarks. */
+export function addBenchCommand(program: Command): void {
+  const bench = program.command('bench').description('speed, as medians of alternating pairs in one run');
+  bench
+    .command('core')
+    .description('nanoseconds and heap bytes a packet of the host and gateway cores')
+    .option('--pairs <count>', 'pairs of runs', parseCount, 5)
+    .option('--packets <count>', 'packets a run', parseCount, 1_000_000)
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { pairs: number; packets: number; json?: boolean }) =>
+      runCommand(async () => {
+        const { benchCore } = await import('../bench/core-bench.ts');
+        show(await benchCore({ ...flags, onProgress: note }), flags.json ?? false);
+      }),
+    );
+  bench
+    .command('tun')
+    .description('one TCP flow through the host agent, against none')
+    .option('--pairs <count>', 'pairs of runs', parseCount, 5)
+    .option('--seconds <count>', 'seconds a run', parseSeconds, 3)
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { pairs: number; seconds: number; json?: boolean }) =>
+      runCommand(async () => {
+        requireRoot('preflex bench tun');
+        const { withLabScope } = await import('../netns/lab-scope.ts');
+        const { benchTun } = await import('../../namespaces-lab/runs/bench-tun.ts');
+        show(
+          await withLabScope((scope) => benchTun(scope, { ...flags, onProgress: note })),
+          flags.json ?? false,
+        );
+      }),
+    );
+}
+
+function show(results: readonly BenchResult[], isJson: boolean): void {
+  if (isJson) {
+    printJson({ results });
+    return;
+  }
+  print(
+    formatTable([
+      ['measurement', 'median', 'baseline', 'unit', 'ratio'],
+      ...results.map((result) => [
+        result.name,
+        result.value.toFixed(2),
+        result.baseline.toFixed(2),
+        result.unit,
+        result.ratio.toFixed(3),
+      ]),
+    ]),
+  );
+}

@@ -1,0 +1,31 @@
+/**
+ * Topology `pair`: two hosts on one veth pair, the fastest network there is between namespaces.
+ *
+ *      host ------------------------ far
+ *      10.73.1.1                10.73.1.2
+ *      v0                              v0
+ */
+import { addAddress } from '../../lib/netns/addresses.ts';
+import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import { createVethPair, setLink } from '../../lib/netns/links.ts';
+
+/** Addresses and device of the topology. */
+export const PAIR = { device: 'v0', hostAddress: '10.73.1.1', farAddress: '10.73.1.2' } as const;
+
+/** A running pair. */
+export interface PairTopology {
+  readonly host: string;
+  readonly far: string;
+}
+
+/** Builds the topology; everything in it is undone when `scope` closes. */
+export function buildPair(scope: LabScope): PairTopology {
+  const host = scope.namespace('host');
+  const far = scope.namespace('far');
+  createVethPair({ name: PAIR.device, netns: host }, { name: PAIR.device, netns: far });
+  addAddress(PAIR.device, `${PAIR.hostAddress}/24`, { netns: host });
+  addAddress(PAIR.device, `${PAIR.farAddress}/24`, { netns: far });
+  setLink(PAIR.device, { up: true }, { netns: host });
+  setLink(PAIR.device, { up: true }, { netns: far });
+  return { host, far };
+}
