@@ -1,0 +1,88 @@
+/** What the steps of the gateway share: the tables, the memory, the counters, and the packet in hand. */
+
+import { PacketView } from '../wire/packet-view.ts';
+import { FlowHash } from './flow-hash.ts';
+import { FneLimiter } from './fne-limiter.ts';
+import { FneMemory } from './fne-memory.ts';
+import type { GatewaySettings } from './gateway-options.ts';
+import { Meter } from './meter.ts';
+import { PrefixTable } from './prefix-table.ts';
+import { EVENT_MEMORY_EVICTION, GatewayCounters } from './reasons.ts';
+import { RouteTable } from './route-table.ts';
+import { Selector } from './selector.ts';
+
+const IPV4_SRC = 12;
+const IPV4_DST = 16;
+const IPV6_SRC = 8;
+const IPV6_DST = 24;
+
+/** The gateway's parts. */
+export class GatewayCore {
+  readonly packet = new PacketView();
+  readonly prefixes = new PrefixTable();
+  readonly counters = new GatewayCounters();
+  readonly flowHash: FlowHash;
+  readonly table: RouteTable;
+  readonly selector: Selector;
+  readonly meter: Meter;
+  readonly memory: FneMemory;
+  readonly limiter: FneLimiter;
+  readonly settings: GatewaySettings;
+  readonly decodeTable: Uint8Array;
+  readonly encodeTable: Uint8Array;
+  readonly assignmentCodepoint: number;
+  readonly inferFromSyn: boolean;
+  readonly inferFromAnswer: boolean;
+  readonly isNotLectHashed: boolean;
+  /** By path ID, 0 = default route: 1 when the neighbour there takes LEX codepoints. */
+  readonly isExposed = new Uint8Array(64);
+  /** Reason of the packet in hand, of the last one between calls. */
+  reason = 0;
+
+  constructor(settings: GatewaySettings) {
+    const { balancer, routes, scheme, startShare } = settings;
+    this.settings = settings;
+    this.decodeTable = scheme.decodeTable;
+    this.encodeTable = scheme.encodeTable;
+    this.assignmentCodepoint = scheme.assignmentCodepoint;
+    this.inferFromSyn = settings.inferFromSyn;
+    this.inferFromAnswer = settings.inferFromAnswer;
+    this.isNotLectHashed = settings.isNotLectHashed;
+    for (const pathId of settings.exposeTo) this.isExposed[pathId] = 1;
+    this.flowHash = new FlowHash(settings.seed);
+    this.table = new RouteTable(
+      routes.map((route) => route.pathId),
+      (upCount) => (startShare === 'equal' ? 1 / upCount : balancer.probeShare(upCount)),
+      settings.seed | 0,
+    );
+    this.selector = new Selector(this.table);
+    this.meter = new Meter(this.table);
+    this.memory = new FneMemory(settings.fneMemoryEntries, settings.fneMemoryLifetimeNs);
+    this.limiter = new FneLimiter(settings.fneLimits);
+  }
+
+  /** Remembers the FNE packet whose hash is in `flowHash`. @hotpath */
+  rememberFne(state: number, slot: number, tried: number, nowNs: number): void {
+    const { h1, h2 } = this.flowHash;
+    if (this.memory.put(h1, h2, state, slot, tried, nowNs)) this.counters.events[EVENT_MEMORY_EVICTION]++;
+  }
+
+  /** The destination that the packet in hand is sent to, -1 when no prefix covers it. @hotpath */
+  destinationOfDst(view: DataView): number {
+    const packet = this.packet;
+    return packet.version === 4
+      ? this.prefixes.lookup4(view.getInt32(packet.at + IPV4_DST))
+      : this.prefixes.lookup6(view, packet.at + IPV6_DST);
+  }
+
+  /**
+   * The destination that an answer to the packet in hand would be sent to, -1 when no prefix covers it.
+   * @hotpath
+   */
+  destinationOfSrc(view: DataView): number {
+    const packet = this.packet;
+    return packet.version === 4
+      ? this.prefixes.lookup4(view.getInt32(packet.at + IPV4_SRC))
+      : this.prefixes.lookup6(view, packet.at + IPV6_SRC);
+  }
+}

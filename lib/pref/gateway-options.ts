@@ -1,0 +1,204 @@
+/**
+ * The options of the gateway: their names, units, ranges and defaults, and the check of what a caller gives.
+ */
+
+import { invalidOption, rejectUnknownKeys, requireInteger, requireNumber } from '../errors.ts';
+import { markingScheme } from '../wire/marking/scheme.ts';
+import type { MarkingScheme } from '../wire/marking/scheme.ts';
+import type { Balancer } from './balancers/balancer.ts';
+import { loss } from './balancers/loss.ts';
+import type { FneLimits } from './fne-limiter.ts';
+
+/** A route out of the domain. */
+export interface RouteOptions {
+  /** The path ID that names it in marks: 1..scheme.maxPathId, different for each route. */
+  readonly pathId: number;
+  /** For reports, different for each route. */
+  readonly name: string;
+}
+
+/** Options of the gateway; only `routes` is required. */
+export interface GatewayOptions {
+  /** The routes out of the domain, one for each egress. */
+  readonly routes: readonly RouteOptions[];
+  /** Marking scheme: `pool2` (default) or `full`. */
+  readonly scheme?: string;
+  /** Balancing strategy; default `loss()`, the paper's beta_E = 0.1 and beta_L = 0.9. */
+  readonly balancer?: Balancer;
+  /** Time between two computations of the ratios, ns: 1 ms to 1 day, default 10 s. */
+  readonly updateIntervalNs?: number;
+  /**
+   * What a route that comes up starts with: `probe` (beta_E / N) or `equal` (1 / N). The default is `probe`,
+   * or `equal` when the balancer's probe share is 0, which as `probe` would leave the route unused for ever.
+   */
+  readonly startShare?: 'probe' | 'equal';
+  /** Whether repeated FNE packets count as loss of the earlier route in the balancer; default true. */
+  readonly countFneRepeats?: boolean;
+  /** Whether a Not-LECT SYN or SYN-ACK from outside is taken for an FNE packet; default true. */
+  readonly inferFromSyn?: boolean;
+  /** Whether the answer to an inside host's FNE packet is taken for an FNE packet; default true. */
+  readonly inferFromAnswer?: boolean;
+  /** Where Not-LECT packets go: `hash` (default), spread evenly by flow, or `default`, the default route. */
+  readonly notLect?: 'default' | 'hash';
+  /** Path IDs of routes to neighbours that take LEX codepoints, 0 for the default route; default none. */
+  readonly exposeTo?: Iterable<number>;
+  /** Entries of the FNE memory: a power of 2 from 4 to 2^24, default 65,536 (1 MiB). */
+  readonly fneMemoryEntries?: number;
+  /** How long the FNE memory remembers, ns: 1 ms to 1 h, default 10 s. */
+  readonly fneMemoryLifetimeNs?: number;
+  /** Assignments a second for each destination: 0.001 to Infinity, default 10,000. */
+  readonly fneRatePerDestination?: number;
+  /** Assignments at once for each destination: 1 to 10^9, default 10,000. */
+  readonly fneBurstPerDestination?: number;
+  /** Assignments a second in total: 0.001 to Infinity, default 100,000. */
+  readonly fneRateTotal?: number;
+  /** Assignments at once in total: 1 to 10^9, default 100,000. */
+  readonly fneBurstTotal?: number;
+  /**
+   * Seed of the flow hash, 0..2^32-1, default 0. Should be drawn at random where outsiders may be hostile.
+   */
+  readonly seed?: number;
+}
+
+/** The options after the check, with every default filled in. */
+export interface GatewaySettings {
+  readonly routes: readonly RouteOptions[];
+  readonly scheme: MarkingScheme;
+  readonly balancer: Balancer;
+  readonly updateIntervalNs: number;
+  readonly startShare: 'probe' | 'equal';
+  readonly countFneRepeats: boolean;
+  readonly inferFromSyn: boolean;
+  readonly inferFromAnswer: boolean;
+  readonly isNotLectHashed: boolean;
+  readonly exposeTo: readonly number[];
+  readonly fneMemoryEntries: number;
+  readonly fneMemoryLifetimeNs: number;
+  readonly fneLimits: FneLimits;
+  readonly seed: number;
+}
+
+const OPTION_NAMES: readonly (keyof GatewayOptions)[] = [
+  'routes',
+  'scheme',
+  'balancer',
+  'updateIntervalNs',
+  'startShare',
+  'countFneRepeats',
+  'inferFromSyn',
+  'inferFromAnswer',
+  'notLect',
+  'exposeTo',
+  'fneMemoryEntries',
+  'fneMemoryLifetimeNs',
+  'fneRatePerDestination',
+  'fneBurstPerDestination',
+  'fneRateTotal',
+  'fneBurstTotal',
+  'seed',
+];
+
+const MS = 1e6;
+const S = 1e9;
+const DAY = 86_400 * S;
+const MAX_BURST = 1e9;
+
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * @throws PreflexError ERR_INVALID_OPTION naming the option, the value and what is allowed
+ */
+export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
+  rejectUnknownKeys('gateway', options, OPTION_NAMES);
+  const scheme = markingScheme(options.scheme ?? 'pool2');
+  const balancer = options.balancer ?? loss();
+  const fneMemoryEntries = requireInteger('fneMemoryEntries', options.fneMemoryEntries ?? 65_536, 4, 2 ** 24);
+  if ((fneMemoryEntries & (fneMemoryEntries - 1)) !== 0) {
+    throw invalidOption('fneMemoryEntries', fneMemoryEntries, 'a power of 2 from 4 to 16777216');
+  }
+  const routes = checkRoutes(options.routes, scheme);
+  return {
+    routes,
+    scheme,
+    balancer,
+    updateIntervalNs: requireNumber('updateIntervalNs', options.updateIntervalNs ?? 10 * S, MS, DAY),
+    startShare: checkStartShare(options.startShare, balancer),
+    countFneRepeats: requireBoolean('countFneRepeats', options.countFneRepeats ?? true),
+    inferFromSyn: requireBoolean('inferFromSyn', options.inferFromSyn ?? true),
+    inferFromAnswer: requireBoolean('inferFromAnswer', options.inferFromAnswer ?? true),
+    isNotLectHashed: requireOneOf('notLect', options.notLect ?? 'hash', ['default', 'hash']) === 'hash',
+    exposeTo: checkExposeTo(options.exposeTo ?? [], routes),
+    fneMemoryEntries,
+    fneMemoryLifetimeNs: requireNumber(
+      'fneMemoryLifetimeNs',
+      options.fneMemoryLifetimeNs ?? 10 * S,
+      MS,
+      3600 * S,
+    ),
+    fneLimits: {
+      ratePerDestination: requireRate('fneRatePerDestination', options.fneRatePerDestination ?? 10_000),
+      burstPerDestination: requireNumber(
+        'fneBurstPerDestination',
+        options.fneBurstPerDestination ?? 10_000,
+        1,
+        MAX_BURST,
+      ),
+      rateTotal: requireRate('fneRateTotal', options.fneRateTotal ?? 100_000),
+      burstTotal: requireNumber('fneBurstTotal', options.fneBurstTotal ?? 100_000, 1, MAX_BURST),
+    },
+    seed: requireInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
+  };
+}
+
+function checkRoutes(routes: readonly RouteOptions[], scheme: MarkingScheme): readonly RouteOptions[] {
+  if (!Array.isArray(routes)) throw invalidOption('routes', routes, 'a list of routes');
+  requireInteger('routes.length', routes.length, 1, scheme.maxPathId);
+  const pathIds = new Set<number>();
+  const names = new Set<string>();
+  for (const [i, route] of routes.entries()) {
+    const field = `routes[${i}]`;
+    rejectUnknownKeys(field, route, ['pathId', 'name']);
+    requireInteger(`${field}.pathId`, route.pathId, 1, scheme.maxPathId);
+    if (pathIds.has(route.pathId))
+      throw invalidOption(`${field}.pathId`, route.pathId, 'a path ID no other route has');
+    if (typeof route.name !== 'string' || route.name === '' || names.has(route.name)) {
+      throw invalidOption(`${field}.name`, route.name, 'a name no other route has');
+    }
+    pathIds.add(route.pathId);
+    names.add(route.name);
+  }
+  return routes.map(({ pathId, name }) => ({ pathId, name }));
+}
+
+function checkStartShare(startShare: 'probe' | 'equal' | undefined, balancer: Balancer): 'probe' | 'equal' {
+  const canProbe = balancer.probeShare(1) > 0;
+  if (startShare === undefined) return canProbe ? 'probe' : 'equal';
+  requireOneOf('startShare', startShare, ['probe', 'equal']);
+  if (startShare === 'probe' && !canProbe)
+    throw invalidOption('startShare', startShare, 'equal when betaE is 0');
+  return startShare;
+}
+
+function checkExposeTo(exposeTo: Iterable<number>, routes: readonly RouteOptions[]): readonly number[] {
+  const pathIds = [...exposeTo];
+  for (const pathId of pathIds) {
+    if (pathId !== 0 && !routes.some((route) => route.pathId === pathId)) {
+      throw invalidOption('exposeTo', pathId, 'path IDs of routes, or 0 for the default route');
+    }
+  }
+  return pathIds;
+}
+
+function requireRate(field: string, value: number): number {
+  return requireNumber(field, value, 0.001, Infinity);
+}
+
+function requireBoolean(field: string, value: boolean): boolean {
+  if (typeof value !== 'boolean') throw invalidOption(field, value, 'true or false');
+  return value;
+}
+
+function requireOneOf(field: string, value: string, allowed: readonly string[]): string {
+  if (!allowed.includes(value)) throw invalidOption(field, value, allowed.join(' or '));
+  return value;
+}

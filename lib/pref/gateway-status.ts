@@ -1,0 +1,149 @@
+/**
+ * What the gateway reports to people and programs: plain objects, ready for JSON. Allocates; not for the
+ * packet path.
+ */
+
+import { formatPrefix } from '../wire/addr.ts';
+import type { GatewayCore } from './gateway-core.ts';
+import { METER_BYTES, METER_FLOWLETS, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
+
+/** Figures of traffic. */
+export interface TrafficStatus {
+  /** T_i: bytes with a LEX mark. */
+  readonly bytes: number;
+  /** L_i: bytes marked LEx. */
+  readonly lexBytes: number;
+  /** Bytes of FNE packets that were repeated on another route. */
+  readonly fneRepeatBytes: number;
+  /** Lost bytes as the balancer counts them, of `bytes`: 0..1, 0 without traffic. */
+  readonly lossRatio: number;
+  /** Flowlets that the route was chosen for. */
+  readonly flowlets: number;
+}
+
+/**
+ * A route of one destination: figures of the last complete update interval, and since the destination was
+ * added.
+ */
+export interface RouteStatus extends TrafficStatus {
+  readonly pathId: number;
+  readonly name: string;
+  readonly up: boolean;
+  /** f_di in force, 0..1. */
+  readonly flowletRatio: number;
+  readonly total: TrafficStatus;
+}
+
+/** A destination and its routes. */
+export interface DestinationStatus {
+  readonly destination: number;
+  readonly prefixes: readonly string[];
+  readonly routes: readonly RouteStatus[];
+}
+
+/** A route over all destinations. */
+export interface EgressStatus extends TrafficStatus {
+  readonly pathId: number;
+  readonly name: string;
+  readonly up: boolean;
+  readonly notLectBytes: number;
+  readonly inboundBytes: number;
+  readonly total: TrafficStatus;
+}
+
+/** The gateway as a whole. */
+export interface GatewayStatus {
+  readonly scheme: string;
+  readonly balancer: string;
+  readonly updateIntervalNs: number;
+  /** Complete update intervals. */
+  readonly intervals: number;
+  readonly destinationCount: number;
+  readonly prefixCount: number;
+  readonly outboundPackets: number;
+  readonly inboundPackets: number;
+  /** Packets by reason. */
+  readonly reasons: Readonly<Record<string, number>>;
+  readonly pathIdsCleared: number;
+  readonly answers: number;
+  readonly fneMemoryEvictions: number;
+  /** LEX-marked bytes that left by the default route. */
+  readonly unroutedLexMarkedBytes: number;
+  readonly defaultRouteNotLectBytes: number;
+  readonly routes: readonly EgressStatus[];
+  /** Destinations in order of their index, as many as were asked for. */
+  readonly destinations: readonly DestinationStatus[];
+}
+
+/** Reports the gateway and its first `maxDestinations` destinations. */
+export function gatewayStatus(core: GatewayCore, maxDestinations: number): GatewayStatus {
+  const { counters, meter, prefixes, settings, table } = core;
+  const destinations: DestinationStatus[] = [];
+  for (
+    let destination = 0;
+    destination < table.capacity && destinations.length < maxDestinations;
+    destination++
+  ) {
+    if (table.has(destination)) destinations.push(destinationStatus(core, destination));
+  }
+  return {
+    scheme: settings.scheme.name,
+    balancer: settings.balancer.name,
+    updateIntervalNs: settings.updateIntervalNs,
+    intervals: meter.intervals,
+    destinationCount: table.size,
+    prefixCount: prefixes.size,
+    outboundPackets: counters.outboundPackets,
+    inboundPackets: counters.inboundPackets,
+    reasons: counters.byName(),
+    pathIdsCleared: counters.pathIdsCleared,
+    answers: counters.answers,
+    fneMemoryEvictions: counters.memoryEvictions,
+    unroutedLexMarkedBytes: counters.unroutedLexMarkedBytes[0],
+    defaultRouteNotLectBytes: counters.notLectBytes[0],
+    routes: settings.routes.map(({ pathId, name }, slot) => ({
+      pathId,
+      name,
+      up: table.isRouteUp(slot),
+      ...traffic(core, (field) => meter.lastOfRoute(slot, field)),
+      notLectBytes: counters.notLectBytes[pathId],
+      inboundBytes: counters.inboundBytes[pathId],
+      total: traffic(core, (field) => meter.routeTotal(slot, field)),
+    })),
+    destinations,
+  };
+}
+
+/** Reports one destination, which must exist. */
+export function destinationStatus(core: GatewayCore, destination: number): DestinationStatus {
+  const { meter, table } = core;
+  const up = table.upMask(destination);
+  const allowed = table.allowedMask(destination);
+  const prefixes: string[] = [];
+  core.prefixes.forEachPrefixOf(destination, (version, words, length) => {
+    prefixes.push(formatPrefix({ version, words, length }));
+  });
+  const routes: RouteStatus[] = [];
+  for (const [slot, { pathId, name }] of core.settings.routes.entries()) {
+    if (((allowed >>> slot) & 1) === 0) continue;
+    routes.push({
+      pathId,
+      name,
+      up: ((up >>> slot) & 1) === 1,
+      ...traffic(core, (field) => meter.last(destination, slot, field)),
+      flowletRatio: table.ratio(destination, slot),
+      total: traffic(core, (field) => meter.total(destination, slot, field)),
+    });
+  }
+  return { destination, prefixes, routes };
+}
+
+function traffic(core: GatewayCore, figure: (field: number) => number): TrafficStatus {
+  const bytes = figure(METER_BYTES);
+  const lexBytes = figure(METER_LEX_BYTES);
+  const fneRepeatBytes = figure(METER_FNE_REPEAT_BYTES);
+  const lostBytes = lexBytes + (core.settings.countFneRepeats ? fneRepeatBytes : 0);
+  // An FNE packet may be repeated in a later interval than the route last carried anything in.
+  const lossRatio = bytes === 0 ? 0 : Math.min(1, lostBytes / bytes);
+  return { bytes, lexBytes, fneRepeatBytes, lossRatio, flowlets: figure(METER_FLOWLETS) };
+}

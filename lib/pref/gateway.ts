@@ -1,0 +1,220 @@
+/**
+ * The gateway (PREF) of a domain: tells flowlets which route to take, sends packets by the route they name,
+ * and balances the routes by the losses that hosts expose. Sans-IO: packets and the time go in, path IDs come
+ * out.
+ *
+ * The steps of a packet are in outbound.ts and inbound.ts, the end of an update interval in update-round.ts;
+ * here is the surface: construction, destinations and routes at run time, timeouts, reports.
+ *
+ * No per-flow state decides the path of a packet, but for the short, bounded and lossy memory of FNE packets.
+ *
+ * @see paper section 3.2 and section 4
+ */
+
+import { invalidOption, requireInteger } from '../errors.ts';
+import { parsePrefix } from '../wire/addr.ts';
+import type { AddressPrefix } from '../wire/addr.ts';
+import { GatewayCore } from './gateway-core.ts';
+import { checkGatewayOptions } from './gateway-options.ts';
+import type { GatewayOptions } from './gateway-options.ts';
+import { destinationStatus, gatewayStatus } from './gateway-status.ts';
+import type { DestinationStatus, GatewayStatus } from './gateway-status.ts';
+import { handleInbound } from './inbound.ts';
+import { handleOutbound } from './outbound.ts';
+import { REASON_NAMES } from './reasons.ts';
+import type { GatewayCounters } from './reasons.ts';
+import { NO_SLOT } from './route-table.ts';
+import { UpdateRound } from './update-round.ts';
+
+/** The path-selecting gateway of one domain. */
+export class PrefGateway {
+  private readonly core: GatewayCore;
+  private readonly round: UpdateRound;
+  private readonly updateIntervalNs: number;
+  /** End of the running interval, ns; Infinity until the first packet or timeout tells the time. */
+  private readonly updateAtNs = new Float64Array([Infinity]);
+  /** When the running round of updates began, ns. */
+  private readonly roundAtNs = new Float64Array(1);
+
+  /** @throws PreflexError ERR_INVALID_OPTION naming the option, the value and what is allowed */
+  constructor(options: GatewayOptions) {
+    const settings = checkGatewayOptions(options);
+    this.core = new GatewayCore(settings);
+    this.round = new UpdateRound(
+      this.core.table,
+      this.core.meter,
+      settings.balancer,
+      settings.countFneRepeats,
+    );
+    this.updateIntervalNs = settings.updateIntervalNs;
+  }
+
+  /**
+   * Chooses the route of a packet that leaves the domain; clears its path ID, and its codepoint unless the
+   * neighbour takes it, in place. Never throws, whatever the bytes.
+   *
+   * @param at - offset of the packet's first byte in `view`
+   * @param length - bytes captured
+   * @param nowNs - monotonic time
+   * @param gsoSize - transport payload of each segment of a super-packet, 0 for none
+   * @returns path ID of the route, 0 = default route; {@link lastReason} says why
+   * @hotpath
+   */
+  handleOutbound(view: DataView, at: number, length: number, nowNs: number, gsoSize: number): number {
+    if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
+    return handleOutbound(this.core, view, at, length, nowNs, gsoSize);
+  }
+
+  /**
+   * Clears foreign path IDs of a packet that enters the domain and writes an assignment where one is due, in
+   * place. Never throws, whatever the bytes.
+   *
+   * @param fromPathId - path ID of the route it came in by, 0 when unknown
+   * @returns the path ID assigned, 0 = none; {@link lastReason} says why
+   * @hotpath
+   */
+  handleInbound(
+    view: DataView,
+    at: number,
+    length: number,
+    nowNs: number,
+    fromPathId: number,
+    gsoSize: number,
+  ): number {
+    if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
+    return handleInbound(this.core, view, at, length, nowNs, fromPathId, gsoSize);
+  }
+
+  /** Computes new ratios when an update interval is over, for at most 4,096 destinations a call. */
+  handleTimeout(nowNs: number): void {
+    if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
+    if (!this.round.isRunning) {
+      if (nowNs < this.updateAtNs[0]) return;
+      this.round.begin();
+      this.roundAtNs[0] = nowNs;
+      // An interval that was missed altogether is not made up for.
+      const next = this.updateAtNs[0] + this.updateIntervalNs;
+      this.updateAtNs[0] = next > nowNs ? next : nowNs + this.updateIntervalNs;
+    }
+    this.round.step();
+  }
+
+  /**
+   * When handleTimeout has work again, ns: the end of the interval; a time that is already over while
+   * destinations wait for their new ratios; Infinity before the first packet.
+   */
+  pollTimeout(): number {
+    return this.round.isRunning ? this.roundAtNs[0] : this.updateAtNs[0];
+  }
+
+  /** Why the last packet got its verdict: an index of {@link REASON_NAMES}. */
+  get lastReason(): number {
+    return this.core.reason;
+  }
+
+  /** Name of {@link lastReason}. */
+  get lastReasonName(): string {
+    return REASON_NAMES[this.core.reason];
+  }
+
+  /** Packets by reason, and what else is counted. */
+  get counters(): GatewayCounters {
+    return this.core.counters;
+  }
+
+  /**
+   * Adds a destination: prefixes that share their flowlet ratios, and the routes that lead there.
+   *
+   * @param prefixes - like `192.0.2.0/24`; none may belong to another destination
+   * @param pathIds - configured routes, at least one
+   * @returns its index
+   * @throws PreflexError ERR_INVALID_OPTION; then nothing was added
+   */
+  addDestination(prefixes: readonly (string | AddressPrefix)[], pathIds: readonly number[]): number {
+    const parsed = prefixes.map((prefix) => readPrefix(prefix));
+    for (const [i, { version, words, length }] of parsed.entries()) {
+      if (this.core.prefixes.valueOf(version, words, length) < 0) continue;
+      throw invalidOption('prefixes', prefixes[i], 'a prefix that no other destination has');
+    }
+    if (pathIds.length === 0) throw invalidOption('pathIds', pathIds, 'one path ID or more');
+    let allowed = 0;
+    for (const pathId of pathIds) allowed |= 1 << this.slotOf(pathId);
+    const destination = this.core.table.add(allowed);
+    this.core.limiter.reserve(this.core.table.capacity);
+    for (const { version, words, length } of parsed)
+      this.core.prefixes.insert(version, words, length, destination);
+    return destination;
+  }
+
+  /** Removes a destination with its prefixes; its index may be given to the next one. */
+  removeDestination(destination: number): void {
+    this.requireDestination(destination);
+    this.core.prefixes.removeAllOf(destination);
+    this.core.table.remove(destination);
+    this.core.meter.forget(destination);
+    this.core.limiter.reset(destination);
+  }
+
+  /** Gives a prefix to a destination, away from the one that has it. Returns that one, -1 for none. */
+  addPrefix(destination: number, prefix: string | AddressPrefix): number {
+    this.requireDestination(destination);
+    const { version, words, length } = readPrefix(prefix);
+    return this.core.prefixes.insert(version, words, length, destination);
+  }
+
+  /** Takes a prefix away from its destination. Returns that, -1 when none had it. */
+  removePrefix(prefix: string | AddressPrefix): number {
+    const { version, words, length } = readPrefix(prefix);
+    return this.core.prefixes.remove(version, words, length);
+  }
+
+  /** Withdraws a route, or brings it back, for all destinations. Costs the same whatever their number. */
+  setRouteUp(pathId: number, isUp: boolean): void {
+    this.core.table.setRouteUp(this.slotOf(pathId), isUp);
+  }
+
+  /**
+   * Withdraws a route for one destination, or brings it back; the route is up when it is up here and for all.
+   */
+  setDestinationRouteUp(destination: number, pathId: number, isUp: boolean): void {
+    this.requireDestination(destination);
+    const slot = this.slotOf(pathId);
+    if (((this.core.table.allowedMask(destination) >>> slot) & 1) === 0) {
+      throw invalidOption('pathId', pathId, `a route of destination ${destination}`);
+    }
+    this.core.table.setDestinationRouteUp(destination, slot, isUp);
+  }
+
+  /** The flowlet ratio f_di in force, 0..1; 0 for a route that is down or does not lead there. */
+  flowletRatio(destination: number, pathId: number): number {
+    this.requireDestination(destination);
+    return this.core.table.ratio(destination, this.slotOf(pathId));
+  }
+
+  /** Reports everything; allocates. @param maxDestinations - how many destinations to list, default all */
+  status(maxDestinations = Infinity): GatewayStatus {
+    return gatewayStatus(this.core, maxDestinations);
+  }
+
+  /** Reports one destination; allocates. */
+  destinationStatus(destination: number): DestinationStatus {
+    this.requireDestination(destination);
+    return destinationStatus(this.core, destination);
+  }
+
+  private requireDestination(destination: number): void {
+    if (!this.core.table.has(destination)) {
+      throw invalidOption('destination', destination, 'the index of a destination that was added');
+    }
+  }
+
+  private slotOf(pathId: number): number {
+    const slot = this.core.table.slotOf[requireInteger('pathId', pathId, 1, 63)];
+    if (slot === NO_SLOT) throw invalidOption('pathId', pathId, 'the path ID of a configured route');
+    return slot;
+  }
+}
+
+function readPrefix(prefix: string | AddressPrefix): AddressPrefix {
+  return typeof prefix === 'string' ? parsePrefix(prefix) : prefix;
+}

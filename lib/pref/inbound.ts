@@ -1,0 +1,176 @@
+/**
+ * A packet from outside into the domain: foreign path IDs go, and the first packet of a flowlet is told the
+ * route that the answers shall take.
+ *
+ * ```
+ * handleInbound
+ *   parsePacket
+ *   decode, clear a path ID from outside
+ *   occasionOf                       is it to be assigned?
+ *     an answer to an FNE packet that a host inside sent
+ *     an FNE packet
+ *     a Not-LECT SYN or SYN-ACK
+ *   assignRoute
+ *     destinationOfSrc               longest prefix match on the source: where answers go
+ *     the remembered route, or limiter and draw
+ *   write the assignment
+ * ```
+ */
+
+import { writeDscp } from '../wire/ip.ts';
+import { CODEPOINT_FNE, CODEPOINT_NOT_LECT } from '../wire/marking/scheme.ts';
+import {
+  PARSE_BAD_HEADER,
+  PARSE_NOT_IP,
+  PARSE_OK,
+  PARSE_TRUNCATED,
+  TCP_ACK,
+  TCP_SYN,
+  parsePacket,
+} from '../wire/packet-view.ts';
+import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
+import { wireBytes } from '../wire/wire-bytes.ts';
+import { LIMIT_DESTINATION, LIMIT_NONE } from './fne-limiter.ts';
+import { FNE_ASSIGNED, FNE_SENT } from './fne-memory.ts';
+import type { GatewayCore } from './gateway-core.ts';
+import {
+  EVENT_ANSWER,
+  EVENT_INBOUND_PACKET,
+  EVENT_PATH_ID_CLEARED,
+  IN_ASSIGNED_AGAIN,
+  IN_ASSIGNED_ANSWER,
+  IN_ASSIGNED_FNE,
+  IN_ASSIGNED_SYN,
+  IN_BAD_HEADER,
+  IN_DESTINATION_LIMIT,
+  IN_NO_DESTINATION,
+  IN_NO_ROUTE_UP,
+  IN_NOT_IP,
+  IN_OWN_DSCP,
+  IN_PASSED,
+  IN_TOTAL_LIMIT,
+  IN_TRUNCATED,
+} from './reasons.ts';
+
+/** No route was assigned. */
+const NO_ROUTE = -1;
+
+/**
+ * Handles one packet; the DSCP may be rewritten in place.
+ *
+ * @param fromPathId - the route it came in by, 0 when unknown; only counted
+ * @returns the path ID assigned, 0 = none; the reason is in `core.reason`
+ * @hotpath
+ */
+export function handleInbound(
+  core: GatewayCore,
+  view: DataView,
+  at: number,
+  length: number,
+  nowNs: number,
+  fromPathId: number,
+  gsoSize: number,
+): number {
+  const packet = core.packet;
+  core.counters.events[EVENT_INBOUND_PACKET]++;
+  const parsed = parsePacket(view, at, length, packet);
+  if (parsed === PARSE_NOT_IP) return countUnreadable(core, IN_NOT_IP);
+  if (parsed === PARSE_TRUNCATED) return countUnreadable(core, IN_TRUNCATED);
+  if (parsed === PARSE_BAD_HEADER) return countUnreadable(core, IN_BAD_HEADER);
+
+  core.counters.inboundBytes[fromPathId & 63] += wireBytes(packet, gsoSize);
+  const mark = core.decodeTable[packet.dscp];
+  const codepoint = mark & 3;
+  let dscp = packet.dscp;
+  if (mark >>> 2 !== 0) {
+    core.counters.events[EVENT_PATH_ID_CLEARED]++;
+    dscp = core.encodeTable[codepoint];
+  }
+  core.reason = IN_PASSED;
+  const slot = parsed === PARSE_OK ? considerAssignment(core, view, codepoint, nowNs) : NO_ROUTE;
+  const pathId = slot < 0 ? 0 : core.table.pathIdOf[slot];
+  if (pathId !== 0) dscp = core.encodeTable[core.assignmentCodepoint | (pathId << 2)];
+  if (dscp !== packet.dscp) writeDscp(view, at, dscp);
+  core.counters.packets[core.reason]++;
+  return pathId;
+}
+
+function countUnreadable(core: GatewayCore, reason: number): number {
+  core.reason = reason;
+  core.counters.packets[reason]++;
+  return 0;
+}
+
+/** The slot to assign, or NO_ROUTE; sets the reason. */
+function considerAssignment(core: GatewayCore, view: DataView, codepoint: number, nowNs: number): number {
+  const { flowHash, memory, packet } = core;
+  flowHash.compute(view, packet, true, true);
+  const entry = memory.find(flowHash.h1, flowHash.h2, nowNs);
+  const isTcp = packet.protocol === PROTOCOL_TCP;
+  // A SYN without ACK acknowledges nothing: repeated, it tells that our SYN-ACK has not arrived.
+  const isRequest = isTcp && (packet.tcpFlags & (TCP_SYN | TCP_ACK)) === TCP_SYN;
+  const isAnswer = entry >= 0 && memory.stateOf(entry) === FNE_SENT && !isRequest;
+  const remembered = isAnswer || (isRequest && entry >= 0) ? memory.slotOf(entry) : NO_ROUTE;
+  if (isAnswer) {
+    // Forgotten whatever becomes of the assignment, or the flow's next FNE packet would look like a repeated
+    // one.
+    core.counters.events[EVENT_ANSWER]++;
+    memory.remove(entry);
+  }
+  const isSyn = isTcp && (packet.tcpFlags & TCP_SYN) !== 0;
+  const reason = occasionOf(core, codepoint, isAnswer, isSyn);
+  if (reason === IN_PASSED) return NO_ROUTE;
+  if (codepoint === CODEPOINT_NOT_LECT && packet.dscp !== 0) {
+    core.reason = IN_OWN_DSCP;
+    return NO_ROUTE;
+  }
+  return assignRoute(core, view, reason, remembered, isAnswer, nowNs);
+}
+
+/** Why the packet is to be assigned, or IN_PASSED. */
+function occasionOf(core: GatewayCore, codepoint: number, isAnswer: boolean, isSyn: boolean): number {
+  if (isAnswer && core.inferFromAnswer) return IN_ASSIGNED_ANSWER;
+  if (codepoint === CODEPOINT_FNE) return IN_ASSIGNED_FNE;
+  if (codepoint === CODEPOINT_NOT_LECT && isSyn && core.inferFromSyn) return IN_ASSIGNED_SYN;
+  return IN_PASSED;
+}
+
+/**
+ * @param remembered - slot of the flow's last FNE packet. The flowlet was drawn then; an answer shows that
+ *   the route works, and a repeated SYN must not draw a second one.
+ */
+function assignRoute(
+  core: GatewayCore,
+  view: DataView,
+  reason: number,
+  remembered: number,
+  isAnswer: boolean,
+  nowNs: number,
+): number {
+  const destination = core.destinationOfSrc(view);
+  if (destination < 0) {
+    core.reason = IN_NO_DESTINATION;
+    return NO_ROUTE;
+  }
+  const up = core.table.upMask(destination);
+  if (up === 0) {
+    core.reason = IN_NO_ROUTE_UP;
+    return NO_ROUTE;
+  }
+  core.reason = reason;
+  if (remembered >= 0 && ((up >>> remembered) & 1) === 1) {
+    if (!isAnswer) core.reason = IN_ASSIGNED_AGAIN;
+    return remembered;
+  }
+  // An answer is not the sender's doing alone: the limit is for what outsiders can cause.
+  const limit = isAnswer ? LIMIT_NONE : core.limiter.take(destination, nowNs);
+  if (limit !== LIMIT_NONE) {
+    core.reason = limit === LIMIT_DESTINATION ? IN_DESTINATION_LIMIT : IN_TOTAL_LIMIT;
+    return NO_ROUTE;
+  }
+  const slot = core.selector.pick(destination, 0);
+  core.meter.addFlowlet(destination, slot);
+  // So that the host's own FNE packet, a SYN-ACK for one, leaves by the same route without a second draw.
+  if (!isAnswer) core.rememberFne(FNE_ASSIGNED, slot, 0, nowNs);
+  return slot;
+}

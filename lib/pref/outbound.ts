@@ -1,0 +1,254 @@
+/**
+ * A packet from a host inside to the outside: which route it leaves by, and what the outside may see of its
+ * mark.
+ *
+ * ```
+ * handleOutbound
+ *   parsePacket, wireBytes
+ *   destinationOfDst                 longest prefix match
+ *   chooseRoute                      by the first that fits:
+ *     routeOfPathId                    a path ID and its route
+ *     routeForFne                      a new flowlet: draw, or follow the assignment
+ *     routeForNotLect                  unmarked traffic
+ *     routeUnassigned                  marked, not assigned yet
+ *   countBytes                       T_i and L_i, or Not-LECT bytes
+ *   leaveDomain                      path ID cleared, codepoint kept only where it is welcome
+ * ```
+ */
+
+import { writeDscp } from '../wire/ip.ts';
+import { CODEPOINT_FNE, CODEPOINT_LEX, CODEPOINT_NOT_LECT } from '../wire/marking/scheme.ts';
+import {
+  FRAGMENT_NONE,
+  PARSE_BAD_HEADER,
+  PARSE_NOT_IP,
+  PARSE_OK,
+  PARSE_TRUNCATED,
+  parsePacket,
+} from '../wire/packet-view.ts';
+import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
+import { wireBytes } from '../wire/wire-bytes.ts';
+import { FNE_ASSIGNED, FNE_SENT } from './fne-memory.ts';
+import type { GatewayCore } from './gateway-core.ts';
+import {
+  EVENT_OUTBOUND_PACKET,
+  OUT_BAD_HEADER,
+  OUT_DOWN_PATH_ID,
+  OUT_FNE_ASSIGNED,
+  OUT_FNE_DRAWN,
+  OUT_FNE_NO_PORTS,
+  OUT_FNE_REPEATED,
+  OUT_FNE_REPEATED_DATAGRAM,
+  OUT_FOLLOWS_FNE,
+  OUT_NO_DESTINATION,
+  OUT_NO_ROUTE_UP,
+  OUT_NOT_IP,
+  OUT_NOT_LECT_DEFAULT,
+  OUT_NOT_LECT_HASHED,
+  OUT_PATH_ID,
+  OUT_TRUNCATED,
+  OUT_UNASSIGNED,
+  OUT_UNKNOWN_PATH_ID,
+} from './reasons.ts';
+import { NO_SLOT } from './route-table.ts';
+
+/** The default route. */
+const NO_ROUTE = -1;
+
+/**
+ * Handles one packet; the DSCP may be rewritten in place.
+ *
+ * @returns the path ID of the route, 0 = default route; the reason is in `core.reason`
+ * @hotpath
+ */
+export function handleOutbound(
+  core: GatewayCore,
+  view: DataView,
+  at: number,
+  length: number,
+  nowNs: number,
+  gsoSize: number,
+): number {
+  const packet = core.packet;
+  core.counters.events[EVENT_OUTBOUND_PACKET]++;
+  const parsed = parsePacket(view, at, length, packet);
+  if (parsed === PARSE_NOT_IP) return countUnreadable(core, OUT_NOT_IP);
+  if (parsed === PARSE_TRUNCATED) return countUnreadable(core, OUT_TRUNCATED);
+  if (parsed === PARSE_BAD_HEADER) return countUnreadable(core, OUT_BAD_HEADER);
+
+  const mark = core.decodeTable[packet.dscp];
+  const bytes = wireBytes(packet, gsoSize);
+  const destination = core.destinationOfDst(view);
+  let slot = NO_ROUTE;
+  if (destination < 0) core.reason = OUT_NO_DESTINATION;
+  else {
+    const up = core.table.upMask(destination);
+    if (up === 0) core.reason = OUT_NO_ROUTE_UP;
+    else slot = chooseRoute(core, view, mark, parsed === PARSE_OK, destination, up, bytes, nowNs);
+  }
+  const pathId = slot < 0 ? 0 : core.table.pathIdOf[slot];
+  core.counters.packets[core.reason]++;
+  countBytes(core, mark & 3, destination, slot, pathId, bytes);
+  leaveDomain(core, view, at, mark & 3, pathId);
+  return pathId;
+}
+
+function countUnreadable(core: GatewayCore, reason: number): number {
+  core.reason = reason;
+  core.counters.packets[reason]++;
+  return 0;
+}
+
+/** A slot that is up, or NO_ROUTE; sets the reason. */
+function chooseRoute(
+  core: GatewayCore,
+  view: DataView,
+  mark: number,
+  hasPorts: boolean,
+  destination: number,
+  up: number,
+  bytes: number,
+  nowNs: number,
+): number {
+  const codepoint = mark & 3;
+  if (codepoint === CODEPOINT_NOT_LECT) return routeForNotLect(core, view, hasPorts, destination);
+  let pinned = NO_ROUTE;
+  let badPathId = 0;
+  if (mark >>> 2 !== 0) {
+    const slot = core.table.slotOf[mark >>> 2];
+    if (slot !== NO_SLOT && ((up >>> slot) & 1) === 1) {
+      core.reason = OUT_PATH_ID;
+      if (codepoint !== CODEPOINT_FNE) return slot;
+      pinned = slot;
+    } else {
+      const isKnown = slot !== NO_SLOT && ((core.table.allowedMask(destination) >>> slot) & 1) === 1;
+      badPathId = isKnown ? OUT_DOWN_PATH_ID : OUT_UNKNOWN_PATH_ID;
+    }
+  }
+  if (codepoint === CODEPOINT_FNE) {
+    const slot = routeForFne(core, view, hasPorts, destination, up, pinned, bytes, nowNs);
+    if (badPathId !== 0) core.reason = badPathId;
+    return slot;
+  }
+  if (badPathId !== 0) {
+    core.reason = badPathId;
+    // Not by round robin: the packets of one flowlet all come this way, and must stay together.
+    hashFlow(core, view, hasPorts);
+    return core.selector.chooseByRatio(destination, core.flowHash.h1, core.flowHash.h2);
+  }
+  return routeUnassigned(core, view, hasPorts, destination, up, nowNs);
+}
+
+/**
+ * The route of a flowlet that begins. A TCP FNE packet that comes again while the memory waits for an answer
+ * tells of loss on the route before, and takes one that this flow has not tried; a datagram tells nothing,
+ * since a one-way stream is never answered.
+ *
+ * @param pinned - the slot of the packet's own path ID (scheme `full`), taken instead of a draw
+ */
+function routeForFne(
+  core: GatewayCore,
+  view: DataView,
+  hasPorts: boolean,
+  destination: number,
+  up: number,
+  pinned: number,
+  bytes: number,
+  nowNs: number,
+): number {
+  const { flowHash, memory, selector } = core;
+  if (!hasPorts) {
+    core.reason = OUT_FNE_NO_PORTS;
+    hashFlow(core, view, false);
+    return selector.chooseByRatio(destination, flowHash.h1, flowHash.h2);
+  }
+  flowHash.compute(view, core.packet, false, true);
+  const entry = memory.find(flowHash.h1, flowHash.h2, nowNs);
+  let tried = 0;
+  let slot = pinned;
+  core.reason = OUT_PATH_ID;
+  if (entry >= 0) {
+    const before = memory.slotOf(entry);
+    const isUp = ((up >>> before) & 1) === 1;
+    if (memory.stateOf(entry) === FNE_ASSIGNED) {
+      if (isUp && pinned < 0) {
+        slot = before;
+        core.reason = OUT_FNE_ASSIGNED;
+      }
+    } else if (core.packet.protocol === PROTOCOL_TCP) {
+      core.meter.addFneRepeat(destination, before, bytes);
+      tried = memory.triedOf(entry);
+      if ((up & ~tried) === 0) tried = 1 << before;
+      slot = NO_ROUTE;
+    } else if (isUp && pinned < 0) {
+      slot = before;
+      core.reason = OUT_FNE_REPEATED_DATAGRAM;
+    }
+  }
+  if (slot < 0) {
+    core.reason = tried === 0 ? OUT_FNE_DRAWN : OUT_FNE_REPEATED;
+    slot = selector.pick(destination, tried);
+    core.meter.addFlowlet(destination, slot);
+  }
+  core.rememberFne(FNE_SENT, slot, tried | (1 << slot), nowNs);
+  return slot;
+}
+
+/** Unmarked traffic stays where it is as long as the routes do, whatever the ratios are. */
+function routeForNotLect(core: GatewayCore, view: DataView, hasPorts: boolean, destination: number): number {
+  if (!core.isNotLectHashed) {
+    core.reason = OUT_NOT_LECT_DEFAULT;
+    return NO_ROUTE;
+  }
+  core.reason = OUT_NOT_LECT_HASHED;
+  hashFlow(core, view, hasPorts);
+  return core.selector.chooseEqually(destination, core.flowHash.h1, core.flowHash.h2);
+}
+
+/**
+ * Until the host knows its path, its packets follow their FNE packet as long as that is remembered, so that a
+ * flowlet has one route; after that they are spread like unmarked traffic.
+ */
+function routeUnassigned(
+  core: GatewayCore,
+  view: DataView,
+  hasPorts: boolean,
+  destination: number,
+  up: number,
+  nowNs: number,
+): number {
+  const { flowHash, memory } = core;
+  hashFlow(core, view, hasPorts);
+  const entry = memory.find(flowHash.h1, flowHash.h2, nowNs);
+  if (entry >= 0 && memory.stateOf(entry) === FNE_SENT && ((up >>> memory.slotOf(entry)) & 1) === 1) {
+    core.reason = OUT_FOLLOWS_FNE;
+    return memory.slotOf(entry);
+  }
+  core.reason = OUT_UNASSIGNED;
+  return core.selector.chooseEqually(destination, flowHash.h1, flowHash.h2);
+}
+
+/** Fragments are hashed without ports: only the first has them, and all should go one way. */
+function hashFlow(core: GatewayCore, view: DataView, hasPorts: boolean): void {
+  core.flowHash.compute(view, core.packet, false, hasPorts && core.packet.fragment === FRAGMENT_NONE);
+}
+
+function countBytes(
+  core: GatewayCore,
+  codepoint: number,
+  destination: number,
+  slot: number,
+  pathId: number,
+  bytes: number,
+): void {
+  if (codepoint === CODEPOINT_NOT_LECT) core.counters.notLectBytes[pathId] += bytes;
+  else if (slot < 0) core.counters.unroutedLexMarkedBytes[0] += bytes;
+  else core.meter.addPacket(destination, slot, bytes, codepoint === CODEPOINT_LEX);
+}
+
+/** Path IDs have local meaning only, and a codepoint goes to neighbours that agreed to take it. */
+function leaveDomain(core: GatewayCore, view: DataView, at: number, codepoint: number, pathId: number): void {
+  if (codepoint === CODEPOINT_NOT_LECT) return;
+  const dscp = core.isExposed[pathId] === 1 ? core.encodeTable[codepoint] : 0;
+  if (dscp !== core.packet.dscp) writeDscp(view, at, dscp);
+}

@@ -1,0 +1,158 @@
+/**
+ * Why the gateway gave a packet its verdict: one reason for each packet, as a small number, with a table of
+ * names; and the counters by reason. Packets handled in one direction = sum of the counters of its reasons.
+ */
+
+/** Outbound, default route: the bytes are no IP packet; untouched. */
+export const OUT_NOT_IP = 0;
+/** Outbound, default route: fewer bytes than the headers claim; untouched. */
+export const OUT_TRUNCATED = 1;
+/** Outbound, default route: lying lengths; untouched. */
+export const OUT_BAD_HEADER = 2;
+/** Outbound, default route: no prefix covers the destination address. */
+export const OUT_NO_DESTINATION = 3;
+/** Outbound, default route: no route of the destination is up. */
+export const OUT_NO_ROUTE_UP = 4;
+/** Outbound: the route of the packet's path ID. */
+export const OUT_PATH_ID = 5;
+/** Outbound: the path ID has no route to this destination; by the flow's hash, or drawn for an FNE packet. */
+export const OUT_UNKNOWN_PATH_ID = 6;
+/** Outbound: the route of the path ID is down; by the flow's hash, or drawn for an FNE packet. */
+export const OUT_DOWN_PATH_ID = 7;
+/** Outbound: a new flowlet, drawn by the flowlet ratios. */
+export const OUT_FNE_DRAWN = 8;
+/** Outbound: an FNE packet that answers one from outside, on the route assigned to that. */
+export const OUT_FNE_ASSIGNED = 9;
+/** Outbound: an FNE packet repeated without an answer, on another route than before where there is one. */
+export const OUT_FNE_REPEATED = 10;
+/** Outbound: an FNE datagram repeated without an answer, on the same route: nothing says that it was lost. */
+export const OUT_FNE_REPEATED_DATAGRAM = 11;
+/** Outbound: an FNE packet without visible ports, by the hash of its addresses. */
+export const OUT_FNE_NO_PORTS = 12;
+/** Outbound: LECT or LEx without path ID, on the route of its FNE packet that is still unanswered. */
+export const OUT_FOLLOWS_FNE = 13;
+/** Outbound: LECT or LEx without path ID, by the flow's hash. */
+export const OUT_UNASSIGNED = 14;
+/** Outbound: Not-LECT, by the flow's hash. */
+export const OUT_NOT_LECT_HASHED = 15;
+/** Outbound: Not-LECT, default route by configuration. */
+export const OUT_NOT_LECT_DEFAULT = 16;
+
+/** Inbound: the bytes are no IP packet; untouched. */
+export const IN_NOT_IP = 17;
+/** Inbound: fewer bytes than the headers claim; untouched. */
+export const IN_TRUNCATED = 18;
+/** Inbound: lying lengths; untouched. */
+export const IN_BAD_HEADER = 19;
+/** Inbound: nothing to assign. */
+export const IN_PASSED = 20;
+/** Inbound: assigned to an FNE packet, drawn by the flowlet ratios. */
+export const IN_ASSIGNED_FNE = 21;
+/** Inbound: assigned to a Not-LECT SYN or SYN-ACK, drawn by the flowlet ratios. */
+export const IN_ASSIGNED_SYN = 22;
+/** Inbound: assigned to the answer to an FNE packet, the route on which that left. */
+export const IN_ASSIGNED_ANSWER = 23;
+/** Inbound: assigned to a repeated SYN, the same route again. */
+export const IN_ASSIGNED_AGAIN = 24;
+/** Inbound: would have been assigned, but carries a DSCP of its own that is not overwritten. */
+export const IN_OWN_DSCP = 25;
+/** Inbound: would have been assigned, but no prefix covers the source address. */
+export const IN_NO_DESTINATION = 26;
+/** Inbound: would have been assigned, but no route back to the source is up. */
+export const IN_NO_ROUTE_UP = 27;
+/** Inbound: not assigned, the source's prefix is over its limit of FNE packets. */
+export const IN_DESTINATION_LIMIT = 28;
+/** Inbound: not assigned, the gateway is over its limit of FNE packets. */
+export const IN_TOTAL_LIMIT = 29;
+
+/** Name of each reason in reports, outbound ones first. */
+export const REASON_NAMES: readonly string[] = [
+  'outNotIp',
+  'outTruncated',
+  'outBadHeader',
+  'outNoDestination',
+  'outNoRouteUp',
+  'outPathId',
+  'outUnknownPathId',
+  'outDownPathId',
+  'outFneDrawn',
+  'outFneAssigned',
+  'outFneRepeated',
+  'outFneRepeatedDatagram',
+  'outFneNoPorts',
+  'outFollowsFne',
+  'outUnassigned',
+  'outNotLectHashed',
+  'outNotLectDefault',
+  'inNotIp',
+  'inTruncated',
+  'inBadHeader',
+  'inPassed',
+  'inAssignedFne',
+  'inAssignedSyn',
+  'inAssignedAnswer',
+  'inAssignedAgain',
+  'inOwnDscp',
+  'inNoDestination',
+  'inNoRouteUp',
+  'inDestinationLimit',
+  'inTotalLimit',
+];
+
+/** Reasons below this one are outbound. */
+export const FIRST_INBOUND_REASON = IN_NOT_IP;
+
+/** Event: a call of handleOutbound. */
+export const EVENT_OUTBOUND_PACKET = 0;
+/** Event: a call of handleInbound. */
+export const EVENT_INBOUND_PACKET = 1;
+/** Event: an inbound packet came with a path ID from outside. */
+export const EVENT_PATH_ID_CLEARED = 2;
+/** Event: an inbound packet answered an FNE packet, assigned or not. */
+export const EVENT_ANSWER = 3;
+/** Event: the FNE memory gave up an entry before its lifetime was over. */
+export const EVENT_MEMORY_EVICTION = 4;
+
+/** Packets by reason; and beside the verdict bytes, and events that may come with any reason. */
+export class GatewayCounters {
+  /** Packets by reason. */
+  readonly packets = new Float64Array(REASON_NAMES.length);
+  /** Events by EVENT_ number. */
+  readonly events = new Float64Array(5);
+  /** Not-LECT bytes by path ID of the route, 0 = default route. */
+  readonly notLectBytes = new Float64Array(64);
+  /** LEX-marked bytes that left by the default route, so that no T_i counts them. */
+  readonly unroutedLexMarkedBytes = new Float64Array(1);
+  /** Inbound wire bytes by path ID of the route they came in by. */
+  readonly inboundBytes = new Float64Array(64);
+
+  /** Packets handled outbound; the sum over the outbound reasons. */
+  get outboundPackets(): number {
+    return this.events[EVENT_OUTBOUND_PACKET];
+  }
+
+  /** Packets handled inbound; the sum over the inbound reasons. */
+  get inboundPackets(): number {
+    return this.events[EVENT_INBOUND_PACKET];
+  }
+
+  /** Inbound packets that came with a path ID from outside. */
+  get pathIdsCleared(): number {
+    return this.events[EVENT_PATH_ID_CLEARED];
+  }
+
+  /** Inbound packets that answered an FNE packet, assigned or not. */
+  get answers(): number {
+    return this.events[EVENT_ANSWER];
+  }
+
+  /** FNE memory entries that had to go before their lifetime was over. */
+  get memoryEvictions(): number {
+    return this.events[EVENT_MEMORY_EVICTION];
+  }
+
+  /** Packets by name of the reason, for reports; allocates. */
+  byName(): Record<string, number> {
+    return Object.fromEntries(REASON_NAMES.map((name, reason) => [name, this.packets[reason]]));
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * Destinations and the egress routes that lead to them: which routes are up, and what part of the flowlets
+ * each takes.
+ *
+ * A destination is an index from 0: one prefix, or several that share their ratios. A route is named by its
+ * path ID, which means the same egress for all destinations; inside, routes are numbered by slot, 0.. in the
+ * order configured.
+ *
+ * ```
+ * states[d]  int32    up mask | version << 16: 4 bytes, so that a million of them stay near the processor
+ * masks[d]   int32    allowed mask | down mask << 16
+ * record     int32    started | interval in which it last had traffic
+ *            float64  per slot: ratio, credit, T, L, fneRepeatBytes, flowlets
+ * ```
+ * A record is one stretch of memory, a cache miss or two. Records stand in chunks of 4,096 destinations,
+ * allocated when the first of them is added; memory that no packet ever touched costs nothing. With three
+ * routes a record takes 152 bytes.
+ *
+ * A route that goes down or comes up changes one mask and one version number. Each destination takes the
+ * change over when it is next used, so nothing walks a million records; a change that is taken back before
+ * that has no effect on it.
+ */
+
+import { invalidOption, requireInteger } from '../errors.ts';
+import { mixBits } from './flow-hash.ts';
+
+/** Destinations a chunk, as a power of 2. */
+export const CHUNK_BITS = 12;
+/** The index within the chunk. */
+export const CHUNK_MASK = (1 << CHUNK_BITS) - 1;
+
+/** int32 of the header: whether the record has its first ratios. */
+const HEADER_STARTED = 0;
+/** int32 of the header: the meter's interval in which the destination last had traffic. */
+export const HEADER_INTERVAL = 1;
+/** float64 that the header takes. */
+export const HEADER_WIDTH = 1;
+
+/** Field of a route: flowlet ratio f_di, 0..1; the up routes of a destination sum to 1. */
+export const FIELD_RATIO = 0;
+/** Field of a route: its claim to the next flowlet; the routes of a destination sum to 0. */
+export const FIELD_CREDIT = 1;
+/** Field of a route: T_i of the running interval, bytes. */
+export const FIELD_BYTES = 2;
+/** Field of a route: L_i of the running interval, bytes. */
+export const FIELD_LEX_BYTES = 3;
+/** Field of a route: bytes of repeated FNE packets that tell of loss on it, running interval. */
+export const FIELD_FNE_REPEAT_BYTES = 4;
+/** Field of a route: flowlets it was chosen for, running interval. */
+export const FIELD_FLOWLETS = 5;
+/** float64 a route takes. */
+export const ROUTE_WIDTH = 6;
+
+/** What `slotOf` holds for a path ID without route. */
+export const NO_SLOT = 255;
+
+const MASK_BITS = 16;
+const SLOT_MASK = (1 << MASK_BITS) - 1;
+const MAX_VERSION = 0x7fff;
+
+/**
+ * The share of flowlets a route starts with when it comes up, given how many routes are up with it:
+ * 0..1/upCount.
+ */
+export type NewcomerShare = (upCount: number) => number;
+
+/** Destinations x egress routes. */
+export class RouteTable {
+  readonly routeCount: number;
+  /** Path ID by slot. */
+  readonly pathIdOf: Uint8Array;
+  /** Slot by path ID 0..63; {@link NO_SLOT} when there is none. */
+  readonly slotOf = new Uint8Array(64).fill(NO_SLOT);
+  /** float64 a destination. */
+  readonly stride: number;
+  /** The records, a chunk each. */
+  readonly floats: Float64Array[] = [];
+  /** The same memory as int32. */
+  readonly ints: Int32Array[] = [];
+  /** Destinations in the table. */
+  size = 0;
+
+  private states = new Int32Array(0);
+  private masks = new Int32Array(0);
+  private readonly newcomerShare: NewcomerShare;
+  private readonly seed: number;
+  private version = 1;
+  private globalUp: number;
+  private readonly free: number[] = [];
+  private nextFresh = 0;
+
+  /**
+   * @param pathIds - the routes, 1..16 of them, each 1..63 and different
+   * @param seed - int32; decides which route a destination's first flowlets take
+   */
+  constructor(pathIds: readonly number[], newcomerShare: NewcomerShare, seed: number) {
+    requireInteger('routes.length', pathIds.length, 1, 16);
+    this.routeCount = pathIds.length;
+    this.pathIdOf = Uint8Array.from(pathIds);
+    for (const [slot, pathId] of pathIds.entries()) {
+      requireInteger('pathId', pathId, 1, 63);
+      if (this.slotOf[pathId] !== NO_SLOT)
+        throw invalidOption('pathId', pathId, 'a path ID that no other route has');
+      this.slotOf[pathId] = slot;
+    }
+    this.stride = HEADER_WIDTH + this.routeCount * ROUTE_WIDTH;
+    this.newcomerShare = newcomerShare;
+    this.seed = seed;
+    this.globalUp = (1 << this.routeCount) - 1;
+  }
+
+  /** Destinations there is a record for: indices are below this. */
+  get capacity(): number {
+    return this.floats.length << CHUNK_BITS;
+  }
+
+  /**
+   * Adds a destination that these slots lead to (a mask, not 0). Returns its index, possibly one that was
+   * removed.
+   */
+  add(allowedMask: number): number {
+    const destination = this.free.pop() ?? this.nextFresh++;
+    if (destination >= this.capacity) {
+      const memory = new ArrayBuffer((this.stride * 8) << CHUNK_BITS);
+      this.floats.push(new Float64Array(memory));
+      this.ints.push(new Int32Array(memory));
+      if (this.masks.length < this.capacity) this.grow();
+    }
+    this.masks[destination] = allowedMask;
+    this.states[destination] = 0;
+    this.size++;
+    return destination;
+  }
+
+  /** Removes a destination and what its record held. */
+  remove(destination: number): void {
+    const ints = this.ints[destination >>> CHUNK_BITS];
+    const header = this.headerAt(destination);
+    // Kept, or a destination that reuses the index would enter the meter's list of this interval twice.
+    const interval = ints[header + HEADER_INTERVAL];
+    this.masks[destination] = 0;
+    ints.fill(0, header, header + this.stride * 2);
+    ints[header + HEADER_INTERVAL] = interval;
+    this.free.push(destination);
+    this.size--;
+  }
+
+  /** Whether this index is a destination now. */
+  has(destination: number): boolean {
+    return Number.isInteger(destination) && destination >= 0 && destination < this.nextFresh
+      ? this.allowedMask(destination) !== 0
+      : false;
+  }
+
+  /** The slots that lead to the destination, up or not. */
+  allowedMask(destination: number): number {
+    return this.masks[destination] & SLOT_MASK;
+  }
+
+  /**
+   * The slots that are up for the destination, 0 for none. Takes over changes since its last use. @hotpath
+   */
+  upMask(destination: number): number {
+    const state = this.states[destination];
+    return state >>> MASK_BITS === this.version ? state & SLOT_MASK : this.refresh(destination);
+  }
+
+  /** Whether the route is up for destinations that did not take it down for themselves. */
+  isRouteUp(slot: number): boolean {
+    return ((this.globalUp >>> slot) & 1) === 1;
+  }
+
+  /** Takes a route down or up for every destination. Costs the same for one and for a million. */
+  setRouteUp(slot: number, isUp: boolean): void {
+    const mask = isUp ? this.globalUp | (1 << slot) : this.globalUp & ~(1 << slot);
+    if (mask === this.globalUp) return;
+    this.globalUp = mask;
+    this.version++;
+    if (this.version <= MAX_VERSION) return;
+    // Once in 32,767 changes all are marked as outdated, or an old state could pass for a new one.
+    for (let i = 0; i < this.states.length; i++) this.states[i] &= SLOT_MASK;
+    this.version = 1;
+  }
+
+  /** Takes a route down or up for one destination; it is up when it is up here and globally. */
+  setDestinationRouteUp(destination: number, slot: number, isUp: boolean): void {
+    this.upMask(destination);
+    const bit = 1 << (slot + MASK_BITS);
+    if (isUp) this.masks[destination] &= ~bit;
+    else this.masks[destination] |= bit;
+    this.refresh(destination);
+  }
+
+  /** The flowlet ratio of a slot, 0 when it is not up. */
+  ratio(destination: number, slot: number): number {
+    const isUp = (this.upMask(destination) >>> slot) & 1;
+    return isUp === 1
+      ? this.floats[destination >>> CHUNK_BITS][this.routeAt(destination, slot) + FIELD_RATIO]
+      : 0;
+  }
+
+  /**
+   * Sets the ratios of the routes that are up; what others have in `next` is ignored.
+   *
+   * Credits live on: with less than 1 / ratio flowlets an interval a rarely chosen route would otherwise
+   * never be.
+   *
+   * @param next - by slot, not negative; scaled so that the ratios sum to 1. Nothing changes when they sum to
+   *   0.
+   */
+  setRatios(destination: number, next: Float64Array): void {
+    const up = this.upMask(destination);
+    const floats = this.floats[destination >>> CHUNK_BITS];
+    let sum = 0;
+    for (let slot = 0; slot < this.routeCount; slot++) if ((up >>> slot) & 1) sum += next[slot];
+    if (!(sum > 0 && sum < Infinity)) return;
+    for (let slot = 0; slot < this.routeCount; slot++) {
+      if ((up >>> slot) & 1) floats[this.routeAt(destination, slot) + FIELD_RATIO] = next[slot] / sum;
+    }
+    this.centreCredits(destination, up);
+  }
+
+  /** Offset of a slot's fields in the destination's chunk. */
+  routeAt(destination: number, slot: number): number {
+    return (destination & CHUNK_MASK) * this.stride + HEADER_WIDTH + slot * ROUTE_WIDTH;
+  }
+
+  private headerAt(destination: number): number {
+    return (destination & CHUNK_MASK) * (this.stride << 1);
+  }
+
+  private grow(): void {
+    const length = Math.max(this.capacity, this.masks.length * 2);
+    const { masks, states } = this;
+    this.masks = new Int32Array(length);
+    this.masks.set(masks);
+    this.states = new Int32Array(length);
+    this.states.set(states);
+  }
+
+  private refresh(destination: number): number {
+    const masks = this.masks[destination];
+    const old = this.states[destination] & SLOT_MASK;
+    const up = masks & SLOT_MASK & this.globalUp & ~(masks >>> MASK_BITS);
+    this.states[destination] = up | (this.version << MASK_BITS);
+    const ints = this.ints[destination >>> CHUNK_BITS];
+    const started = this.headerAt(destination) + HEADER_STARTED;
+    if (ints[started] === 0) {
+      ints[started] = 1;
+      this.start(destination, up);
+    } else if (up !== old) this.changeRoutes(destination, old, up);
+    return up;
+  }
+
+  /**
+   * Equal shares, and credits that differ from destination to destination: if all began at 0, the first
+   * flowlet of each of a million prefixes would take the same route.
+   */
+  private start(destination: number, up: number): void {
+    const floats = this.floats[destination >>> CHUNK_BITS];
+    this.shareEqually(destination, up);
+    for (let slot = 0; slot < this.routeCount; slot++) {
+      if (((up >>> slot) & 1) === 0) continue;
+      const random = mixBits(mixBits(destination ^ this.seed) + Math.imul(slot + 1, 0x9e3779b1));
+      floats[this.routeAt(destination, slot) + FIELD_CREDIT] = random / 2 ** 32;
+    }
+    this.centreCredits(destination, up);
+  }
+
+  private shareEqually(destination: number, up: number): void {
+    const floats = this.floats[destination >>> CHUNK_BITS];
+    const share = 1 / countBits(up);
+    for (let slot = 0; slot < this.routeCount; slot++) {
+      if ((up >>> slot) & 1) floats[this.routeAt(destination, slot) + FIELD_RATIO] = share;
+    }
+  }
+
+  /** Gives the shares of routes that went to those that stayed, and those that came their first share. */
+  private changeRoutes(destination: number, old: number, up: number): void {
+    const floats = this.floats[destination >>> CHUNK_BITS];
+    let stayed = 0;
+    for (let slot = 0; slot < this.routeCount; slot++) {
+      const route = this.routeAt(destination, slot);
+      if ((old & up & (1 << slot)) !== 0) stayed += floats[route + FIELD_RATIO];
+      else floats[route + FIELD_RATIO] = 0;
+      if ((up & (1 << slot)) === 0) floats[route + FIELD_CREDIT] = 0;
+    }
+    if (up === 0) return;
+    if (stayed > 0) {
+      const upCount = countBits(up);
+      const cameCount = countBits(up & ~old);
+      const share = cameCount === 0 ? 0 : this.newcomerShare(upCount);
+      const scale = (1 - share * cameCount) / stayed;
+      for (let slot = 0; slot < this.routeCount; slot++) {
+        const ratio = this.routeAt(destination, slot) + FIELD_RATIO;
+        if ((old & up & (1 << slot)) !== 0) floats[ratio] *= scale;
+        else if ((up & (1 << slot)) !== 0) floats[ratio] = share;
+      }
+    } else this.shareEqually(destination, up);
+    this.centreCredits(destination, up);
+  }
+
+  /**
+   * Shifts the credits of the routes that may be chosen so that they sum to 0; a route with ratio 0 has no
+   * claim.
+   */
+  private centreCredits(destination: number, up: number): void {
+    const floats = this.floats[destination >>> CHUNK_BITS];
+    let sum = 0;
+    let count = 0;
+    for (let slot = 0; slot < this.routeCount; slot++) {
+      if (((up >>> slot) & 1) === 0) continue;
+      const route = this.routeAt(destination, slot);
+      if (floats[route + FIELD_RATIO] > 0) {
+        sum += floats[route + FIELD_CREDIT];
+        count++;
+      } else floats[route + FIELD_CREDIT] = 0;
+    }
+    for (let slot = 0; slot < this.routeCount; slot++) {
+      const route = this.routeAt(destination, slot);
+      if ((up >>> slot) & 1 && floats[route + FIELD_RATIO] > 0) floats[route + FIELD_CREDIT] -= sum / count;
+    }
+  }
+}
+
+/** How many bits of a mask are set. @hotpath */
+export function countBits(mask: number): number {
+  let count = 0;
+  for (let rest = mask; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}

@@ -1,0 +1,80 @@
+/**
+ * The end of an update interval: new ratios for every destination that had traffic, some of them at a time,
+ * so that a million destinations do not keep packets waiting.
+ */
+
+import type { Balancer } from './balancers/balancer.ts';
+import { METER_BYTES, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
+import type { Meter } from './meter.ts';
+import type { RouteTable } from './route-table.ts';
+
+/** Destinations that one step computes at most. */
+export const DESTINATIONS_A_STEP = 4096;
+
+/** Computes ratios in bounded steps. */
+export class UpdateRound {
+  private readonly table: RouteTable;
+  private readonly meter: Meter;
+  private readonly balancer: Balancer;
+  private readonly countFneRepeats: boolean;
+  private next = 0;
+  private count = 0;
+  // One entry for each up route, reused.
+  private readonly bytes: Float64Array;
+  private readonly lostBytes: Float64Array;
+  private readonly ratios: Float64Array;
+  private readonly nextRatios: Float64Array;
+  private readonly nextBySlot: Float64Array;
+
+  constructor(table: RouteTable, meter: Meter, balancer: Balancer, countFneRepeats: boolean) {
+    this.table = table;
+    this.meter = meter;
+    this.balancer = balancer;
+    this.countFneRepeats = countFneRepeats;
+    this.bytes = new Float64Array(table.routeCount);
+    this.lostBytes = new Float64Array(table.routeCount);
+    this.ratios = new Float64Array(table.routeCount);
+    this.nextRatios = new Float64Array(table.routeCount);
+    this.nextBySlot = new Float64Array(table.routeCount);
+  }
+
+  /** Whether destinations are still waiting for their new ratios. */
+  get isRunning(): boolean {
+    return this.next < this.count;
+  }
+
+  /** Ends the meter's interval; a round that is running must be over. */
+  begin(): void {
+    this.count = this.meter.endInterval();
+    this.next = 0;
+  }
+
+  /** Computes the next {@link DESTINATIONS_A_STEP} destinations. */
+  step(): void {
+    const end = Math.min(this.count, this.next + DESTINATIONS_A_STEP);
+    for (; this.next < end; this.next++) {
+      const destination = this.meter.endedDestination(this.next);
+      if (this.meter.snapshot(destination)) this.update(destination);
+    }
+  }
+
+  private update(destination: number): void {
+    const { table, meter } = this;
+    const up = table.upMask(destination);
+    let count = 0;
+    for (let slot = 0; slot < table.routeCount; slot++) {
+      if (((up >>> slot) & 1) === 0) continue;
+      const repeats = this.countFneRepeats ? meter.last(destination, slot, METER_FNE_REPEAT_BYTES) : 0;
+      this.bytes[count] = meter.last(destination, slot, METER_BYTES);
+      this.lostBytes[count] = meter.last(destination, slot, METER_LEX_BYTES) + repeats;
+      this.ratios[count] = table.ratio(destination, slot);
+      count++;
+    }
+    if (count === 0) return;
+    this.balancer.balance(count, this.bytes, this.lostBytes, this.ratios, this.nextRatios);
+    for (let slot = 0, i = 0; slot < table.routeCount; slot++) {
+      if ((up >>> slot) & 1) this.nextBySlot[slot] = this.nextRatios[i++];
+    }
+    table.setRatios(destination, this.nextBySlot);
+  }
+}
