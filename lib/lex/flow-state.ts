@@ -61,8 +61,6 @@ export const FLAG_HEARD = 1 << 27;
 export const FLAG_TIMING = 1 << 28;
 /** The peer refused the data of the SYN, which will be sent again below tfoEnd. */
 export const FLAG_TFO_REFUSED = 1 << 29;
-/** No FNE has come since this side sent one that was not itself an answer. */
-export const FLAG_ANSWER_AWAITED = 1 << 30;
 
 const CLASS_MASK = 0xff;
 const PATH_SHIFT = 8;

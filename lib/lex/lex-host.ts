@@ -40,11 +40,9 @@ import {
   clearFlag,
   DOUBLE_LAST_FNE,
   DOUBLE_LAST_OUT,
-  FLAG_ANSWER_AWAITED,
   FLAG_ANSWER_DUE,
   FLAG_FLOWLET_DUE,
   FLAG_HEARD,
-  hasFlag,
   pinnedPath,
   recordBase,
   setFlag,
@@ -55,7 +53,6 @@ import { lexSettings } from './options.ts';
 import { settleWithoutAssignment, takeAssignment } from './pinning.ts';
 import {
   REASON_CODEPOINT,
-  REASON_FNE_ANSWER,
   REASON_IN_ASSIGNMENT,
   REASON_IN_FEEDBACK,
   REASON_IN_FNE,
@@ -72,8 +69,12 @@ import { sendSegment } from './tcp-send.ts';
 const SWEEP_STEPS = 256;
 /** Time between two sweeps, in ns: 65,536 flows are looked at once in 26 s. */
 const SWEEP_INTERVAL_NS = 100e6;
-/** Longest RTT, in ns, for which the answer to an FNE is told from a new one in a flow whose RTT is not known. */
-const LONGEST_UNKNOWN_RTT_NS = 10e9;
+/**
+ * Stands for the RTO in rule 2e where no RTT was measured, in ns.
+ *
+ * @see RFC 2988 section 2.1, 3 s; RFC 6298's 1 s is shorter than some round trips
+ */
+const UNKNOWN_RTO_NS = 3e9;
 
 /** Marks the packets of one host, or of all hosts behind one interface. */
 export class LexHost {
@@ -158,8 +159,7 @@ export class LexHost {
     doubles[at64 + DOUBLE_LAST_OUT] = nowNs;
     if (codepoint === CODEPOINT_FNE) {
       doubles[at64 + DOUBLE_LAST_FNE] = nowNs;
-      clearFlag(words, base, FLAG_ANSWER_DUE | FLAG_ANSWER_AWAITED);
-      if (reason !== REASON_FNE_ANSWER) setFlag(words, base, FLAG_ANSWER_AWAITED);
+      clearFlag(words, base, FLAG_ANSWER_DUE);
     }
     const pathId = codepoint === CODEPOINT_FNE && !this.#canFneCarryPath ? 0 : pinnedPath(words, base);
     if (packet.fragment === FRAGMENT_FIRST) this.#fragments.remember(view, packet, pathId, nowNs);
@@ -197,10 +197,7 @@ export class LexHost {
 
     const isFne = assigned !== 0 || markCodepoint(mark) === CODEPOINT_FNE;
     const sinceLastFneNs = nowNs - doubles[at64 + DOUBLE_LAST_FNE];
-    if (isFne) {
-      if (this.#owesAnswer(words, base, sinceLastFneNs)) setFlag(words, base, FLAG_ANSWER_DUE);
-      clearFlag(words, base, FLAG_ANSWER_AWAITED);
-    }
+    if (isFne && this.#owesAnswer(words, base, sinceLastFneNs)) setFlag(words, base, FLAG_ANSWER_DUE);
     if (assigned !== 0) {
       takeAssignment(words, base, assigned, this.counters);
       this.#countInbound(REASON_IN_ASSIGNMENT);
@@ -244,13 +241,11 @@ export class LexHost {
 
   /**
    * Rule 2e: an FNE is answered unless this side sent one within the flow's last gap, so two hosts never take turns.
-   * Where the RTT is not known (UDP) the gap may be shorter than it; the first FNE after an own one is the answer then.
+   * The gap must exceed the RTT for that, so where it is not known (UDP) a long one is assumed.
    */
   #owesAnswer(words: Int32Array, base: number, sinceLastFneNs: number): boolean {
     const rtoNs = rtoEstimateNs(words, base);
-    if (sinceLastFneNs <= this.#settings.flowletGapNs || sinceLastFneNs <= rtoNs) return false;
-    if (rtoNs !== 0 || sinceLastFneNs > LONGEST_UNKNOWN_RTT_NS) return true;
-    return !hasFlag(words, base, FLAG_ANSWER_AWAITED);
+    return sinceLastFneNs > this.#settings.flowletGapNs && sinceLastFneNs > (rtoNs || UNKNOWN_RTO_NS);
   }
 
   /** A packet that cannot be tracked keeps its DSCP, but a later fragment follows its first. */

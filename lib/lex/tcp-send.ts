@@ -239,17 +239,18 @@ function overlap(seq: number, length: number, max: number): number {
 
 /** True while data that went with the SYN and was refused is sent for its second time; each byte once. */
 function isTfoRepeat(words: Int32Array, base: number, seq: number, end: number): boolean {
-  if (!hasFlag(words, base, FLAG_TFO_REFUSED)) return false;
-  if (seqBefore(seq, words[base + WORD_ISN] + 1) || !seqBefore(seq, words[base + WORD_TFO_END])) return false;
-  if (seqBefore(end, words[base + WORD_TFO_END])) {
+  const tfoEnd = words[base + WORD_TFO_END];
+  if (!hasFlag(words, base, FLAG_TFO_REFUSED) || !seqBefore(seq, tfoEnd)) return false;
+  const repeatedTo = (words[base + WORD_ISN] + 1) | 0;
+  if (seqBefore(end, tfoEnd)) {
     // The refused data goes out in pieces; isn advances so that a piece sent a third time is a retransmission.
-    words[base + WORD_ISN] = (end - 1) | 0;
+    if (seqBefore(repeatedTo, end)) words[base + WORD_ISN] = (end - 1) | 0;
   } else {
     // A repeated SYN-ACK must not set the flag once more.
     words[base + WORD_TFO_END] = 0;
     clearFlag(words, base, FLAG_TFO_REFUSED);
   }
-  return true;
+  return !seqBefore(seq, repeatedTo);
 }
 
 function noteClosing(words: Int32Array, base: number, flags: number): void {
