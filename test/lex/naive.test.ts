@@ -1,0 +1,33 @@
+/** The host against its oracle: random lives of connections, same mark and same path for every packet. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { LexScript, SCRIPT_OPS } from '../support/lex-script.ts';
+import { EVERY_KIND } from '../support/one-host.ts';
+
+const step = fc.record({
+  op: fc.nat(SCRIPT_OPS - 1),
+  x: fc.nat(9999),
+  y: fc.nat(9999),
+});
+
+describe.each(EVERY_KIND)('LexHost against the naive host, $name', ({ ends, scheme }) => {
+  test('marks every packet alike and counts the same LEx bytes', () => {
+    let lexBytes = 0;
+    fc.assert(
+      fc.property(
+        fc.array(step, { minLength: 1, maxLength: 80, size: 'max' }),
+        fc.integer(),
+        fc.constantFrom(1, 2, 3),
+        fc.boolean(),
+        (steps, seed, fneAfterTimeouts, keepPathWithoutAnswer) => {
+          const script = new LexScript({ scheme, fneAfterTimeouts, keepPathWithoutAnswer }, ends, seed);
+          script.run(steps);
+          lexBytes += script.lexBytes;
+        },
+      ),
+      // Shrinking such scripts takes minutes; take endOnFailure out to have it.
+      { numRuns: 300, seed: 20100, endOnFailure: true },
+    );
+    expect(lexBytes).toBeGreaterThan(10_000);
+  });
+});
