@@ -9,6 +9,7 @@
  * length[i])` and allocates nothing.
  */
 import { PreflexError, requireInteger } from '../errors.ts';
+import type { PoolMemory } from '../sys/pool-memory.ts';
 import { clearVirtioHeader, VIRTIO_HEADER_BYTES, virtioGsoSize } from './virtio-header.ts';
 
 /** Bytes before each packet. The last ten hold its virtio header; the rest is free for whoever needs to prepend. */
@@ -36,8 +37,8 @@ export class PacketBatch {
   readonly length: Int32Array;
   /** Payload bytes a segment when packet i is a super-packet that will be cut; 0 when it is an ordinary packet. */
   readonly gsoSize: Int32Array;
-  /** Where the pool is in memory, 0 until a device that makes native calls first uses it. @internal */
-  poolAddress = 0;
+  /** The pool as native calls see it; made by the first device that needs it. @internal */
+  poolMemory: PoolMemory | undefined;
 
   /**
    * @param capacity - packets, 1..1024, default 64 (4.2 MB)

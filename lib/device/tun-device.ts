@@ -15,7 +15,7 @@
  * Nothing persists: the interface goes when the last descriptor closes, also when the process is killed.
  */
 import { PreflexError, rejectUnknownKeys, requireInteger } from '../errors.ts';
-import { EAGAIN, EBADFD, EBUSY, EINVAL, EINTR, ENOENT, EPERM, errnoName } from '../sys/errno.ts';
+import { EAGAIN, EBADFD, EBUSY, EINVAL, EINTR, ENOENT, EPERM, errnoName, SystemError } from '../sys/errno.ts';
 import { Fd } from '../sys/fd.ts';
 import {
   IFREQ_UNION,
@@ -25,18 +25,9 @@ import {
   writeInterfaceMtu,
   writeInterfaceQueueLength,
 } from '../sys/interface.ts';
-import {
-  addressOf,
-  ioctlBytes,
-  ioctlNumber,
-  lastErrno,
-  O_NONBLOCK,
-  O_RDWR,
-  openFile,
-  readRaw,
-  writeRaw,
-} from '../sys/libc.ts';
+import { ioctlBytes, ioctlNumber, O_NONBLOCK, O_RDWR, openFile } from '../sys/libc.ts';
 import { Poll } from '../sys/poll.ts';
+import { PoolMemory } from '../sys/pool-memory.ts';
 import type { Device } from './device.ts';
 import { DeviceStats, REFUSED_CLOSED } from './device-stats.ts';
 import { MAX_PACKET_BYTES, slotAt, type PacketBatch } from './packet-batch.ts';
@@ -120,48 +111,52 @@ export class TunDevice implements Device {
     const stats = this.stats;
     batch.count = 0;
     if (fd < 0) return 0;
-    const base = poolAddress(batch) - VIRTIO_HEADER_BYTES;
+    const memory = batch.poolMemory ?? mapPool(batch);
+    const capacity = batch.capacity;
     let count = 0;
     let bytes = 0;
-    while (count < batch.capacity) {
-      const taken = readRaw(fd, base + slotAt(count), VIRTIO_HEADER_BYTES + MAX_PACKET_BYTES);
-      if (taken <= VIRTIO_HEADER_BYTES) {
-        if (taken < 0 && lastErrno() === EINTR) continue;
-        this.#endOfRead(taken);
+    while (count < capacity) {
+      const taken = memory.read(
+        fd,
+        slotAt(count) - VIRTIO_HEADER_BYTES,
+        VIRTIO_HEADER_BYTES + MAX_PACKET_BYTES,
+      );
+      if (taken > VIRTIO_HEADER_BYTES) {
+        batch.accept(count++, taken - VIRTIO_HEADER_BYTES);
+        bytes += taken - VIRTIO_HEADER_BYTES;
+      } else if (taken !== -EINTR) {
+        if (taken !== -EAGAIN) this.#readFailed(taken);
         break;
       }
-      batch.accept(count++, taken - VIRTIO_HEADER_BYTES);
-      bytes += taken - VIRTIO_HEADER_BYTES;
     }
     batch.count = count;
     stats.packetsRead += count;
     stats.bytesRead += bytes;
-    if (count === batch.capacity) stats.fullReads++;
+    if (count === capacity) stats.fullReads++;
     return count;
   }
 
   /** See {@link Device.write}. @hotpath */
   write(batch: PacketBatch, i: number): boolean {
     const fd = this.#number;
+    const stats = this.stats;
     if (fd < 0) {
-      this.stats.countRefused(REFUSED_CLOSED);
+      stats.countRefused(REFUSED_CLOSED);
       return false;
     }
+    const memory = batch.poolMemory ?? mapPool(batch);
+    const start = batch.at[i]! - VIRTIO_HEADER_BYTES;
     const length = batch.length[i]!;
-    const start = poolAddress(batch) + batch.at[i]! - VIRTIO_HEADER_BYTES;
-    let taken = writeRaw(fd, start, VIRTIO_HEADER_BYTES + length);
-    while (taken < 0) {
-      const errno = lastErrno();
-      if (errno !== EINTR) {
-        this.stats.countRefused(errno);
-        // The interface was deleted under us.
-        if (errno === EBADFD) this.close();
-        return false;
-      }
-      taken = writeRaw(fd, start, VIRTIO_HEADER_BYTES + length);
+    let taken = memory.write(fd, start, VIRTIO_HEADER_BYTES + length);
+    while (taken === -EINTR) taken = memory.write(fd, start, VIRTIO_HEADER_BYTES + length);
+    if (taken < 0) {
+      stats.countRefused(-taken);
+      // The interface was deleted under us.
+      if (taken === -EBADFD) this.close();
+      return false;
     }
-    this.stats.packetsWritten++;
-    this.stats.bytesWritten += length;
+    stats.packetsWritten++;
+    stats.bytesWritten += length;
     return true;
   }
 
@@ -189,23 +184,17 @@ export class TunDevice implements Device {
     this.#fd.close();
   }
 
-  #endOfRead(taken: number): void {
-    if (taken >= 0) {
-      // The kernel hands out no packet without bytes; counted in case it ever does, so that the loop ends.
-      this.stats.readErrors++;
-      return;
-    }
-    const errno = lastErrno();
-    if (errno === EAGAIN) return;
+  #readFailed(taken: number): void {
+    // The kernel hands out no packet without bytes; counted in case it ever does.
     this.stats.readErrors++;
-    if (errno === EBADFD) this.close();
+    if (taken === -EBADFD) this.close();
   }
 }
 
-/** Where the batch's pool is in memory. @hotpath */
-function poolAddress(batch: PacketBatch): number {
-  if (batch.poolAddress === 0) batch.poolAddress = addressOf(batch.view.buffer);
-  return batch.poolAddress;
+function mapPool(batch: PacketBatch): PoolMemory {
+  const memory = new PoolMemory(batch.view.buffer);
+  batch.poolMemory = memory;
+  return memory;
 }
 
 function openQueues(options: TunOptions, queues: number): TunDevice[] {
@@ -244,12 +233,7 @@ function enableOffload(fd: number, name: string, offload: boolean): void {
   ioctlBytes(fd, TUNSETVNETLE, new Uint8Array(new Int32Array([1]).buffer), 'TUNSETVNETLE', name);
   const features = offload ? TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN : 0;
   const errno = ioctlNumber(fd, TUNSETOFFLOAD, features);
-  if (errno !== 0) {
-    throw new PreflexError(
-      'ERR_SYSTEM',
-      `ioctl TUNSETOFFLOAD failed for ${name}: ${errnoName(errno)}; open it with offload: false`,
-    );
-  }
+  if (errno !== 0) throw new SystemError('ioctl TUNSETOFFLOAD', errno, name, 'open it with offload: false');
 }
 
 function remedyForOpen(errno: number): string | undefined {

@@ -1,9 +1,7 @@
 /**
- * Calls into the C library. The only file that loads koffi functions of libc; nothing else in the project makes
- * native calls except through lib/sys.
+ * Calls into the C library. Only lib/sys makes native calls; the packet loop's are in pool-memory.ts.
  *
- * Memory is passed in two ways. `...Bytes` parameters take a typed array. `address` parameters take a plain number
- * from {@link addressOf}: the packet loop adds an offset to it and so needs no subarray for each packet.
+ * koffi has no ssize_t: results are declared `long`.
  */
 import koffi from 'koffi';
 import { constants } from 'node:fs';
@@ -23,12 +21,7 @@ const cFcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']) as (
   command: number,
   argument: number,
 ) => number;
-// uintptr_t and not void *: koffi takes a number for it. long, because ssize_t is not known to koffi.
-const cRead = libc.func('long read(int fd, uintptr_t address, size_t length)') as RawTransfer;
-const cWrite = libc.func('long write(int fd, uintptr_t address, size_t length)') as RawTransfer;
 const cErrno = koffi.errno as () => number;
-
-type RawTransfer = (fd: number, address: number, length: number) => number;
 
 export const O_RDONLY = constants.O_RDONLY;
 export const O_RDWR = constants.O_RDWR;
@@ -41,39 +34,6 @@ const F_SETFL = 4;
 /** The error number of the last call of this file that returned -1. Read it before any other call. @hotpath */
 export function lastErrno(): number {
   return cErrno();
-}
-
-/**
- * Reads into memory. Does not retry: a caller on the hot path handles EINTR and EAGAIN itself. @hotpath
- *
- * @returns bytes, or -1 with {@link lastErrno}
- */
-export function readRaw(fd: number, address: number, length: number): number {
-  return cRead(fd, address, length);
-}
-
-/** Writes from memory; see {@link readRaw}. @hotpath */
-export function writeRaw(fd: number, address: number, length: number): number {
-  return cWrite(fd, address, length);
-}
-
-/**
- * Where a buffer's bytes are in memory. Valid while the buffer is reachable and has not been transferred; the memory
- * of an ArrayBuffer does not move.
- *
- * @param buffer - made by `new ArrayBuffer`, not the buffer of a small typed array (V8 may keep those on its heap)
- */
-export function addressOf(buffer: ArrayBuffer | SharedArrayBuffer): number {
-  const address = Number(koffi.address(new Uint8Array(buffer)));
-  if (!Number.isSafeInteger(address) || address <= 0) {
-    throw new SystemError(
-      'addressOf',
-      14,
-      'a buffer',
-      'its address does not fit a number; this machine is not supported',
-    );
-  }
-  return address;
 }
 
 /**

@@ -16,19 +16,17 @@ import {
   requireInterfaceName,
 } from '../../lib/sys/interface.ts';
 import {
-  addressOf,
-  lastErrno,
   O_NONBLOCK,
   O_RDONLY,
   O_RDWR,
   openFile,
   readBytes,
-  readRaw,
   setNonBlocking,
   writeBytes,
-  writeRaw,
 } from '../../lib/sys/libc.ts';
 import { Poll } from '../../lib/sys/poll.ts';
+import { PoolMemory } from '../../lib/sys/pool-memory.ts';
+import { bytesAllocatedPerCall } from '../support/allocation.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'preflex-sys-'));
 const cleanUps: (() => void)[] = [];
@@ -48,23 +46,47 @@ function openPipe(): Fd {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe('libc', () => {
-  it('reads and writes at an address inside a pool, and nowhere else', () => {
+describe('PoolMemory', () => {
+  it('reads and writes anywhere inside the pool, and nowhere else', () => {
     const pipe = openPipe();
-    const pool = new Uint8Array(1000).fill(0xee);
+    const pool = new Uint8Array(new ArrayBuffer(1000)).fill(0xee);
     pool.set([1, 2, 3], 500);
-    const address = addressOf(pool.buffer);
-    expect(writeRaw(pipe.number, address + 500, 3)).toBe(3);
-    expect(readRaw(pipe.number, address + 700, 10)).toBe(3);
+    const memory = new PoolMemory(pool.buffer);
+    expect(memory.write(pipe.number, 500, 3)).toBe(3);
+    expect(memory.read(pipe.number, 700, 10)).toBe(3);
     expect([...pool.subarray(699, 704)]).toEqual([0xee, 1, 2, 3, 0xee]);
   });
 
-  it('gives -1 and the errno when nothing can be read', () => {
-    const pipe = openPipe();
-    expect(readRaw(pipe.number, addressOf(new ArrayBuffer(100)), 1)).toBe(-1);
-    expect(lastErrno()).toBe(EAGAIN);
+  it('gives minus the errno when nothing can be read', () => {
+    expect(new PoolMemory(new ArrayBuffer(100)).read(openPipe().number, 0, 1)).toBe(-EAGAIN);
   });
 
+  it.each([
+    [-1, 10],
+    [95, 6],
+    [0, -1],
+    [Number.NaN, 1],
+  ])('touches no memory outside the pool: offset %d, length %d', (at, length) => {
+    const memory = new PoolMemory(new ArrayBuffer(100));
+    const pipe = openPipe();
+    writeBytes(pipe.number, new Uint8Array(50));
+    expect(memory.read(pipe.number, at, length)).toBe(-14);
+    expect(memory.write(pipe.number, at, length)).toBe(-14);
+  });
+
+  it('allocates nothing for a call', () => {
+    const memory = new PoolMemory(new ArrayBuffer(5_000_000));
+    const pipe = openPipe();
+    const fd = pipe.number;
+    const bytes = bytesAllocatedPerCall(
+      (call) => memory.write(fd, call & 0xfffff, 1) + memory.read(fd, 4_000_000, 1),
+      100_000,
+    );
+    expect(bytes).toBeLessThan(1);
+  });
+});
+
+describe('libc', () => {
   it('reads and writes typed arrays, with minus the errno for a failure', () => {
     const pipe = openPipe();
     expect(writeBytes(pipe.number, Uint8Array.of(9, 8))).toBe(2);
