@@ -10,8 +10,8 @@
  *      word 14 .. 31   the user's; doubles must start at an even word
  *
  * Records are kept together rather than one array a field, because with a million flows each array touched is
- * a cache miss. The index holds pairs (hash, record + 1), so that a wrong candidate is refused without touching
- * its record.
+ * a cache miss. An index entry is one word, `upper bits of the hash | record + 1`: the bits of the hash that are left
+ * refuse nearly every wrong candidate without touching its record, and a short index stays in the cache for longer.
  *
  * The table never grows. A new flow that finds it full takes the place of the longest idle of
  * {@link EVICTION_SAMPLE} records looked at in turn ("sampled LRU"): the cost is bounded, and a flood of new flows
@@ -36,7 +36,7 @@ const CLASS_MASK = 0xff;
 
 /** Options of a {@link FlowTable}. */
 export interface FlowTableOptions {
-  /** Largest number of flows, 1 to 16,777,216. A record takes 128 bytes, its index entries 16 to 32. */
+  /** Largest number of flows, 1 to 16,777,216. A record takes 128 bytes, its index entries 8 to 16. */
   readonly capacity: number;
   /** Idle limits in ns by idle class (word {@link WORD_TAG}); a record idle for longer is swept. */
   readonly idleLimitsNs: readonly number[];
@@ -64,6 +64,8 @@ export class FlowTable {
   readonly #idleLimitsNs: Float64Array;
   readonly #index: Int32Array;
   readonly #indexMask: number;
+  /** Bits of an index entry that hold record + 1; the others are of the hash. */
+  readonly #recordMask: number;
   readonly #free: Int32Array;
   #freeCount = 0;
   #used = 0;
@@ -80,8 +82,9 @@ export class FlowTable {
     this.doubles = new Float64Array(memory);
     let slots = 4;
     while (slots < this.capacity * 2) slots *= 2;
-    this.#index = new Int32Array(slots * 2);
+    this.#index = new Int32Array(slots);
     this.#indexMask = slots - 1;
+    this.#recordMask = (1 << (32 - Math.clz32(this.capacity))) - 1;
     this.#free = new Int32Array(this.capacity);
   }
 
@@ -96,11 +99,15 @@ export class FlowTable {
     this.#hash = hash;
     const index = this.#index;
     const mask = this.#indexMask;
+    const recordMask = this.#recordMask;
     let slot = hash & mask;
     for (;;) {
-      const entry = index[slot * 2 + 1];
+      const entry = index[slot];
       if (entry === 0) return -1;
-      if (index[slot * 2] === hash && this.#matches((entry - 1) * RECORD_WORDS)) return entry - 1;
+      if (((entry ^ hash) & ~recordMask) === 0) {
+        const record = (entry & recordMask) - 1;
+        if (this.#matches(record * RECORD_WORDS)) return record;
+      }
       slot = (slot + 1) & mask;
     }
   }
@@ -124,9 +131,8 @@ export class FlowTable {
     const index = this.#index;
     const mask = this.#indexMask;
     let slot = hash & mask;
-    while (index[slot * 2 + 1] !== 0) slot = (slot + 1) & mask;
-    index[slot * 2] = hash;
-    index[slot * 2 + 1] = record + 1;
+    while (index[slot] !== 0) slot = (slot + 1) & mask;
+    index[slot] = (hash & ~this.#recordMask) | (record + 1);
     this.size++;
     return record;
   }
@@ -219,21 +225,21 @@ export class FlowTable {
   #unindex(record: number): void {
     const index = this.#index;
     const mask = this.#indexMask;
+    const recordMask = this.#recordMask;
     let gap = this.words[record * RECORD_WORDS + WORD_HASH] & mask;
-    while (index[gap * 2 + 1] !== record + 1) gap = (gap + 1) & mask;
+    while ((index[gap] & recordMask) !== record + 1) gap = (gap + 1) & mask;
     let slot = gap;
     for (;;) {
       slot = (slot + 1) & mask;
-      if (index[slot * 2 + 1] === 0) break;
-      const home = index[slot * 2] & mask;
+      const entry = index[slot];
+      if (entry === 0) break;
+      const home = this.words[((entry & recordMask) - 1) * RECORD_WORDS + WORD_HASH] & mask;
       // Move the entry back unless its home lies cyclically in (gap, slot].
       if (((slot - home) & mask) >= ((slot - gap) & mask)) {
-        index[gap * 2] = index[slot * 2];
-        index[gap * 2 + 1] = index[slot * 2 + 1];
+        index[gap] = entry;
         gap = slot;
       }
     }
-    index[gap * 2] = 0;
-    index[gap * 2 + 1] = 0;
+    index[gap] = 0;
   }
 }
