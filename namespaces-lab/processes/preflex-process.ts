@@ -13,6 +13,14 @@ export interface DaemonLine {
   readonly [key: string]: unknown;
 }
 
+/** What a `status`, `counters` or `exit` line says, without the line's own fields. */
+export function statusOf<T>(line: DaemonLine): T {
+  const status: Record<string, unknown> = { ...line };
+  delete status['event'];
+  delete status['time'];
+  return status as T;
+}
+
 const START_MS = 20_000;
 const ANSWER_MS = 10_000;
 

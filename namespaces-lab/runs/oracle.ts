@@ -13,7 +13,7 @@ import { withLabScope } from '../../lib/netns/lab-scope.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import { waitForListen } from '../../lib/netns/wait.ts';
 import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
-import { labModuleArgv, PreflexProcess } from '../processes/preflex-process.ts';
+import { labModuleArgv, PreflexProcess, statusOf } from '../processes/preflex-process.ts';
 import { buildLine, LINE } from '../topologies/line.ts';
 import type { SenderPlan, Transfer, TransferResult } from '../traffic/sender.ts';
 
@@ -152,8 +152,7 @@ async function runGroup(scope: LabScope, group: Group, seed: number): Promise<Or
     concurrency: CONCURRENCY,
     transfers: group.transfers,
   });
-  const { event: _event, time: _time, ...status } = await agent.stop();
-  return compare(group, results, status as unknown as HostAgentStatus);
+  return compare(group, results, statusOf<HostAgentStatus>(await agent.stop()));
 }
 
 async function runSender(scope: LabScope, netns: string, plan: SenderPlan): Promise<TransferResult[]> {

@@ -8,7 +8,7 @@ import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
 import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
 import type { Link } from '../../lib/sim/link.ts';
 import type { LabLinkOptions } from '../links/lab-link.ts';
-import { PreflexProcess } from '../processes/preflex-process.ts';
+import { PreflexProcess, statusOf } from '../processes/preflex-process.ts';
 import type { DaemonLine } from '../processes/preflex-process.ts';
 import type { Interval, LabResult } from '../result.ts';
 import { runMeta } from '../result.ts';
@@ -133,8 +133,8 @@ export async function runTwoPath(scope: LabScope, options: TwoPathRunOptions = {
     flows: describeFlows(traffic.flows, upload, download),
     links: { a: describeLink(topology.links.a.forward), b: describeLink(topology.links.b.forward) },
     deviceBytes,
-    host: withoutEvent<HostAgentStatus>(hostLine),
-    gateway: withoutEvent<GatewayDaemonStatus>(gatewayLine),
+    host: statusOf<HostAgentStatus>(hostLine),
+    gateway: statusOf<GatewayDaemonStatus>(gatewayLine),
   };
 }
 
@@ -142,7 +142,7 @@ export async function runTwoPath(scope: LabScope, options: TwoPathRunOptions = {
 export function intervalsOf(lines: readonly DaemonLine[]): Interval[] {
   const statuses = lines
     .filter((line) => line.event === 'status')
-    .map((line) => withoutEvent<GatewayDaemonStatus>(line));
+    .map((line) => statusOf<GatewayDaemonStatus>(line));
   return statuses.map((status) => ({
     t: (status.intervals * status.updateIntervalNs) / 1e9,
     routes: status.routes.map((route) => ({
@@ -187,9 +187,4 @@ function describeLink(link: Link): Record<string, number> {
     droppedBytes,
     dropRatio: droppedBytes / Math.max(1, link.forwardedBytes + droppedBytes),
   };
-}
-
-function withoutEvent<T>(line: DaemonLine): T {
-  const { event: _event, time: _time, ...rest } = line;
-  return rest as T;
 }
