@@ -3,9 +3,9 @@
  *
  * koffi has no ssize_t: results are declared `long`.
  */
-import koffi from 'koffi';
 import { constants } from 'node:fs';
 import { EINTR, SystemError } from './errno.ts';
+import { koffi } from './koffi.ts';
 
 const libc = koffi.load(null);
 

@@ -1,9 +1,10 @@
 /**
  * Readiness of a descriptor, in Node's own event loop (uv_poll): packets, timers and sockets share one loop.
  */
-import { node } from 'koffi';
+import type { node } from 'koffi';
 import { fstatSync } from 'node:fs';
 import { EEXIST, EPERM, SystemError } from './errno.ts';
+import { koffi } from './koffi.ts';
 
 /** What koffi really passes: a libuv status and the events. Its type declaration leaves the status out. */
 type PollCallback = (status: number, events: { readable: boolean; writable: boolean }) => void;
@@ -44,7 +45,7 @@ export class Poll {
     };
     requirePollable(fd);
     this.#fd = fd;
-    this.#handle = node.poll(fd, { [direction]: true }, callback as never) as node.PollHandle;
+    this.#handle = koffi.node.poll(fd, { [direction]: true }, callback as never) as node.PollHandle;
     watching.set(fd, this);
   }
 

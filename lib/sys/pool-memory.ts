@@ -9,8 +9,8 @@
  *  struct iovec (16 bytes, 64-bit machines):  0 iov_base (u64)   8 iov_len (u64)
  * ```
  */
-import koffi from 'koffi';
 import { PreflexError } from '../errors.ts';
+import { koffi } from './koffi.ts';
 import { declareFunction, lastErrno } from './libc.ts';
 
 const EFAULT = 14;

@@ -77,6 +77,17 @@ export function readSocketOption(fd: number, level: number, option: number): num
   return value[0]!;
 }
 
+/**
+ * Reads an option of any shape.
+ *
+ * @param value - filled from its start
+ * @returns bytes that the kernel filled in
+ * @throws SystemError
+ */
+export function readSocketOptionBytes(fd: number, level: number, option: number, value: Uint8Array): number {
+  return readOption(fd, level, option, value, `getsockopt level ${level} option ${option}`);
+}
+
 /** The name of the connection's congestion control. @throws SystemError */
 export function readCongestionControl(fd: number): string {
   const name = new Uint8Array(CONGESTION_NAME_BYTES);
@@ -160,9 +171,10 @@ function readOption(
   option: number,
   value: ArrayBufferView,
   operation: string,
-): void {
-  if (cGetsockopt(fd, level, option, value, new Uint32Array([value.byteLength])) < 0)
-    throw failure(operation, fd);
+): number {
+  const length = new Uint32Array([value.byteLength]);
+  if (cGetsockopt(fd, level, option, value, length) < 0) throw failure(operation, fd);
+  return length[0]!;
 }
 
 function failure(operation: string, fd: number, remedy?: Remedy): SystemError {

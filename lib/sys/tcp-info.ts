@@ -5,6 +5,7 @@
  *  struct tcp_info, bytes from its start (include/uapi/linux/tcp.h; fields are only ever appended):
  *    0 u8 state         1 u8 ca_state      2 u8 retransmits    3 u8 probes     4 u8 backoff
  *    8 u32 rto         16 u32 snd_mss     24 u32 unacked      28 u32 sacked   32 u32 lost      36 u32 retrans
+ *   44 u32 last_data_sent
  *   68 u32 rtt         72 u32 rttvar      80 u32 snd_cwnd    100 u32 total_retrans
  *  120 u64 bytes_acked            128 u64 bytes_received     136 u32 segs_out  140 u32 segs_in
  *  144 u32 notsent_bytes          200 u64 bytes_sent         208 u64 bytes_retrans
@@ -44,6 +45,8 @@ export interface TcpInfo {
   readonly lost: number;
   /** Segments retransmitted and not yet acknowledged. */
   readonly retrans: number;
+  /** Since payload was sent last, retransmissions included, milliseconds. */
+  readonly lastDataSentMs: number;
   /** Smoothed round-trip time, microseconds. */
   readonly rttUs: number;
   readonly rttvarUs: number;
@@ -80,6 +83,7 @@ export function parseTcpInfo(bytes: Uint8Array): TcpInfo {
     sacked: u32(28),
     lost: u32(32),
     retrans: u32(36),
+    lastDataSentMs: u32(44),
     rttUs: u32(68),
     rttvarUs: u32(72),
     sndCwnd: u32(80),

@@ -183,6 +183,7 @@ describe('parseTcpInfo', () => {
       sacked: 28,
       lost: 32,
       retrans: 36,
+      lastDataSentMs: 44,
       rttUs: 68,
       rttvarUs: 72,
       sndCwnd: 80,
