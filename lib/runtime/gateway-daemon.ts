@@ -13,10 +13,10 @@ import { PreflexError } from '../errors.ts';
 import { PrefGateway } from '../pref/gateway.ts';
 import type { GatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayStatus } from '../pref/gateway-status.ts';
+import type { DeviceReport } from './device-report.ts';
+import { reportDevice, requireDeviceMtu } from './device-report.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { GatewayPlumbingOptions } from './gateway-plan.ts';
-import type { DeviceReport } from './host-agent.ts';
-import { reportDevice, requireDeviceMtu } from './host-agent.ts';
 import type { BatchHandler, LoopStats, TimedCore } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';
 

@@ -14,7 +14,8 @@ import type { LexCounterReport } from '../lex/counters.ts';
 import { reportLexCounters } from '../lex/counters.ts';
 import { LexHost } from '../lex/lex-host.ts';
 import type { LexHostOptions } from '../lex/options.ts';
-import { findLink, linkCounters } from '../netns/index.ts';
+import type { DeviceReport } from './device-report.ts';
+import { reportDevice, requireDeviceMtu } from './device-report.ts';
 import { HostPlumbing } from './host-plumbing.ts';
 import type { HostPlumbingOptions } from './host-plumbing.ts';
 import type { BatchHandler, LoopStats } from './packet-loop.ts';
@@ -35,14 +36,6 @@ export interface HostAgentStatus extends LexCounterReport {
   readonly flows: LexHost['flows'];
   readonly loop: LoopStats;
   readonly devices: Record<string, DeviceReport>;
-}
-
-/** A device's counters; `kernelDropped` are packets that the kernel could not queue for the agent. */
-export interface DeviceReport {
-  readonly packetsRead: number;
-  readonly packetsWritten: number;
-  readonly refused: Record<string, number>;
-  readonly kernelDropped: number;
 }
 
 const DEFAULT_APP_SIDE = 'lex0';
@@ -172,27 +165,4 @@ class InboundHandler implements BatchHandler {
       this.#out.write(batch, i);
     }
   }
-}
-
-/** MTU of an existing device, in bytes. */
-export function requireDeviceMtu(device: string): number {
-  const link = findLink(device);
-  if (link === undefined) {
-    throw new PreflexError(
-      'ERR_SYSTEM',
-      `device: there is no device ${device} in this namespace: see "ip link".`,
-    );
-  }
-  return link.mtu;
-}
-
-/** The counters of a TUN, with what the kernel dropped because its queue was full. */
-export function reportDevice(device: TunDevice): DeviceReport {
-  const { packetsRead, packetsWritten, writeErrors } = device.stats;
-  return {
-    packetsRead,
-    packetsWritten,
-    refused: writeErrors,
-    kernelDropped: device.isOpen ? linkCounters(device.name).txDropped : 0,
-  };
 }
