@@ -1,0 +1,65 @@
+/** The two-path topology with gateway and agent as processes, for tests that start and end those themselves. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { listAddresses, waitFor } from '../../lib/netns/index.ts';
+import type { LabLinkOptions } from '../../namespaces-lab/links/lab-link.ts';
+import { PreflexProcess } from '../../namespaces-lab/processes/preflex-process.ts';
+import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
+import type { TwoPathTopology } from '../../namespaces-lab/topologies/two-path.ts';
+import { buildTwoPath, TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
+import type { TestLab } from './netns.ts';
+
+/** What a test wants. */
+export interface TestTwoPathOptions {
+  /** Both links; default: no loss, single packets (so that captures hold final checksums and real sizes). */
+  readonly links?: LabLinkOptions;
+  readonly scheme?: string;
+  readonly strategy?: string;
+  readonly exposeLex?: readonly string[];
+  readonly hostArgs?: readonly string[];
+}
+
+/** The topology, and how to start the daemons in it. */
+export interface TestTwoPath extends TwoPathTopology {
+  startAgent(): Promise<PreflexProcess>;
+  startGateway(): Promise<PreflexProcess>;
+}
+
+/** Builds the topology; starts nothing. */
+export function prepareTwoPath(lab: TestLab, options: TestTwoPathOptions = {}): TestTwoPath {
+  const links = { offload: false, ...options.links };
+  const topology = buildTwoPath(lab.scope, { a: links, b: links });
+  const config = join(lab.folder, 'gateway.yaml');
+  writeFileSync(config, twoPathConfig({ strategy: 'equal', ...options }));
+  const agentArgs = ['--address', TWO_PATH.hostAddress, TWO_PATH.hostAddress6, '--device', 'h0'];
+  agentArgs.push('--scheme', options.scheme ?? 'pool2', ...(options.hostArgs ?? []));
+  return {
+    ...topology,
+    startAgent: () => PreflexProcess.start(lab.scope, topology.host, ['host', ...agentArgs]),
+    startGateway: () => PreflexProcess.start(lab.scope, topology.gateway, ['gateway', '--config', config]),
+  };
+}
+
+/** Builds the topology with both daemons running. */
+export async function startTwoPathTest(
+  lab: TestLab,
+  options: TestTwoPathOptions = {},
+): Promise<TestTwoPath & { readonly agent: PreflexProcess; readonly gatewayDaemon: PreflexProcess }> {
+  const topology = prepareTwoPath(lab, options);
+  const [gatewayDaemon, agent] = await Promise.all([topology.startGateway(), topology.startAgent()]);
+  return { ...topology, agent, gatewayDaemon };
+}
+
+/** Waits until no IPv6 address of a namespace is tentative: their routes appear when they are not any more. */
+export async function waitForAddresses(netns: string): Promise<void> {
+  await waitFor(`IPv6 addresses of ${netns}`, () =>
+    listAddresses({ netns }).some((address) => address.isTentative) ? undefined : true,
+  );
+}
+
+/** Addresses of host and far by IP version. */
+export function endsOf(version: 4 | 6): { readonly host: string; readonly far: string } {
+  return version === 4
+    ? { host: TWO_PATH.hostAddress, far: TWO_PATH.farAddress }
+    : { host: TWO_PATH.hostAddress6, far: TWO_PATH.farAddress6 };
+}
