@@ -8,17 +8,7 @@ import {
   LINK_DROP_QUEUE_FULL,
   LINK_DROPPED,
 } from '../../lib/sim/link.ts';
-
-/** A small seeded generator for the tests (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seededRandom } from '../support/seeded-random.ts';
 
 describe('Link', () => {
   it('delivers at once without rate and delay', () => {
@@ -62,14 +52,14 @@ describe('Link', () => {
   });
 
   it('loses the stated share at random', () => {
-    const link = new Link({ loss: 0.05, random: seeded(1) });
+    const link = new Link({ loss: 0.05, random: seededRandom(1) });
     for (let i = 0; i < 100_000; i++) link.offer(1, i);
     // Five standard deviations of a binomial: 5 * sqrt(1e5 * 0.05 * 0.95) = 345.
     expect(Math.abs(link.droppedPackets[LINK_DROP_LOSS] - 5000)).toBeLessThan(345);
   });
 
   it('loses in bursts of the stated mean length with two states', () => {
-    const link = new Link({ loss: { goodToBad: 0.01, badToGood: 0.25 }, random: seeded(2) });
+    const link = new Link({ loss: { goodToBad: 0.01, badToGood: 0.25 }, random: seededRandom(2) });
     let bursts = 0;
     let wasLost = false;
     for (let i = 0; i < 200_000; i++) {
@@ -96,7 +86,7 @@ describe('Link', () => {
           delayNs: 10e6,
           queuePackets,
           loss: 0.1,
-          random: seeded(3),
+          random: seededRandom(3),
         });
         let now = 0;
         let bytes = 0;
