@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PacketBatch } from '../../lib/device/device.ts';
 import { MemoryDevice } from '../../lib/device/memory-device.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { seededRandom } from '../../lib/device/random.ts';
 import { withFaults, type FaultOptions, type FaultyDevice } from '../../lib/device/with-faults.ts';
 import { isTransportChecksumValid } from '../../lib/wire/checksum.ts';
 import { buildUdp } from '../support/packets.ts';

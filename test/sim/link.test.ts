@@ -8,7 +8,7 @@ import {
   LINK_DROP_QUEUE_FULL,
   LINK_DROPPED,
 } from '../../lib/sim/link.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { seededRandom } from '../../lib/device/random.ts';
 
 describe('Link', () => {
   it('delivers at once without rate and delay', () => {
