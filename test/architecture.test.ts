@@ -2,7 +2,7 @@
  * The directions of imports, the purity of the pure folders, and the tree itself.
  *
  *      wire <- flow <- lex, pref <- sim          pure
- *      sys <- device, netns <- runtime <- cli    IO; may import pure ones
+ *      sys <- device, netns, sockets; netns, device <- runtime <- cli    IO; may import pure ones
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -23,6 +23,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   sys: ['wire'],
   device: ['sys', 'wire'],
   netns: ['sys'],
+  sockets: ['sys', 'wire', 'lex'],
   runtime: ['sys', 'device', 'netns', 'wire', 'flow', 'lex', 'pref', 'sim'],
   bench: ['sys', 'wire', 'flow', 'lex', 'pref', 'sim'],
   cli: ['runtime', 'netns', 'device', 'sys', 'bench', 'sim', 'wire', 'lex', 'pref'],
