@@ -4,9 +4,40 @@ export type { PreflexErrorCode } from '../errors.ts';
 export {
   Link,
   LINK_DROP_BLACKHOLE,
+  LINK_DROP_EARLY,
   LINK_DROP_LOSS,
   LINK_DROP_QUEUE_FULL,
   LINK_DROP_REASONS,
   LINK_DROPPED,
 } from './link.ts';
-export type { LinkOptions } from './link.ts';
+export type { GilbertElliott, LinkOptions } from './link.ts';
+export type { RedOptions } from './red.ts';
+export { Network } from './network.ts';
+export type { Conservation, NetworkReport } from './network.ts';
+export type {
+  EgressSpec,
+  GatewaySpec,
+  HostSpec,
+  LinkSpec,
+  RouterSpec,
+  RouteSpec,
+  Topology,
+} from './topology.ts';
+export type { Carrier, CarrierReport, PacketFilter } from './carrier.ts';
+export type { Host, HostOptions } from './host.ts';
+export type { GatewayNode } from './gateway-node.ts';
+export { RandomStream, RandomStreams } from './random.ts';
+export type { TcpOptions } from './tcp/options.ts';
+export { END_FINISHED, END_RESET, END_TIMED_OUT } from './tcp/app.ts';
+export type { TcpApp } from './tcp/app.ts';
+export type { TcpConnection } from './tcp/connection.ts';
+export type { TcpStack, TcpTotals } from './tcp/stack.ts';
+export { sink, startTransfer } from './apps/transfer.ts';
+export { ClosedLoop } from './apps/closed-loop.ts';
+export type { ClosedLoopOptions } from './apps/closed-loop.ts';
+export { Requester, responder } from './apps/request-response.ts';
+export type { ExchangeOptions } from './apps/request-response.ts';
+export { OnOff } from './apps/on-off.ts';
+export type { OnOffOptions } from './apps/on-off.ts';
+export { FlowLog } from './apps/flow-log.ts';
+export type { FlowReport } from './apps/flow-log.ts';

@@ -3,14 +3,16 @@
  * end, or why it never will. It holds no packets and no clock, so that the laboratory's forwarder and the simulator
  * run the very same link.
  *
- *      offer --> [down?] --> [random loss?] --> [queue full?] --> transmitter (rate) --> delay --> due
- *                   |              |                 |
- *                blackhole      loss             queueFull           counted by reason, never silent
+ *      offer --> [down?] --> [random loss?] --> [RED?] --> [queue full?] --> transmitter (rate) --> delay --> due
+ *                   |              |               |            |
+ *                blackhole       loss            early      queueFull     counted by reason, never silent
  *
  * The transmitter is a virtual clock: it is busy until the last accepted packet has left, whatever the caller's own
  * lateness, so that no capacity is lost while the caller's processor is elsewhere.
  */
 import { invalidOption, rejectUnknownKeys, requireInteger, requireNumber } from '../errors.ts';
+import { RedQueue } from './red.ts';
+import type { RedOptions } from './red.ts';
 
 /** Loss with a memory: two states, each with its own loss ratio (Gilbert 1960, Elliott 1963). */
 export interface GilbertElliott {
@@ -36,15 +38,18 @@ export interface LinkOptions {
   readonly queueBytes?: number;
   /** Random loss before the queue: a ratio 0..1, or two states; default 0. */
   readonly loss?: number | GilbertElliott;
-  /** Numbers in [0, 1), from a seeded generator. Needed when `loss` is not 0. */
+  /** Random early detection in front of the queue; default none, which is drop-tail. Needs a finite rate. */
+  readonly red?: RedOptions;
+  /** Numbers in [0, 1), from a seeded generator. Needed when `loss` is not 0 and for `red`. */
   readonly random?: () => number;
 }
 
 /** Why a link dropped a packet. */
-export const LINK_DROP_REASONS = ['blackhole', 'loss', 'queueFull'] as const;
+export const LINK_DROP_REASONS = ['blackhole', 'loss', 'queueFull', 'early'] as const;
 export const LINK_DROP_BLACKHOLE = 0;
 export const LINK_DROP_LOSS = 1;
 export const LINK_DROP_QUEUE_FULL = 2;
+export const LINK_DROP_EARLY = 3;
 
 /** {@link Link.offer} returned this: the packet is dropped, see {@link Link.lastDrop}. */
 export const LINK_DROPPED = -1;
@@ -55,6 +60,7 @@ const KNOWN: readonly (keyof LinkOptions)[] = [
   'queuePackets',
   'queueBytes',
   'loss',
+  'red',
   'random',
 ];
 const BITS_PER_BYTE = 8;
@@ -81,6 +87,7 @@ export class Link {
   readonly #queueBytes: number;
   readonly #random: () => number;
   readonly #loss: Required<GilbertElliott> | undefined;
+  readonly #red: RedQueue | undefined;
   #isBad = false;
 
   // The packets that have not left the transmitter: a ring of departure times and sizes.
@@ -99,14 +106,16 @@ export class Link {
     this.#queuePackets = requireLimit('link.queuePackets', options.queuePackets ?? Infinity);
     this.#queueBytes = requireLimit('link.queueBytes', options.queueBytes ?? Infinity);
     this.#loss = lossModel(options.loss ?? 0);
-    if (this.#loss !== undefined && options.random === undefined) {
+    if ((this.#loss !== undefined || options.red !== undefined) && options.random === undefined) {
       throw invalidOption(
         'link.random',
         undefined,
-        'a seeded generator of numbers in [0, 1) when loss is not 0',
+        'a seeded generator of numbers in [0, 1) when loss is not 0 or red is given',
       );
     }
     this.#random = options.random ?? (() => 1);
+    this.#red =
+      options.red === undefined ? undefined : new RedQueue(options.red, this.#nsPerByte, this.#random);
   }
 
   /**
@@ -119,7 +128,16 @@ export class Link {
   offer(bytes: number, nowNs: number): number {
     if (this.isBlackhole) return this.#drop(LINK_DROP_BLACKHOLE, bytes);
     if (this.#loss !== undefined && this.#isLost(this.#loss)) return this.#drop(LINK_DROP_LOSS, bytes);
+    if (this.#nsPerByte === 0) {
+      // Without a rate nothing ever waits.
+      this.forwardedPackets++;
+      this.forwardedBytes += bytes;
+      return nowNs + this.#delayNs;
+    }
     this.#retire(nowNs);
+    if (this.#red !== undefined && this.#red.isDropped(this.#waiting, this.#busyUntilNs, nowNs)) {
+      return this.#drop(LINK_DROP_EARLY, bytes);
+    }
     if (this.#waiting + 1 > this.#queuePackets || this.#waitingBytes + bytes > this.#queueBytes) {
       return this.#drop(LINK_DROP_QUEUE_FULL, bytes);
     }

@@ -1,0 +1,117 @@
+/** What every node of the network has: a name, an address table, and counted reasons for what it drops. */
+import { parsePrefix } from '../wire/addr.ts';
+import { incrementalChecksum } from '../wire/ones-complement.ts';
+import { PrefixTable } from '../pref/prefix-table.ts';
+import type { Carrier } from './carrier.ts';
+import { SLOT_BYTES } from './packet-pool.ts';
+import type { PacketPool } from './packet-pool.ts';
+
+/** Why a node dropped a packet. */
+export const NODE_DROP_REASONS = ['noRoute', 'ttlExpired', 'notForUs'] as const;
+export const NODE_DROP_NO_ROUTE = 0;
+export const NODE_DROP_TTL_EXPIRED = 1;
+export const NODE_DROP_NOT_FOR_US = 2;
+
+/** Destinations that a node remembers the route of, a power of 2. */
+const RECENT = 64;
+const NOT_RECENT = -2;
+const TTL = 8;
+const CHECKSUM = 10;
+const DST = 16;
+/** TTL and protocol share a checksum word; the TTL is its high byte. */
+const TTL_STEP = 0x100;
+
+/** A node: packets come in by {@link receive} and go out by the carriers of its routes. */
+export abstract class NetworkNode {
+  readonly index: number;
+  readonly name: string;
+  /** Directions of links that begin here, in the order of the topology. */
+  readonly carriers: Carrier[] = [];
+  /** Packets dropped here, by NODE_DROP_*. */
+  readonly droppedPackets = new Float64Array(NODE_DROP_REASONS.length);
+  /** Bytes dropped here, by NODE_DROP_*. */
+  readonly droppedBytes = new Float64Array(NODE_DROP_REASONS.length);
+  protected readonly pool: PacketPool;
+  /** Made with the first route: a table takes half a megabyte, and most hosts need none. */
+  #routes: PrefixTable | undefined;
+  /** The destinations looked up last and their carriers, by the low bits of a hash. */
+  readonly #recentAddrs = new Int32Array(RECENT);
+  readonly #recentCarriers = new Int32Array(RECENT).fill(NOT_RECENT);
+
+  constructor(index: number, name: string, pool: PacketPool) {
+    this.index = index;
+    this.name = name;
+    this.pool = pool;
+  }
+
+  /** Takes a packet, which belongs to the node from now on. */
+  abstract receive(slot: number, from: Carrier): void;
+
+  /**
+   * Adds a route.
+   *
+   * @param prefix - like `10.1.0.0/16`
+   * @param carrier - one of {@link carriers}
+   * @throws PreflexError ERR_INVALID_OPTION for a prefix that is none
+   */
+  addRoute(prefix: string, carrier: Carrier): void {
+    const { version, words, length } = parsePrefix(prefix, `${this.name}.routes`);
+    this.#routes ??= new PrefixTable();
+    this.#routes.insert(version, words, length, this.carriers.indexOf(carrier));
+    this.#recentCarriers.fill(NOT_RECENT);
+  }
+
+  /**
+   * Sends a packet by the longest matching route; without any table, by the only link.
+   *
+   * @hotpath
+   */
+  protected forward(slot: number): void {
+    const routes = this.#routes;
+    let carrier = this.carriers.length === 1 ? 0 : -1;
+    if (routes !== undefined) {
+      const addr = this.pool.view.getInt32(slot * SLOT_BYTES + DST);
+      const recent = (addr ^ (addr >>> 8)) & (RECENT - 1);
+      if (this.#recentAddrs[recent] === addr && this.#recentCarriers[recent] !== NOT_RECENT) {
+        carrier = this.#recentCarriers[recent];
+      } else {
+        carrier = routes.lookup4(addr);
+        this.#recentAddrs[recent] = addr;
+        this.#recentCarriers[recent] = carrier;
+      }
+    }
+    if (carrier < 0) this.drop(slot, NODE_DROP_NO_ROUTE);
+    else this.carriers[carrier].offer(slot);
+  }
+
+  /**
+   * Takes one off the time to live and keeps the header checksum right; false when none is left.
+   *
+   * @hotpath
+   * @see RFC 1812 section 5.3.1
+   */
+  protected countHop(slot: number): boolean {
+    const { view } = this.pool;
+    const at = slot * SLOT_BYTES;
+    const word = view.getUint16(at + TTL);
+    if (word < 2 * TTL_STEP) {
+      this.drop(slot, NODE_DROP_TTL_EXPIRED);
+      return false;
+    }
+    view.setUint16(at + TTL, word - TTL_STEP);
+    view.setUint16(at + CHECKSUM, incrementalChecksum(view.getUint16(at + CHECKSUM), word, word - TTL_STEP));
+    return true;
+  }
+
+  /** Drops a packet and counts why. */
+  protected drop(slot: number, reason: number): void {
+    this.droppedPackets[reason]++;
+    this.droppedBytes[reason] += this.pool.lengths[slot];
+    this.pool.release(slot);
+  }
+
+  /** Packets dropped by reason, as plain data. */
+  reportDrops(): Record<string, number> {
+    return Object.fromEntries(NODE_DROP_REASONS.map((reason, i) => [reason, this.droppedPackets[i]]));
+  }
+}
