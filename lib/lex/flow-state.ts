@@ -9,7 +9,7 @@
  *      word 17   rttEnd  acknowledgement that ends the running RTT measurement
  *      word 18   srtt    smoothed RTT in us, 0 = not measured
  *      word 19   rttvar  RTT variation in us
- *      word 20   tfoEnd  end of the data that went with the SYN
+ *      word 20   tfoEnd  end of the data that went with the SYN; isn when that is settled
  *      word 21   wl1     sequence number of the last window update (SND.WL1)
  *      double 11 lastOutNs   last packet sent
  *      double 12 lastFneNs   last FNE sent

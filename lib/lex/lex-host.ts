@@ -61,7 +61,7 @@ import {
   REASON_LECT_FRAGMENT,
   REASON_MULTICAST,
 } from './reasons.ts';
-import { earliestAnswerNs, rtoEstimateNs } from './rtt.ts';
+import { canBeAnswer, NS_PER_US, rtoEstimateUs } from './rtt.ts';
 import { receiveSegment } from './tcp-feedback.ts';
 import { sendSegment } from './tcp-send.ts';
 
@@ -70,11 +70,11 @@ const SWEEP_STEPS = 256;
 /** Time between two sweeps, in ns: 65,536 flows are looked at once in 26 s. */
 const SWEEP_INTERVAL_NS = 100e6;
 /**
- * Stands for the RTO in rule 2e where no RTT was measured, in ns.
+ * Stands for the RTO in rule 2e where no RTT was measured, in us.
  *
  * @see RFC 2988 section 2.1, 3 s; RFC 6298's 1 s is shorter than some round trips
  */
-const UNKNOWN_RTO_NS = 3e9;
+const UNKNOWN_RTO_US = 3e6;
 
 /** Marks the packets of one host, or of all hosts behind one interface. */
 export class LexHost {
@@ -196,14 +196,13 @@ export class LexHost {
     if (packet.protocol === PROTOCOL_TCP) receiveSegment(words, doubles, base, packet, nowNs, this.counters);
 
     const isFne = assigned !== 0 || markCodepoint(mark) === CODEPOINT_FNE;
-    const sinceLastFneNs = nowNs - doubles[at64 + DOUBLE_LAST_FNE];
-    if (isFne && this.#owesAnswer(words, base, sinceLastFneNs)) setFlag(words, base, FLAG_ANSWER_DUE);
+    if (isFne && this.#owesAnswer(words, doubles, base, nowNs)) setFlag(words, base, FLAG_ANSWER_DUE);
     if (assigned !== 0) {
       takeAssignment(words, base, assigned, this.counters);
       this.#countInbound(REASON_IN_ASSIGNMENT);
       return assigned;
     }
-    if (sinceLastFneNs >= earliestAnswerNs(words, base)) settleWithoutAssignment(words, base, this.counters);
+    if (canBeAnswer(words, doubles, base, nowNs)) settleWithoutAssignment(words, base, this.counters);
     return this.#countInbound(isFne ? REASON_IN_FNE : REASON_IN_FEEDBACK);
   }
 
@@ -243,9 +242,10 @@ export class LexHost {
    * Rule 2e: an FNE is answered unless this side sent one within the flow's last gap, so two hosts never take turns.
    * The gap must exceed the RTT for that, so where it is not known (UDP) a long one is assumed.
    */
-  #owesAnswer(words: Int32Array, base: number, sinceLastFneNs: number): boolean {
-    const rtoNs = rtoEstimateNs(words, base);
-    return sinceLastFneNs > this.#settings.flowletGapNs && sinceLastFneNs > (rtoNs || UNKNOWN_RTO_NS);
+  #owesAnswer(words: Int32Array, doubles: Float64Array, base: number, nowNs: number): boolean {
+    const sinceLastFneNs = nowNs - doubles[(base >> 1) + DOUBLE_LAST_FNE];
+    if (sinceLastFneNs <= this.#settings.flowletGapNs) return false;
+    return sinceLastFneNs > (rtoEstimateUs(words, base) || UNKNOWN_RTO_US) * NS_PER_US;
   }
 
   /** A packet that cannot be tracked keeps its DSCP, but a later fragment follows its first. */

@@ -3,12 +3,20 @@
  * a time. The kernel's own estimate cannot be seen from here; this one only sizes the flowlet gap and tells timeouts
  * from retransmissions that an acknowledgement caused.
  */
-import { DOUBLE_RTT_SENT, FLAG_TIMING, WORD_RTT_END, WORD_RTTVAR, WORD_SRTT } from './flow-state.ts';
+import {
+  DOUBLE_LAST_FNE,
+  DOUBLE_RTT_SENT,
+  FLAG_TIMING,
+  WORD_RTT_END,
+  WORD_RTTVAR,
+  WORD_SRTT,
+} from './flow-state.ts';
 import { clearFlag, hasFlag, setFlag } from './flow-state.ts';
 
-const NS_PER_US = 1000;
+/** Nanoseconds in a microsecond. */
+export const NS_PER_US = 1000;
 /** Shortest retransmission timeout of Linux, 200 ms (TCP_RTO_MIN); the RTO never is below srtt + this. */
-export const MIN_RTO_VARIANCE_NS = 200e6;
+export const MIN_RTO_VARIANCE_US = 200e3;
 /** Assumed RTT where none was measured, for telling timeouts apart: half of Linux's shortest RTO. */
 export const DEFAULT_TIMEOUT_GAP_NS = 100e6;
 /** Shortest time between two transmissions of the head that can be two timeouts. */
@@ -68,23 +76,28 @@ export function takeRttSample(
 }
 
 /**
- * Estimate of the sender's retransmission timeout in ns: srtt + max(4 rttvar, 200 ms), or 0 without a measurement.
+ * Estimate of the sender's retransmission timeout in us: srtt + max(4 rttvar, 200 ms), or 0 without a measurement.
+ * Microseconds, because an int32 can be returned without a box.
  *
  * @see RFC 6298 section 2; Linux net/ipv4/tcp_input.c tcp_set_rto
+ * @hotpath
  */
-export function rtoEstimateNs(words: Int32Array, base: number): number {
+export function rtoEstimateUs(words: Int32Array, base: number): number {
   const srttUs = words[base + WORD_SRTT];
   if (srttUs === 0) return 0;
-  const varianceNs = 4 * words[base + WORD_RTTVAR] * NS_PER_US;
-  return srttUs * NS_PER_US + (varianceNs > MIN_RTO_VARIANCE_NS ? varianceNs : MIN_RTO_VARIANCE_NS);
+  const varianceUs = 4 * words[base + WORD_RTTVAR];
+  return srttUs + (varianceUs > MIN_RTO_VARIANCE_US ? varianceUs : MIN_RTO_VARIANCE_US);
 }
 
 /**
- * Age of an FNE in ns from which an inbound packet can be the peer's answer to it: three quarters of the smoothed RTT,
- * for an RTT varies; 0 without a measurement. What comes sooner was under way already.
+ * Whether an inbound packet can be the peer's answer to this side's last FNE: three quarters of the smoothed RTT have
+ * passed, for an RTT varies. What comes sooner was under way already. Without a measurement anything can be it.
+ *
+ * @hotpath
  */
-export function earliestAnswerNs(words: Int32Array, base: number): number {
-  return words[base + WORD_SRTT] * (0.75 * NS_PER_US);
+export function canBeAnswer(words: Int32Array, doubles: Float64Array, base: number, nowNs: number): boolean {
+  const earliestNs = words[base + WORD_SRTT] * (0.75 * NS_PER_US);
+  return nowNs - doubles[(base >> 1) + DOUBLE_LAST_FNE] >= earliestNs;
 }
 
 /**

@@ -84,8 +84,7 @@ function takeUnseenAck(words: Int32Array, base: number, ack: number, counters: L
 
 /** A SYN-ACK that leaves out the data that went with the SYN: it will be sent again without having been lost. */
 function noteFastOpen(words: Int32Array, base: number, ack: number): void {
-  const tfoEnd = words[base + WORD_TFO_END];
-  if (tfoEnd !== 0 && ack === ((words[base + WORD_ISN] + 1) | 0) && seqBefore(ack, tfoEnd)) {
+  if (ack === ((words[base + WORD_ISN] + 1) | 0) && seqBefore(ack, words[base + WORD_TFO_END])) {
     setFlag(words, base, FLAG_TFO_REFUSED);
   }
 }

@@ -59,7 +59,7 @@ import {
   REASON_LECT_ZERO_WINDOW_PROBE,
   REASON_LEX_RETRANSMISSION,
 } from './reasons.ts';
-import { rtoEstimateNs, startTiming, stopTiming, timeoutGapNs } from './rtt.ts';
+import { NS_PER_US, rtoEstimateUs, startTiming, stopTiming, timeoutGapNs } from './rtt.ts';
 
 /**
  * Decides the mark of an outbound segment and updates the flow's state.
@@ -167,7 +167,7 @@ function handleSyn(
   words[base + WORD_ISN] = isn;
   words[base + WORD_UNA] = isn;
   words[base + WORD_MAX] = end;
-  if (packet.payloadLength > 0) words[base + WORD_TFO_END] = end;
+  words[base + WORD_TFO_END] = end;
   doubles[(base >> 1) + DOUBLE_HEAD_SENT] = nowNs;
   startTiming(words, doubles, base, (isn + 1) | 0, nowNs);
   return REASON_FNE_SYN;
@@ -228,7 +228,7 @@ export function isIdleGap(
   settings: LexSettings,
 ): boolean {
   const idleNs = nowNs - doubles[(base >> 1) + DOUBLE_LAST_OUT];
-  return idleNs > settings.flowletGapNs && idleNs > rtoEstimateNs(words, base);
+  return idleNs > settings.flowletGapNs && idleNs > rtoEstimateUs(words, base) * NS_PER_US;
 }
 
 /** Payload bytes of [seq, seq + length) that lie below the high-water mark. */
@@ -247,7 +247,7 @@ function isTfoRepeat(words: Int32Array, base: number, seq: number, end: number):
     if (seqBefore(repeatedTo, end)) words[base + WORD_ISN] = (end - 1) | 0;
   } else {
     // A repeated SYN-ACK must not set the flag once more.
-    words[base + WORD_TFO_END] = 0;
+    words[base + WORD_TFO_END] = words[base + WORD_ISN];
     clearFlag(words, base, FLAG_TFO_REFUSED);
   }
   return !seqBefore(seq, repeatedTo);
