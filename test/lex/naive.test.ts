@@ -1,6 +1,7 @@
 /** The host against its oracle: random lives of connections, same mark and same path for every packet. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { REASON_FNE_SYN, REASON_LECT_FRAGMENT, REASON_NAMES } from '../../lib/lex/reasons.ts';
 import { LexScript, SCRIPT_OPS } from '../support/lex-script.ts';
 import { EVERY_KIND } from '../support/one-host.ts';
 
@@ -13,6 +14,7 @@ const step = fc.record({
 describe.each(EVERY_KIND)('LexHost against the naive host, $name', ({ ends, scheme }) => {
   test('marks every packet alike and counts the same LEx bytes', () => {
     let lexBytes = 0;
+    const reasons = new Set<string>();
     fc.assert(
       fc.property(
         fc.array(step, { minLength: 1, maxLength: 80, size: 'max' }),
@@ -23,11 +25,14 @@ describe.each(EVERY_KIND)('LexHost against the naive host, $name', ({ ends, sche
           const script = new LexScript({ scheme, fneAfterTimeouts, keepPathWithoutAnswer }, ends, seed);
           script.run(steps);
           lexBytes += script.lexBytes;
+          script.reasons.forEach((reason) => reasons.add(reason));
         },
       ),
       // Shrinking such scripts takes minutes; take endOnFailure out to have it.
       { numRuns: 300, seed: 20100, endOnFailure: true },
     );
-    expect(lexBytes).toBeGreaterThan(10_000);
+    expect(lexBytes).toBeGreaterThan(5_000);
+    const every = REASON_NAMES.slice(REASON_FNE_SYN, REASON_LECT_FRAGMENT);
+    expect([...reasons].sort()).toEqual([...every].sort());
   });
 });

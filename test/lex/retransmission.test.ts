@@ -302,7 +302,14 @@ describe.each(EVERY_KIND)('rule 3 over $name', ({ ends, scheme }) => {
     });
 
     test('over the wrap it is the same', () => {
-      for (const isn of [0xffffffff, 0xfffffffe, 0xffffffff - 150, 0x7fffffff, 0x7fffffff - 150]) {
+      for (const isn of [
+        0xffffffff,
+        0xfffffffe,
+        0xffffffff - 150,
+        2 ** 32 - 301,
+        0x7fffffff,
+        0x7fffffff - 150,
+      ]) {
         h = new OneHost({ scheme }, ends);
         h.isn = isn;
         h.syn(0, 300);

@@ -85,6 +85,11 @@ export class NaiveLexHost {
     return flow.srttNs + Math.max(4 * flow.rttvarNs, 200e6);
   }
 
+  /** What the host believes to be the first position without acknowledgement and one past the last one sent. */
+  window(name: string): { una: number; highest: number } | undefined {
+    return this.#flows.get(name);
+  }
+
   /** The mark of an outbound packet, as text: `LECT/3`. */
   send(segment: NaiveSegment, nowNs: number): string {
     const known = this.#flows.get(segment.flow);
@@ -142,6 +147,7 @@ export class NaiveLexHost {
         synData: positions(seq + 1, length),
         sentBelow: seq + 1,
       });
+      flow.highest = seq + 1;
       remember(flow, seq + 1, length, false);
       flow.timed = { end: seq + 1, sinceNs: nowNs };
       return 'FNE';
@@ -246,6 +252,7 @@ function positions(from: number, count: number): number[] {
 }
 
 function remember(flow: Flow, seq: number, length: number, hasFin: boolean): void {
+  if (length === 0 && !hasFin) return;
   // No TCP leaves out positions: those between were sent while this host did not look.
   for (let byte = Math.min(flow.highest, seq); byte < seq + length; byte++) flow.sent.add(byte);
   const end = seq + length + (hasFin ? 1 : 0);
@@ -278,8 +285,9 @@ function takeAcknowledgement(flow: Flow, packet: NaiveFeedback, nowNs: number): 
   flow.hasAck = true;
 }
 
-/** RFC 6298 section 2. */
-function takeRtt(flow: Flow, rttNs: number): void {
+/** RFC 6298 section 2; the host takes a longer RTT for 67 s. */
+function takeRtt(flow: Flow, measuredNs: number): void {
+  const rttNs = Math.min(measuredNs, 67e9);
   if (flow.srttNs === undefined) {
     flow.srttNs = rttNs;
     flow.rttvarNs = rttNs / 2;
