@@ -8,20 +8,13 @@
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import type { Device, PacketBatch } from '../../lib/device/device.ts';
-import { TunDevice } from '../../lib/device/tun-device.ts';
+import type { TunDevice } from '../../lib/device/tun-device.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { setLink } from '../../lib/netns/links.ts';
-import { ip } from '../../lib/netns/ip.ts';
 import type { BatchHandler } from '../../lib/runtime/packet-loop.ts';
 import { PacketLoop } from '../../lib/runtime/packet-loop.ts';
 import { Link, LINK_DROPPED } from '../../lib/sim/link.ts';
-
-/** One end of a link. */
-export interface LabLinkEnd {
-  readonly netns: string;
-  /** Name of the device in that namespace. */
-  readonly name: string;
-}
+import type { PortPlace } from './port.ts';
+import { openPort } from './port.ts';
 
 /** Options of a {@link LabLink}; both directions are alike. */
 export interface LabLinkOptions {
@@ -33,6 +26,8 @@ export interface LabLinkOptions {
   readonly offload?: boolean;
   /** Largest packet in bytes; default 1500. */
   readonly mtu?: number;
+  /** Sees each packet that gets through and may change it in place, as a network may: a congestion mark, for example. */
+  readonly alter?: (view: DataView, at: number, length: number) => void;
 }
 
 /** A running link. */
@@ -44,7 +39,7 @@ export class LabLink {
   readonly #loop = new PacketLoop();
   readonly #devices: readonly [TunDevice, TunDevice];
 
-  constructor(a: LabLinkEnd, b: LabLinkEnd, options: LabLinkOptions = {}) {
+  constructor(a: PortPlace, b: PortPlace, options: LabLinkOptions = {}) {
     const loss =
       typeof options.loss === 'object' ? options.loss : { forward: options.loss, backward: options.loss };
     const generator = xoroshiro128plus(options.seed ?? 1);
@@ -52,19 +47,16 @@ export class LabLink {
     this.forward = new Link({ loss: loss.forward ?? 0, random });
     this.backward = new Link({ loss: loss.backward ?? 0, random });
     const isLossless = (loss.forward ?? 0) === 0 && (loss.backward ?? 0) === 0;
-    const tun = { offload: options.offload ?? isLossless, mtu: options.mtu ?? 1500, up: false };
-    const near = TunDevice.open({ ...tun, name: temporaryName() });
+    const port = { offload: options.offload ?? isLossless, mtu: options.mtu ?? 1500 };
+    const near = openPort(a, port);
     try {
-      const far = TunDevice.open({ ...tun, name: temporaryName() });
-      this.#devices = [near, far];
+      this.#devices = [near, openPort(b, port)];
     } catch (error) {
       near.close();
       throw error;
     }
-    moveDevice(near.name, a);
-    moveDevice(this.#devices[1].name, b);
-    this.#loop.addPump(near, new LinkHandler(this.forward, this.#devices[1]));
-    this.#loop.addPump(this.#devices[1], new LinkHandler(this.backward, near));
+    this.#loop.addPump(near, new LinkHandler(this.forward, this.#devices[1], options.alter));
+    this.#loop.addPump(this.#devices[1], new LinkHandler(this.backward, near, options.alter));
     this.#loop.start();
   }
 
@@ -81,12 +73,7 @@ export class LabLink {
 }
 
 /** Makes a link that goes when the scope closes. */
-export function openLabLink(
-  scope: LabScope,
-  a: LabLinkEnd,
-  b: LabLinkEnd,
-  options?: LabLinkOptions,
-): LabLink {
+export function openLabLink(scope: LabScope, a: PortPlace, b: PortPlace, options?: LabLinkOptions): LabLink {
   const link = new LabLink(a, b, options);
   scope.defer(`link ${a.name}`, () => {
     link.close();
@@ -97,27 +84,19 @@ export function openLabLink(
 class LinkHandler implements BatchHandler {
   readonly #link: Link;
   readonly #out: Device;
+  readonly #alter: LabLinkOptions['alter'];
 
-  constructor(link: Link, out: Device) {
+  constructor(link: Link, out: Device, alter: LabLinkOptions['alter']) {
     this.#link = link;
     this.#out = out;
+    this.#alter = alter;
   }
 
   handleBatch(batch: PacketBatch, nowNs: number): void {
     for (let i = 0; i < batch.count; i++) {
-      if (this.#link.offer(batch.length[i], nowNs) !== LINK_DROPPED) this.#out.write(batch, i);
+      if (this.#link.offer(batch.length[i], nowNs) === LINK_DROPPED) continue;
+      this.#alter?.(batch.view, batch.at[i], batch.length[i]);
+      this.#out.write(batch, i);
     }
   }
-}
-
-let opened = 0;
-
-/** A name that no other laboratory of this machine uses; it lasts until the device is moved. */
-function temporaryName(): string {
-  return `pfx${process.pid}x${opened++}`;
-}
-
-function moveDevice(name: string, end: LabLinkEnd): void {
-  ip(['link', 'set', 'dev', name, 'netns', end.netns, 'name', end.name]);
-  setLink(end.name, { up: true }, { netns: end.netns });
 }

@@ -1,5 +1,6 @@
 /**
- * The daemons as the laboratory runs them: the real command line, in a namespace, read through its `--json` lines.
+ * The processes of the laboratory: the daemons by the real command line, read through its `--json` lines, and the
+ * laboratory's own modules, which speak the same way and take commands, one JSON object a line, on standard input.
  */
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -44,11 +45,12 @@ function nodeArgv(isSource: boolean): string[] {
   return isSource ? [process.execPath, '--import', import.meta.resolve('tsx')] : [process.execPath];
 }
 
-/** A running `preflex host` or `preflex gateway`. */
+/** A running `preflex host` or `preflex gateway`, or a module of the laboratory. */
 export class PreflexProcess {
   readonly child: ChildProcess;
   readonly lines: DaemonLine[] = [];
   #stderr = '';
+  readonly #listeners: ((line: DaemonLine) => void)[] = [];
   #waiters: { event: string; from: number; resolve: (line: DaemonLine) => void }[] = [];
 
   private constructor(child: ChildProcess) {
@@ -64,6 +66,43 @@ export class PreflexProcess {
     const daemon = new PreflexProcess(scope.spawn(preflexArgv([...args, '--json']), { netns }));
     await daemon.waitFor('ready', 0, START_MS);
     return daemon;
+  }
+
+  /**
+   * Starts a module of the laboratory in a namespace and waits until it is ready. It has a standard input, and ends
+   * with it.
+   *
+   * @param module - as for {@link labModuleArgv}
+   */
+  static async startModule(
+    scope: LabScope,
+    netns: string,
+    module: string,
+    args: readonly string[] = [],
+  ): Promise<PreflexProcess> {
+    const child = scope.spawn(labModuleArgv(module, args), { netns, stdio: ['pipe', 'pipe', 'pipe'] });
+    // It may end while a command is on its way: its exit tells.
+    child.stdin?.on('error', () => undefined);
+    const started = new PreflexProcess(child);
+    await started.waitFor('ready', 0, START_MS);
+    return started;
+  }
+
+  /** Sends a command to a module of the laboratory. */
+  send(command: object): void {
+    this.child.stdin?.write(`${JSON.stringify(command)}\n`);
+  }
+
+  /** Sends a command and waits for the line that answers it. */
+  ask(command: object, event: string, limitMs = ANSWER_MS): Promise<DaemonLine> {
+    const from = this.lines.length;
+    this.send(command);
+    return this.waitFor(event, from, limitMs);
+  }
+
+  /** Calls back for each line as it comes. */
+  onLine(callback: (line: DaemonLine) => void): void {
+    this.#listeners.push(callback);
   }
 
   /** What the daemon wrote to standard error so far. */
@@ -137,5 +176,6 @@ export class PreflexProcess {
     for (const waiter of waiting) {
       if (!this.#waiters.includes(waiter)) waiter.resolve(line);
     }
+    for (const listener of this.#listeners) listener(line);
   }
 }
