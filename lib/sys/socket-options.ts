@@ -8,12 +8,10 @@ import type { Socket } from 'node:net';
 import { PreflexError, requireInteger } from '../errors.ts';
 import { ENOENT, EPERM, SystemError } from './errno.ts';
 import { declareFunction, lastErrno } from './libc.ts';
+import { IP_TOS, IPV6_TCLASS, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP } from './socket-levels.ts';
 import { parseTcpInfo, TCP_INFO_BYTES, type TcpInfo } from './tcp-info.ts';
 
-export const SOL_IP = 0;
-export const SOL_SOCKET = 1;
-export const SOL_TCP = 6;
-export const SOL_IPV6 = 41;
+export { IP_TOS, IPV6_TCLASS, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP };
 
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
@@ -21,8 +19,6 @@ export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_MARK = 36;
-export const IP_TOS = 1;
-export const IPV6_TCLASS = 67;
 export const TCP_MAXSEG = 2;
 export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
