@@ -15,15 +15,13 @@
  */
 import { invalidOption } from '../errors.ts';
 import { loadInboundKey, loadOutboundKey } from '../flow/flow-key.ts';
-import { DOUBLE_LAST_SEEN, FlowTable, RECORD_WORDS } from '../flow/flow-table.ts';
+import { FlowTable, RECORD_WORDS } from '../flow/flow-table.ts';
 import { isMulticastOrBroadcastDst, writeDscp } from '../wire/ip.ts';
 import {
-  CODEPOINT_FNE,
   CODEPOINT_LECT,
   CODEPOINT_NOT_LECT,
   encodeMark,
   isAssignment,
-  markCodepoint,
   markPathId,
 } from '../wire/marking/scheme.ts';
 import {
@@ -36,32 +34,18 @@ import {
 import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
 import { LexCounters } from './counters.ts';
 import { HINT_NEW_FLOWLET, HINT_RETRANSMISSION, sendDatagram } from './datagram.ts';
-import {
-  clearFlag,
-  DOUBLE_LAST_FNE,
-  DOUBLE_LAST_OUT,
-  FLAG_ANSWER_DUE,
-  FLAG_FLOWLET_DUE,
-  FLAG_HEARD,
-  pinnedPath,
-  recordBase,
-  setFlag,
-} from './flow-state.ts';
+import { noteHeard, noteSent, receiveMark } from './exchange.ts';
+import { FLAG_FLOWLET_DUE, recordBase, setFlag } from './flow-state.ts';
 import { FragmentMemory } from './fragment-memory.ts';
 import type { LexHostOptions, LexSettings } from './options.ts';
 import { lexSettings } from './options.ts';
-import { settleWithoutAssignment, takeAssignment } from './pinning.ts';
 import {
   REASON_CODEPOINT,
-  REASON_IN_ASSIGNMENT,
-  REASON_IN_FEEDBACK,
-  REASON_IN_FNE,
   REASON_IN_REJECTED_ASSIGNMENT,
   REASON_IN_UNKNOWN_FLOW,
   REASON_LECT_FRAGMENT,
   REASON_MULTICAST,
 } from './reasons.ts';
-import { canBeAnswer, NS_PER_US, rtoEstimateUs } from './rtt.ts';
 import { receiveSegment } from './tcp-feedback.ts';
 import { sendSegment } from './tcp-send.ts';
 
@@ -69,12 +53,6 @@ import { sendSegment } from './tcp-send.ts';
 const SWEEP_STEPS = 256;
 /** Time between two sweeps, in ns: 65,536 flows are looked at once in 26 s. */
 const SWEEP_INTERVAL_NS = 100e6;
-/**
- * Stands for the RTO in rule 2e where no RTT was measured, in us.
- *
- * @see RFC 2988 section 2.1, 3 s; RFC 6298's 1 s is shorter than some round trips
- */
-const UNKNOWN_RTO_US = 3e6;
 
 /** Marks the packets of one host, or of all hosts behind one interface. */
 export class LexHost {
@@ -83,7 +61,6 @@ export class LexHost {
   lastReason = 0;
 
   readonly #settings: LexSettings;
-  readonly #canFneCarryPath: boolean;
   readonly #flows: FlowTable;
   readonly #packet = new PacketView();
   readonly #fragments = new FragmentMemory();
@@ -93,7 +70,6 @@ export class LexHost {
   constructor(options: LexHostOptions = {}) {
     const settings = lexSettings(options);
     this.#settings = settings;
-    this.#canFneCarryPath = settings.scheme.assignmentCodepoint === CODEPOINT_FNE;
     this.#flows = new FlowTable({
       capacity: settings.flowCapacity,
       idleLimitsNs: [settings.idleLimitNs, settings.closedLimitNs, settings.datagramLimitNs],
@@ -154,14 +130,7 @@ export class LexHost {
             this.counters,
           );
     const codepoint = REASON_CODEPOINT[reason];
-    const at64 = base >> 1;
-    doubles[at64 + DOUBLE_LAST_SEEN] = nowNs;
-    doubles[at64 + DOUBLE_LAST_OUT] = nowNs;
-    if (codepoint === CODEPOINT_FNE) {
-      doubles[at64 + DOUBLE_LAST_FNE] = nowNs;
-      clearFlag(words, base, FLAG_ANSWER_DUE);
-    }
-    const pathId = codepoint === CODEPOINT_FNE && !this.#canFneCarryPath ? 0 : pinnedPath(words, base);
+    const pathId = noteSent(words, doubles, base, codepoint, nowNs, this.#settings);
     if (packet.fragment === FRAGMENT_FIRST) this.#fragments.remember(view, packet, pathId, nowNs);
     writeDscp(view, at, encodeMark(this.#settings.scheme, codepoint, pathId));
     return this.#countOutbound(reason, length, pathId);
@@ -190,20 +159,10 @@ export class LexHost {
     const base = recordBase(record);
     const words = flows.words;
     const doubles = flows.doubles;
-    const at64 = base >> 1;
-    doubles[at64 + DOUBLE_LAST_SEEN] = nowNs;
-    setFlag(words, base, FLAG_HEARD);
+    noteHeard(words, doubles, base, nowNs);
     if (packet.protocol === PROTOCOL_TCP) receiveSegment(words, doubles, base, packet, nowNs, this.counters);
-
-    const isFne = assigned !== 0 || markCodepoint(mark) === CODEPOINT_FNE;
-    if (isFne && this.#owesAnswer(words, doubles, base, nowNs)) setFlag(words, base, FLAG_ANSWER_DUE);
-    if (assigned !== 0) {
-      takeAssignment(words, base, assigned, this.counters);
-      this.#countInbound(REASON_IN_ASSIGNMENT);
-      return assigned;
-    }
-    if (canBeAnswer(words, doubles, base, nowNs)) settleWithoutAssignment(words, base, this.counters);
-    return this.#countInbound(isFne ? REASON_IN_FNE : REASON_IN_FEEDBACK);
+    this.#countInbound(receiveMark(words, doubles, base, mark, nowNs, this.#settings, this.counters));
+    return assigned;
   }
 
   /**
@@ -236,16 +195,6 @@ export class LexHost {
   /** Time in ns at which {@link handleTimeout} has work, Infinity when there are no flows. */
   pollTimeout(): number {
     return this.#flows.size === 0 ? Infinity : this.#nextSweepNs;
-  }
-
-  /**
-   * Rule 2e: an FNE is answered unless this side sent one within the flow's last gap, so two hosts never take turns.
-   * The gap must exceed the RTT for that, so where it is not known (UDP) a long one is assumed.
-   */
-  #owesAnswer(words: Int32Array, doubles: Float64Array, base: number, nowNs: number): boolean {
-    const sinceLastFneNs = nowNs - doubles[(base >> 1) + DOUBLE_LAST_FNE];
-    if (sinceLastFneNs <= this.#settings.flowletGapNs) return false;
-    return sinceLastFneNs > (rtoEstimateUs(words, base) || UNKNOWN_RTO_US) * NS_PER_US;
   }
 
   /** A packet that cannot be tracked keeps its DSCP, but a later fragment follows its first. */

@@ -17,6 +17,8 @@ import { clearFlag, hasFlag, setFlag } from './flow-state.ts';
 export const NS_PER_US = 1000;
 /** Shortest retransmission timeout of Linux, 200 ms (TCP_RTO_MIN); the RTO never is below srtt + this. */
 export const MIN_RTO_VARIANCE_US = 200e3;
+/** Longest RTT that is believed, in us: sums of a few stay int32. */
+export const MAX_RTT_US = 67e6;
 /** Assumed RTT where none was measured, for telling timeouts apart: half of Linux's shortest RTO. */
 export const DEFAULT_TIMEOUT_GAP_NS = 100e6;
 /** Shortest time between two transmissions of the head that can be two timeouts. */
@@ -46,7 +48,7 @@ export function stopTiming(words: Int32Array, base: number): void {
 }
 
 /**
- * Takes an acknowledgement into the estimate (RFC 6298 section 2, alpha = 1/8, beta = 1/4).
+ * Takes an acknowledgement into the estimate.
  *
  * @hotpath
  */
@@ -60,8 +62,17 @@ export function takeRttSample(
   if (!hasFlag(words, base, FLAG_TIMING) || ((ackNumber - words[base + WORD_RTT_END]) | 0) < 0) return;
   clearFlag(words, base, FLAG_TIMING);
   const elapsedUs = (nowNs - doubles[(base >> 1) + DOUBLE_RTT_SENT]) / NS_PER_US;
-  // Between 1 us and 67 s: zero stands for "not measured", and the sum below has to stay an int32.
-  const sampleUs = elapsedUs < 1 ? 1 : elapsedUs > 67e6 ? 67e6 : elapsedUs | 0;
+  smoothRtt(words, base, elapsedUs < MAX_RTT_US ? elapsedUs | 0 : MAX_RTT_US);
+}
+
+/**
+ * Takes a measured RTT into the estimate, whoever measured it (RFC 6298 section 2, alpha = 1/8, beta = 1/4).
+ *
+ * @hotpath
+ * @param rttUs - a whole number up to {@link MAX_RTT_US}; below 1 counts as 1, for zero stands for "not measured"
+ */
+export function smoothRtt(words: Int32Array, base: number, rttUs: number): void {
+  const sampleUs = rttUs < 1 ? 1 : rttUs;
   const srttUs = words[base + WORD_SRTT];
   if (srttUs === 0) {
     words[base + WORD_SRTT] = sampleUs;
