@@ -28,6 +28,8 @@ export interface CapturedPacket {
   /** FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER. */
   readonly fragment: number;
   readonly tcpFlags: number;
+  /** First byte after the IP header: an ICMP message's type. */
+  readonly firstByte: number;
   readonly payload: Uint8Array;
 }
 
@@ -98,17 +100,20 @@ export class Capture {
   }
 }
 
-/** Lines in which tcpdump -vv finds a checksum, a length or a header wrong. */
-export function wrongPackets(path: string): string[] {
-  return run(['tcpdump', '-nn', '-vv', '-r', path])
+/** Lines in which tcpdump -vv finds a checksum, a length or a header wrong. @param filter - in tcpdump's language */
+export function wrongPackets(path: string, filter = ''): string[] {
+  return explain(path, filter)
     .split('\n')
     .filter((line) => /incorrect|wrong|\bbad\b|invalid|truncated/i.test(line));
 }
 
 /** How many checksums of transports tcpdump -vv calls right; so that "none is wrong" means something. */
-export function rightChecksums(path: string): number {
-  const text = run(['tcpdump', '-nn', '-vv', '-r', path]);
-  return [...text.matchAll(/\(correct\)|udp sum ok|icmp6 sum ok/g)].length;
+export function rightChecksums(path: string, filter = ''): number {
+  return [...explain(path, filter).matchAll(/\(correct\)|udp sum ok|icmp6 sum ok/g)].length;
+}
+
+function explain(path: string, filter: string): string {
+  return run(['tcpdump', '-nn', '-vv', '-r', path, ...(filter === '' ? [] : [filter])]);
 }
 
 /** The flow of a packet in its own direction. */
@@ -171,6 +176,7 @@ function readPacket(bytes: Uint8Array): CapturedPacket | undefined {
     length: fields.length,
     fragment: fields.fragment,
     tcpFlags: fields.tcpFlags,
+    firstByte: bytes[fields.headerLength] ?? 0,
     payload: bytes.subarray(fields.payloadAt, fields.payloadAt + fields.payloadLength),
   };
 }

@@ -93,8 +93,9 @@ export async function openUdp(
     recvBufferSize: 1 << 20,
     sendBufferSize: 1 << 20,
   });
+  const listening = once(socket, 'listening');
   withinNetns(netns, () => socket.bind({ address, port, exclusive: true }));
-  await once(socket, 'listening');
+  await listening;
   scope.defer(`UDP socket ${address}`, () => {
     socket.close();
   });

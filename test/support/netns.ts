@@ -1,7 +1,7 @@
 /**
  * Helpers for tests in network namespaces: a scope for each test, snapshots, the question where a packet would go.
  */
-import { afterEach, beforeEach, describe } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe } from 'vitest';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,13 +44,26 @@ export interface TestLab {
 
 /** Gives every test of the block a fresh lab scope and folder, and removes both after it. */
 export function useLab(): TestLab {
+  return makeLab(beforeEach, afterEach);
+}
+
+/** Gives the tests of the block one lab scope and folder for all of them; `setUp` builds what they share. */
+export function useSharedLab(setUp: (lab: TestLab) => Promise<void>): TestLab {
+  const lab = makeLab(beforeAll, afterAll);
+  beforeAll(() => setUp(lab));
+  return lab;
+}
+
+type Hook = (body: () => void | Promise<void>) => void;
+
+function makeLab(before: Hook, after: Hook): TestLab {
   let scope: LabScope | undefined;
   let folder = '';
-  beforeEach(() => {
+  before(() => {
     scope = new LabScope();
     folder = mkdtempSync(join(tmpdir(), 'pfx-test-'));
   });
-  afterEach(async () => {
+  after(async () => {
     await scope?.close();
     rmSync(folder, { recursive: true, force: true });
   });
