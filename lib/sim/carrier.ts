@@ -89,12 +89,13 @@ export class Carrier {
     }
     if (this.inFlight === this.#slots.length) this.#grow();
     const tail = (this.#head + this.inFlight) & (this.#slots.length - 1);
-    const order = queue.takeOrder();
     this.#slots[tail] = slot;
     this.#dues[tail] = dueNs;
-    this.#orders[tail] = order;
+    this.#orders[tail] = queue.takeOrder();
     this.inFlightBytes += bytes;
-    if (this.inFlight++ === 0) queue.scheduleAs(order, dueNs, EVENT_ARRIVAL, this.index, 0);
+    if (this.inFlight++ === 0) {
+      queue.scheduleFrom(this.#orders, this.#dues, tail, EVENT_ARRIVAL, this.index);
+    }
   }
 
   /**
@@ -107,7 +108,7 @@ export class Carrier {
     this.#head = (this.#head + 1) & (this.#slots.length - 1);
     this.inFlightBytes -= this.#pool.lengths[slot];
     if (--this.inFlight > 0) {
-      this.#queue.scheduleAs(this.#orders[this.#head], this.#dues[this.#head], EVENT_ARRIVAL, this.index, 0);
+      this.#queue.scheduleFrom(this.#orders, this.#dues, this.#head, EVENT_ARRIVAL, this.index);
     }
     this.to.receive(slot, this);
   }

@@ -46,7 +46,7 @@ export class EventQueue {
   }
 
   /**
-   * A place in the order of scheduling. For an event that is decided now and scheduled later by {@link scheduleAs},
+   * A place in the order of scheduling. For an event that is decided now and scheduled later by {@link scheduleFrom},
    * which then runs as if it had been scheduled now.
    */
   takeOrder(): number {
@@ -63,23 +63,35 @@ export class EventQueue {
    * @param second - an int32
    */
   schedule(timeNs: number, kind: number, first: number, second: number): void {
-    this.scheduleAs(this.#nextOrder++, timeNs, kind, first, second);
+    const at = this.#place();
+    this.#times[at] = timeNs;
+    this.#orders[at] = this.#nextOrder++;
+    this.#heads[at] = (kind << FIRST_BITS) | first;
+    this.#seconds[at] = second;
+    if (at === 0) this.#siftDown();
+    else this.#siftUp(at);
   }
 
   /**
-   * Schedules an event with an order from {@link takeOrder}.
+   * Schedules an event with an order from {@link takeOrder}. Order and time are read from arrays, since numbers that
+   * are passed to a function would be boxed, and this is called for every packet and hop.
    *
    * @hotpath
    */
-  scheduleAs(order: number, timeNs: number, kind: number, first: number, second: number): void {
-    const head = (kind << FIRST_BITS) | first;
-    if (this.#hasHole) {
-      this.#hasHole = false;
-      this.#siftDown(timeNs, order, head, second);
-    } else {
-      if (this.#size === this.#times.length) this.#grow();
-      this.#siftUp(this.#size++, timeNs, order, head, second);
-    }
+  scheduleFrom(
+    orders: Float64Array,
+    timesNs: Float64Array,
+    index: number,
+    kind: number,
+    first: number,
+  ): void {
+    const at = this.#place();
+    this.#times[at] = timesNs[index];
+    this.#orders[at] = orders[index];
+    this.#heads[at] = (kind << FIRST_BITS) | first;
+    this.#seconds[at] = 0;
+    if (at === 0) this.#siftDown();
+    else this.#siftUp(at);
   }
 
   /**
@@ -106,20 +118,39 @@ export class EventQueue {
     if (timeNs > this.nowNs) this.nowNs = timeNs;
   }
 
+  /** A position for a new element: the hole at the root, or the end of the heap. */
+  #place(): number {
+    if (this.#hasHole) {
+      this.#hasHole = false;
+      return 0;
+    }
+    if (this.#size === this.#times.length) this.#grow();
+    return this.#size++;
+  }
+
   /** Fills the hole with the last element of the heap. */
   #settle(): void {
     if (!this.#hasHole) return;
     this.#hasHole = false;
     const last = --this.#size;
-    if (last > 0)
-      this.#siftDown(this.#times[last], this.#orders[last], this.#heads[last], this.#seconds[last]);
+    if (last === 0) return;
+    this.#times[0] = this.#times[last];
+    this.#orders[0] = this.#orders[last];
+    this.#heads[0] = this.#heads[last];
+    this.#seconds[0] = this.#seconds[last];
+    this.#siftDown();
   }
 
-  #siftUp(position: number, timeNs: number, order: number, head: number, second: number): void {
+  /** Moves the element at `position` up to where it belongs. */
+  #siftUp(position: number): void {
     const times = this.#times;
     const orders = this.#orders;
     const heads = this.#heads;
     const seconds = this.#seconds;
+    const timeNs = times[position];
+    const order = orders[position];
+    const head = heads[position];
+    const second = seconds[position];
     let at = position;
     while (at > 0) {
       const parent = (at - 1) >> 2;
@@ -137,12 +168,17 @@ export class EventQueue {
     seconds[at] = second;
   }
 
-  #siftDown(timeNs: number, order: number, head: number, second: number): void {
+  /** Moves the root down to where it belongs. */
+  #siftDown(): void {
     const times = this.#times;
     const orders = this.#orders;
     const heads = this.#heads;
     const seconds = this.#seconds;
     const size = this.#size;
+    const timeNs = times[0];
+    const order = orders[0];
+    const head = heads[0];
+    const second = seconds[0];
     let at = 0;
     for (;;) {
       const firstChild = (at << 2) + 1;

@@ -88,6 +88,8 @@ export class Link {
   readonly #random: () => number;
   readonly #loss: Required<GilbertElliott> | undefined;
   readonly #red: RedQueue | undefined;
+  /** No rate, so that nothing ever waits, and no random loss: the link is a delay. */
+  readonly #isPlain: boolean;
   #isBad = false;
 
   // The packets that have not left the transmitter: a ring of departure times and sizes.
@@ -114,6 +116,7 @@ export class Link {
       );
     }
     this.#random = options.random ?? (() => 1);
+    this.#isPlain = this.#nsPerByte === 0 && this.#loss === undefined;
     this.#red =
       options.red === undefined ? undefined : new RedQueue(options.red, this.#nsPerByte, this.#random);
   }
@@ -126,14 +129,27 @@ export class Link {
    * @returns when it arrives at the far end, in ns, never smaller than for the packet before; or LINK_DROPPED
    */
   offer(bytes: number, nowNs: number): number {
+    if (!this.#isPlain || this.isBlackhole) return this.#offerToQueue(bytes, nowNs);
+    this.forwardedPackets++;
+    this.forwardedBytes += bytes;
+    return nowNs + this.#delayNs;
+  }
+
+  /** Packets in the queue and the transmitter. */
+  queuedPackets(nowNs: number): number {
+    this.#retire(nowNs);
+    return this.#waiting;
+  }
+
+  /** Bytes in the queue and the transmitter. */
+  queuedBytes(nowNs: number): number {
+    this.#retire(nowNs);
+    return this.#waitingBytes;
+  }
+
+  #offerToQueue(bytes: number, nowNs: number): number {
     if (this.isBlackhole) return this.#drop(LINK_DROP_BLACKHOLE, bytes);
     if (this.#loss !== undefined && this.#isLost(this.#loss)) return this.#drop(LINK_DROP_LOSS, bytes);
-    if (this.#nsPerByte === 0) {
-      // Without a rate nothing ever waits.
-      this.forwardedPackets++;
-      this.forwardedBytes += bytes;
-      return nowNs + this.#delayNs;
-    }
     this.#retire(nowNs);
     if (this.#red !== undefined && this.#red.isDropped(this.#waiting, this.#busyUntilNs, nowNs)) {
       return this.#drop(LINK_DROP_EARLY, bytes);
@@ -147,18 +163,6 @@ export class Link {
     this.#busyUntilNs = startNs + bytes * this.#nsPerByte;
     this.#push(this.#busyUntilNs, bytes);
     return this.#busyUntilNs + this.#delayNs;
-  }
-
-  /** Packets in the queue and the transmitter. */
-  queuedPackets(nowNs: number): number {
-    this.#retire(nowNs);
-    return this.#waiting;
-  }
-
-  /** Bytes in the queue and the transmitter. */
-  queuedBytes(nowNs: number): number {
-    this.#retire(nowNs);
-    return this.#waitingBytes;
   }
 
   #isLost(loss: Required<GilbertElliott>): boolean {
