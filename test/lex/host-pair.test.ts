@@ -15,16 +15,16 @@ function ends(from: Side) {
     : { src: '10.0.1.1', dst: '10.0.0.1', srcPort: 80, dstPort: 40000 };
 }
 
-/** Both sides send a datagram each 50 ms. */
+/** Both sides send a datagram each 100 ms. */
 function streamDatagrams(pair: HostPair, endNs: number): void {
   for (const from of ['a', 'b'] as const) {
-    for (let t = from === 'a' ? 0 : 7e6; t < endNs; t += 50e6) {
+    for (let t = from === 'a' ? 0 : 7e6; t < endNs; t += 100e6) {
       pair.at(t, () => pair.send(from, buildUdp({ ...ends(from), payloadLength: 20 })));
     }
   }
 }
 
-/** Both sides send 100 bytes each 50 ms and acknowledge what arrived; nothing is lost. */
+/** Both sides send 100 bytes each 100 ms and acknowledge what arrived; nothing is lost. */
 function streamSegments(pair: HostPair, startNs: number, endNs: number): void {
   const next = { a: 1, b: 1 };
   const received = { a: 1, b: 1 };
@@ -33,7 +33,7 @@ function streamSegments(pair: HostPair, startNs: number, endNs: number): void {
     received[to] = Math.max(received[to], view.getUint32(24) + packet.length - 40);
   };
   for (const from of ['a', 'b'] as const) {
-    for (let t = startNs + (from === 'a' ? 0 : 7e6); t < endNs; t += 50e6) {
+    for (let t = startNs + (from === 'a' ? 0 : 7e6); t < endNs; t += 100e6) {
       pair.at(t, () => {
         const seqNumber = next[from];
         next[from] += 100;

@@ -63,6 +63,13 @@ describe.each(EVERY_KIND)('rule 3 over $name', ({ ends, scheme }) => {
     });
   });
 
+  test('the last byte together with a new one is LEx, not a keep-alive', () => {
+    h.send(t, 1, 100);
+    h.ack(t + 0.1, 101);
+    expect(h.send(t + 0.2, 100, 2)).toBe('LEx');
+    expect(h.send(t + 0.3, 101, 1)).toBe('LEx');
+  });
+
   test('a pure ACK with data outstanding is LECT', () => {
     h.send(t, 1, 100);
     expect(h.send(t, 101, 0)).toBe('LECT');

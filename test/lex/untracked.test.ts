@@ -72,6 +72,14 @@ describe.each(EVERY_KIND)(
         expect(h.sendBytes(laterFragment({ ...datagram, dst: other(ends.remote) }, 7), 0.2)).toBe('Not-LECT');
       });
 
+      test('those of a thousand unknown datagrams are not taken for those of known ones', () => {
+        const h = new OneHost({ scheme }, ends);
+        for (let i = 0; i < 300; i++) h.sendBytes(lengthened(first(i)), 0);
+        for (let i = 1000; i < 2000; i++) {
+          expect(h.sendBytes(laterFragment(datagram, i), 0)).toBe('Not-LECT');
+        }
+      });
+
       test('those of a datagram that went long ago do not: identifications come round', () => {
         const h = new OneHost({ scheme }, ends);
         h.sendBytes(lengthened(first(7)), 0);
