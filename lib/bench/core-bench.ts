@@ -12,7 +12,7 @@ import { pool2 } from '../wire/marking/pool2.ts';
 import { PacketView, parsePacket, TCP_ACK } from '../wire/packet-view.ts';
 import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
 import type { BenchResult } from './measure.ts';
-import { benchResult, bytesPerCall, nsPerCall } from './measure.ts';
+import { benchResult, bytesPerCall, collector, nsPerCall } from './measure.ts';
 
 /** Options of the benchmark. */
 export interface BenchCoreOptions {
@@ -41,7 +41,7 @@ interface Subject {
 }
 
 /** Runs all measurements. */
-export async function benchCore(options: BenchCoreOptions = {}): Promise<BenchResult[]> {
+export function benchCore(options: BenchCoreOptions = {}): BenchResult[] {
   const results: BenchResult[] = [];
   const subjects: (() => Subject)[] = [
     () => hostSubject(10_000, 'outbound'),
@@ -53,14 +53,15 @@ export async function benchCore(options: BenchCoreOptions = {}): Promise<BenchRe
     () => gatewaySubject(1_000, 'inbound'),
     () => gatewaySubject(1_000_000, 'inbound'),
   ];
-  for (const subject of subjects) results.push(...(await measure(subject(), options)));
+  for (const subject of subjects) results.push(...measure(subject(), options));
   return results;
 }
 
 const pool = new DataView(new ArrayBuffer(SLOTS * SLOT_BYTES));
 
-async function measure(subject: Subject, options: BenchCoreOptions): Promise<BenchResult[]> {
+function measure(subject: Subject, options: BenchCoreOptions): BenchResult[] {
   const packets = options.packets ?? 1_000_000;
+  const collect = collector();
   const parsed = new PacketView();
   const run = (calls: number): void => {
     for (let step = 0; step < calls; step++) subject.handle(subject.make(step), step);
@@ -74,7 +75,7 @@ async function measure(subject: Subject, options: BenchCoreOptions): Promise<Ben
   const bytes: [number, number][] = [];
   for (let pair = 0; pair < (options.pairs ?? 5); pair++) {
     times.push([nsPerCall(run, packets), nsPerCall(baseline, packets)]);
-    bytes.push([await bytesPerCall(run, packets), await bytesPerCall(baseline, packets)]);
+    bytes.push([bytesPerCall(run, packets, collect), bytesPerCall(baseline, packets, collect)]);
   }
   const against = 'making and parsing the same packets';
   const results = [

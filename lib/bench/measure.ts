@@ -1,5 +1,7 @@
 /** How the benchmarks measure: alternating pairs of subject and baseline in one run, and the median of their ratios. */
 import { cpus, release } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { nowNs } from '../sys/clock.ts';
 
 /** One measurement as `--json` prints it. */
@@ -71,17 +73,34 @@ export function nsPerCall(body: (calls: number) => void, calls: number): number 
   return (nowNs() - startNs) / calls;
 }
 
+const HEAP_BATCHES = 20;
+
 /**
- * Bytes that one of `calls` calls allocates on the JavaScript heap, on average. Needs `--expose-gc`, which it turns
- * on by itself.
+ * Bytes that one of `calls` calls allocates on the JavaScript heap, on average. The calls run in batches, and a batch
+ * during which the collector ran (the heap shrank) is left out.
+ *
+ * @param body - makes the given number of calls; warmed up before
+ * @param collect - collects garbage: {@link collector}, or `globalThis.gc` with `--expose-gc`
+ * @returns Infinity when so much was allocated that the collector ran in every batch
  */
-export async function bytesPerCall(body: (calls: number) => void, calls: number): Promise<number> {
-  const { setFlagsFromString } = await import('node:v8');
-  const { runInNewContext } = await import('node:vm');
+export function bytesPerCall(body: (calls: number) => void, calls: number, collect: () => void): number {
+  const perBatch = Math.ceil(calls / HEAP_BATCHES);
+  let bytes = 0;
+  let counted = 0;
+  collect();
+  for (let batch = 0; batch < HEAP_BATCHES; batch++) {
+    const before = process.memoryUsage().heapUsed;
+    body(perBatch);
+    const grown = process.memoryUsage().heapUsed - before;
+    if (grown < 0) continue;
+    bytes += grown;
+    counted += perBatch;
+  }
+  return counted === 0 ? Infinity : bytes / counted;
+}
+
+/** Collects garbage, in a process that was started without `--expose-gc` too. */
+export function collector(): () => void {
   setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as () => void;
-  gc();
-  const before = process.memoryUsage().heapUsed;
-  body(calls);
-  return Math.max(0, process.memoryUsage().heapUsed - before) / calls;
+  return runInNewContext('gc') as () => void;
 }

@@ -17,7 +17,7 @@ export function addBenchCommand(program: Command): void {
     .action((flags: { pairs: number; packets: number; json?: boolean }) =>
       runCommand(async () => {
         const { benchCore } = await import('../bench/core-bench.ts');
-        show(await benchCore({ ...flags, onProgress: note }), flags.json ?? false);
+        show(benchCore({ ...flags, onProgress: note }), flags.json ?? false);
       }),
     );
   bench

@@ -5,7 +5,7 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
   const isNumeric = widths.map((_, i) =>
-    rows.slice(1).every((row) => /^[\d.,–-]*( ?[%a-zA-Z/]+)?$/.test(row[i] ?? '')),
+    rows.slice(1).every((row) => /^([\d.,–-]+( ?[%a-zA-Z/]+)?)?$/.test(row[i] ?? '')),
   );
   return rows
     .map((row) =>

@@ -1,6 +1,7 @@
 /**
  * The readable callback of a device without a descriptor: called from a microtask, so neither inside the call that
- * made a packet available nor after a timer, and in an order that depends on nothing but the program.
+ * made a packet available nor after a timer. While packets are left it calls again, once a turn of the event loop: a
+ * device that never runs dry must leave timers and other devices their turn.
  */
 import { PreflexError } from '../errors.ts';
 
@@ -38,17 +39,7 @@ export class ReadableCallback {
 
   /** Tells that packets may be waiting. */
   notify(): void {
-    if (this.#isScheduled || this.#callback === undefined || !this.#isDue()) return;
-    this.#isScheduled = true;
-    queueMicrotask(() => {
-      this.#isScheduled = false;
-      if (this.#callback === undefined || !this.#isDue()) return;
-      this.#hasRead = false;
-      this.#isOwed = false;
-      this.#callback();
-      // Again while packets are left, unless the callback reads nothing: that would never end.
-      if (this.#hasRead) this.notify();
-    });
+    this.#schedule(queueMicrotask);
   }
 
   /** Calls back once even though no packet waits: the device has come to its end. */
@@ -66,6 +57,22 @@ export class ReadableCallback {
   close(): void {
     this.#isClosed = true;
     this.#callback = undefined;
+  }
+
+  #schedule(defer: (call: () => void) => void): void {
+    if (this.#isScheduled || this.#callback === undefined || !this.#isDue()) return;
+    this.#isScheduled = true;
+    defer(() => {
+      if (this.#callback !== undefined && this.#isDue()) {
+        this.#hasRead = false;
+        this.#isOwed = false;
+        // Still scheduled: what arrives during the callback must not call again within this turn.
+        this.#callback();
+      }
+      this.#isScheduled = false;
+      // Again while packets are left, unless the callback reads nothing: that would never end.
+      if (this.#hasRead) this.#schedule(setImmediate);
+    });
   }
 
   #isDue(): boolean {
