@@ -121,6 +121,11 @@ export function flowOf(packet: CapturedPacket): string {
   return `${packet.protocol} ${packet.src} > ${packet.dst}`;
 }
 
+/** The address of an end such as `10.0.0.1:80` or `[fd00::1]:80`. */
+export function addressOf(end: string): string {
+  return end.slice(0, end.lastIndexOf(':')).replace(/[[\]]/g, '');
+}
+
 /** Packets by what `key` says of them. */
 export function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
