@@ -67,5 +67,5 @@ export function isAssignment(scheme: MarkingScheme, mark: number): boolean {
 export function markingScheme(name: string): MarkingScheme {
   if (name === pool2.name) return pool2;
   if (name === full.name) return full;
-  throw invalidOption('marking', name, "'pool2' or 'full'");
+  throw invalidOption('scheme', name, "'pool2' or 'full'");
 }

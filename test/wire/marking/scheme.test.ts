@@ -161,5 +161,5 @@ test('an unknown scheme is an error that names the two', () => {
   expect(() => markingScheme('pool1')).toThrow(
     "marking: \"pool1\" is not allowed; it takes 'pool2' or 'full'",
   );
-  expect(() => markingScheme('')).toThrow('marking');
+  expect(() => markingScheme('')).toThrow('scheme');
 });
