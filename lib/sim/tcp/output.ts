@@ -49,7 +49,8 @@ export function transmit(stack: TcpStack, c: TcpConnection): void {
     const room = c.cwndBytes - board.pipeBytes;
     if (board.lostSegments > 0) {
       const index = board.nextLost();
-      if (room < board.lengthAt(index)) {
+      // A FIN behind a full segment takes no room.
+      if (room < Math.min(board.lengthAt(index), c.mss)) {
         c.isCwndLimited = true;
         break;
       }
