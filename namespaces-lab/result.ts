@@ -18,7 +18,7 @@ export interface ResultMeta {
   /** Commit of the checkout, or the version of the package. */
   readonly commit: string;
   /** What the times of the intervals count from. */
-  readonly clock: 'seconds since the gateway was ready';
+  readonly clock: string;
   readonly [key: string]: unknown;
 }
 
@@ -38,11 +38,66 @@ export interface IntervalRoute {
   readonly utilisation: number | null;
 }
 
+/** A route toward one destination in one update interval. */
+export interface DestinationRoute {
+  readonly name: string;
+  readonly bytes: number;
+  readonly lexBytes: number;
+  readonly fneRepeatBytes: number;
+  readonly lossRatio: number;
+  readonly flowletRatio: number;
+  readonly flowlets: number;
+}
+
 /** One update interval. */
 export interface Interval {
   /** End of the interval, seconds. */
   readonly t: number;
+  /** Over all destinations; the flowlet ratio is that of the destination with most bytes. */
   readonly routes: readonly IntervalRoute[];
+  /** Each destination by itself. */
+  readonly destinations?: readonly { readonly name: string; readonly routes: readonly DestinationRoute[] }[];
+}
+
+/** Quantiles of a number of times, seconds; null without any. */
+export interface Quantiles {
+  readonly p50: number | null;
+  readonly p90: number | null;
+  readonly p99: number | null;
+  readonly max: number | null;
+  /** How many times there were. */
+  readonly count: number;
+}
+
+/** The value below which that share of the numbers lies (nearest rank); null without numbers. */
+export function quantile(sorted: readonly number[], share: number): number | null {
+  if (sorted.length === 0) return null;
+  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1))];
+}
+
+/** Quantiles of numbers in any order. */
+export function quantiles(values: readonly number[]): Quantiles {
+  const sorted = [...values].sort((a, b) => a - b);
+  return {
+    p50: quantile(sorted, 0.5),
+    p90: quantile(sorted, 0.9),
+    p99: quantile(sorted, 0.99),
+    max: sorted.at(-1) ?? null,
+    count: sorted.length,
+  };
+}
+
+/** The ratio of a route toward the destination that had most bytes in the interval. */
+export function busiestRatio(status: Pick<GatewayDaemonStatus, 'destinations'>, name: string): number {
+  let bytes = -1;
+  let ratio = 0;
+  for (const { routes } of status.destinations) {
+    const sum = routes.reduce((total, route) => total + route.bytes, 0);
+    if (sum <= bytes) continue;
+    bytes = sum;
+    ratio = routes.find((route) => route.name === name)?.flowletRatio ?? 0;
+  }
+  return ratio;
 }
 
 /** A result as it is written. */
@@ -56,7 +111,12 @@ export interface LabResult {
 }
 
 /** The fields of the meta block that every run has. */
-export function runMeta(topology: string, startedAt: Date, durationSeconds: number): ResultMeta {
+export function runMeta(
+  topology: string,
+  startedAt: Date,
+  durationSeconds: number,
+  clock = 'seconds since the gateway was ready',
+): ResultMeta {
   return {
     command: ['preflex', ...process.argv.slice(2)].join(' '),
     topology,
@@ -65,7 +125,7 @@ export function runMeta(topology: string, startedAt: Date, durationSeconds: numb
     kernel: release(),
     node: process.version,
     commit: currentCommit(),
-    clock: 'seconds since the gateway was ready',
+    clock,
   };
 }
 

@@ -11,7 +11,7 @@ import type { LabLinkOptions } from '../links/lab-link.ts';
 import { PreflexProcess, statusOf } from '../processes/preflex-process.ts';
 import type { DaemonLine } from '../processes/preflex-process.ts';
 import type { Interval, LabResult } from '../result.ts';
-import { runMeta } from '../result.ts';
+import { busiestRatio, runMeta } from '../result.ts';
 import { buildTwoPath, TWO_PATH } from '../topologies/two-path.ts';
 import type { TwoPathTopology } from '../topologies/two-path.ts';
 import type { Iperf3Result } from '../traffic/iperf3.ts';
@@ -158,19 +158,6 @@ export function intervalsOf(lines: readonly DaemonLine[]): Interval[] {
       utilisation: null,
     })),
   }));
-}
-
-/** The ratio of a route toward the destination that had most bytes in the interval. */
-function busiestRatio(status: GatewayDaemonStatus, name: string): number {
-  let bytes = -1;
-  let ratio = 0;
-  for (const { routes } of status.destinations) {
-    const sum = routes.reduce((total, route) => total + route.bytes, 0);
-    if (sum <= bytes) continue;
-    bytes = sum;
-    ratio = routes.find((route) => route.name === name)?.flowletRatio ?? 0;
-  }
-  return ratio;
 }
 
 function describeFlows(flows: number, upload: Iperf3Result, download: Iperf3Result): Record<string, unknown> {

@@ -1,0 +1,121 @@
+/**
+ * Topology `domains`: two PREFLEX domains that face each other over three routes, both with agent and gateway.
+ *
+ *                           +-- l1 ==== L1 ==== l1 --+
+ *      s h0 ------ p0 ps ---+-- l2 ==== L2 ==== l2 --+--- pc p0 ------ h0 c
+ *      10.76.1.2   .1       +-- l3 ==== L3 ==== l3 --+    10.76.2.1   .2
+ *      (agent)     (gateway)                              (gateway)   (agent)
+ *
+ * The gateways show each other the LEX codepoints (`exposeLex`). A packet that leaves ps by route l2 arrives at pc by
+ * its route l2, and the other way. Each direction of each link has its own rate and drop-tail queue, and 50 ms.
+ */
+import { addAddress } from '../../lib/netns/addresses.ts';
+import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import { createVethPair, setLink } from '../../lib/netns/links.ts';
+import { addRoutes } from '../../lib/netns/routes.ts';
+import type { FabricPlan, LinkChange } from '../links/fabric-plan.ts';
+import { prepareHost, prepareRouter } from './figure1.ts';
+
+/** Names and addresses of the topology. */
+export const DOMAINS = {
+  routes: ['l1', 'l2', 'l3'],
+  sides: [
+    { host: 's', gateway: 'ps', address: '10.76.1.2', inside: '10.76.1.0/24', net: '10.76.1' },
+    { host: 'c', gateway: 'pc', address: '10.76.2.2', inside: '10.76.2.0/24', net: '10.76.2' },
+  ],
+} as const;
+
+/** What can be chosen; both directions of a link are alike. */
+export interface DomainsOptions {
+  /** bit/s of L1, L2 and L3; default 25 Mbit/s each. */
+  readonly ratesBitsPerSec?: readonly [number, number, number];
+  /** Queue of each direction, packets; default 100. */
+  readonly queuePackets?: number;
+  /** One-way delay, ms; default 50. */
+  readonly delayMs?: number;
+  readonly schedule?: readonly LinkChange[];
+  readonly seed?: number;
+}
+
+/** The namespaces of a running topology, by role. */
+export interface DomainsTopology {
+  readonly namespaces: Readonly<Record<'s' | 'ps' | 'pc' | 'c' | 'fabric', string>>;
+  /** What the emulated network has to be started with; then {@link connectDomains}. */
+  readonly plan: FabricPlan;
+}
+
+/** Makes the namespaces and the veth pairs. Everything is undone when `scope` closes. */
+export function buildDomains(scope: LabScope, options: DomainsOptions = {}): DomainsTopology {
+  const namespaces = {
+    s: scope.namespace('s'),
+    ps: scope.namespace('ps'),
+    pc: scope.namespace('pc'),
+    c: scope.namespace('c'),
+    fabric: scope.namespace('fabric'),
+  };
+  for (const netns of Object.values(namespaces)) prepareHost(netns);
+  for (const { host, gateway, net } of DOMAINS.sides) {
+    prepareRouter(namespaces[gateway]);
+    createVethPair({ name: 'h0', netns: namespaces[host] }, { name: 'p0', netns: namespaces[gateway] });
+    addAddress('h0', `${net}.2/24`, { netns: namespaces[host] });
+    addAddress('p0', `${net}.1/24`, { netns: namespaces[gateway] });
+    setLink('h0', { up: true }, { netns: namespaces[host] });
+    setLink('p0', { up: true }, { netns: namespaces[gateway] });
+    addRoutes([{ family: 4, prefix: 'default', via: `${net}.1` }], { netns: namespaces[host] });
+  }
+  return { namespaces, plan: domainsPlan(namespaces, options) };
+}
+
+/** Adds the routes that need the ports of the emulated network. Call it when that is ready. */
+export function connectDomains({ namespaces }: DomainsTopology): void {
+  for (const { gateway } of DOMAINS.sides) {
+    addRoutes([{ family: 4, prefix: 'default', device: DOMAINS.routes[0] }], { netns: namespaces[gateway] });
+  }
+}
+
+/** The emulated network as data; the ports are called `ps-l1`, `pc-l1` and so on. Pure. */
+export function domainsPlan(
+  namespaces: DomainsTopology['namespaces'],
+  options: DomainsOptions = {},
+): FabricPlan {
+  const rates = options.ratesBitsPerSec ?? [25e6, 25e6, 25e6];
+  const direction = (i: number) => ({
+    rateBitsPerSec: rates[i],
+    delayMs: options.delayMs ?? 50,
+    queuePackets: options.queuePackets ?? 100,
+  });
+  const [s, c] = DOMAINS.sides;
+  return {
+    ports: DOMAINS.routes.flatMap((device, i) =>
+      DOMAINS.sides.map(({ gateway }, side) => ({
+        name: `${gateway}-${device}`,
+        netns: namespaces[gateway],
+        device,
+        addresses: [`10.76.1${i + 1}.${side + 1}/30`],
+      })),
+    ),
+    links: DOMAINS.routes.map((name, i) => ({
+      name: name.toUpperCase(),
+      forward: direction(i),
+      backward: direction(i),
+    })),
+    paths: DOMAINS.routes.flatMap((name) => [
+      {
+        from: `ps-${name}`,
+        prefix: c.inside,
+        link: name.toUpperCase(),
+        direction: 'forward' as const,
+        to: `pc-${name}`,
+      },
+      {
+        from: `pc-${name}`,
+        prefix: s.inside,
+        link: name.toUpperCase(),
+        direction: 'backward' as const,
+        to: `ps-${name}`,
+      },
+    ]),
+    seed: options.seed ?? 1,
+    schedule: options.schedule ?? [],
+  };
+}

@@ -1,0 +1,171 @@
+/**
+ * Topology `figure1`: the paper's Figure 1, with the links that are in series folded into one.
+ *
+ *      sources                                   bottlenecks                     clients
+ *
+ *      i1 n0 ----------------------------------+
+ *      10.74.1.1                               |
+ *                                    l1 -------+==== L1 ====+
+ *      src h0 ------- p0 p           |                      |          +--- n0 e1 10.74.101.1
+ *      10.74.3.2      10.74.3.1 -----+ l2 ---- ==== L2 ==== +----------+
+ *      (agent)        (gateway)      |                      |          +--- n0 e2 10.74.102.1
+ *                                    l3 -------+==== L3 ====+
+ *                                              |
+ *      i2 n0 ----------------------------------+
+ *      10.74.2.1
+ *
+ * n0, l1, l2, l3 are ports of the emulated network, which is a process of its own in the namespace `fabric`; h0 - p0 is
+ * a veth pair. L1, L2, L3 toward the clients: rate, drop-tail queue, 50 ms (five links of 10 ms). Back: 50 ms without a
+ * rate. What goes back to src takes the reverse of L1, whichever route its data took.
+ */
+import { addAddress } from '../../lib/netns/addresses.ts';
+import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import { createVethPair, setLink } from '../../lib/netns/links.ts';
+import { addRoutes } from '../../lib/netns/routes.ts';
+import { writeSysctl } from '../../lib/netns/sysctl.ts';
+import type { FabricPlan, LinkChange } from '../links/fabric-plan.ts';
+
+/** A source of traffic of Figure 1 and its domain. */
+export interface Ingress {
+  /** `i1`, `i2` or `p`. */
+  readonly name: string;
+  /** Role of the namespace with the source. */
+  readonly host: string;
+  readonly address: string;
+}
+
+/** Names, addresses and links of the topology. */
+export const FIGURE1 = {
+  ingresses: [
+    { name: 'i1', host: 'i1', address: '10.74.1.1' },
+    { name: 'i2', host: 'i2', address: '10.74.2.1' },
+    { name: 'p', host: 'src', address: '10.74.3.2' },
+  ],
+  egresses: [
+    { name: 'e1', address: '10.74.101.1', prefix: '10.74.101.0/24' },
+    { name: 'e2', address: '10.74.102.1', prefix: '10.74.102.0/24' },
+  ],
+  /** Routes of gateway P, each over the link of the same number. */
+  routes: [
+    { name: 'l1', link: 'L1' },
+    { name: 'l2', link: 'L2' },
+    { name: 'l3', link: 'L3' },
+  ],
+  insidePrefix: '10.74.3.0/24',
+} as const;
+
+/** What can be chosen. */
+export interface Figure1Options {
+  /** bit/s of L1, L2 and L3; default 25 Mbit/s each. */
+  readonly ratesBitsPerSec?: readonly [number, number, number];
+  /** Queue of each bottleneck, packets; default 100. */
+  readonly queuePackets?: number;
+  /** One-way delay, ms; default 50. */
+  readonly delayMs?: number;
+  readonly schedule?: readonly LinkChange[];
+  readonly seed?: number;
+}
+
+/** The namespaces of a running topology, by role. */
+export interface Figure1Topology {
+  readonly namespaces: Readonly<Record<'i1' | 'i2' | 'src' | 'p' | 'e1' | 'e2' | 'fabric', string>>;
+  /** What the emulated network has to be started with; then {@link connectFigure1}. */
+  readonly plan: FabricPlan;
+}
+
+const RATE = 25e6;
+
+/** Makes the namespaces and the veth pair. Everything is undone when `scope` closes. */
+export function buildFigure1(scope: LabScope, options: Figure1Options = {}): Figure1Topology {
+  const namespaces = {
+    i1: scope.namespace('i1'),
+    i2: scope.namespace('i2'),
+    src: scope.namespace('src'),
+    p: scope.namespace('p'),
+    e1: scope.namespace('e1'),
+    e2: scope.namespace('e2'),
+    fabric: scope.namespace('fabric'),
+  };
+  for (const netns of Object.values(namespaces)) prepareHost(netns);
+  prepareRouter(namespaces.p);
+  createVethPair({ name: 'h0', netns: namespaces.src }, { name: 'p0', netns: namespaces.p });
+  addAddress('h0', '10.74.3.2/24', { netns: namespaces.src });
+  addAddress('p0', '10.74.3.1/24', { netns: namespaces.p });
+  setLink('h0', { up: true }, { netns: namespaces.src });
+  setLink('p0', { up: true }, { netns: namespaces.p });
+  addRoutes([{ family: 4, prefix: 'default', via: '10.74.3.1' }], { netns: namespaces.src });
+  return { namespaces, plan: figure1Plan(namespaces, options) };
+}
+
+/** Adds the routes that need the ports of the emulated network. Call it when that is ready. */
+export function connectFigure1({ namespaces }: Figure1Topology): void {
+  for (const role of ['i1', 'i2', 'e1', 'e2'] as const) {
+    addRoutes([{ family: 4, prefix: 'default', device: 'n0' }], { netns: namespaces[role] });
+  }
+  addRoutes([{ family: 4, prefix: 'default', device: 'l1' }], { netns: namespaces.p });
+}
+
+/** The emulated network as data. Pure. */
+export function figure1Plan(
+  namespaces: Figure1Topology['namespaces'],
+  options: Figure1Options = {},
+): FabricPlan {
+  const rates = options.ratesBitsPerSec ?? [RATE, RATE, RATE];
+  const delayMs = options.delayMs ?? 50;
+  const paths = FIGURE1.egresses.flatMap((egress) => [
+    { from: 'i1', prefix: egress.prefix, link: 'L1', direction: 'forward' as const, to: egress.name },
+    { from: 'i2', prefix: egress.prefix, link: 'L3', direction: 'forward' as const, to: egress.name },
+    ...FIGURE1.routes.map((route) => ({
+      from: route.name,
+      prefix: egress.prefix,
+      link: route.link,
+      direction: 'forward' as const,
+      to: egress.name,
+    })),
+    { from: egress.name, prefix: '10.74.1.0/24', link: 'L1', direction: 'backward' as const, to: 'i1' },
+    { from: egress.name, prefix: '10.74.2.0/24', link: 'L3', direction: 'backward' as const, to: 'i2' },
+    {
+      from: egress.name,
+      prefix: FIGURE1.insidePrefix,
+      link: 'L1',
+      direction: 'backward' as const,
+      to: 'l1',
+    },
+  ]);
+  return {
+    ports: [
+      { name: 'i1', netns: namespaces.i1, device: 'n0', addresses: ['10.74.1.1/24'] },
+      { name: 'i2', netns: namespaces.i2, device: 'n0', addresses: ['10.74.2.1/24'] },
+      { name: 'l1', netns: namespaces.p, device: 'l1', addresses: ['10.74.11.1/30'] },
+      { name: 'l2', netns: namespaces.p, device: 'l2', addresses: ['10.74.12.1/30'] },
+      { name: 'l3', netns: namespaces.p, device: 'l3', addresses: ['10.74.13.1/30'] },
+      { name: 'e1', netns: namespaces.e1, device: 'n0', addresses: ['10.74.101.1/24'] },
+      { name: 'e2', netns: namespaces.e2, device: 'n0', addresses: ['10.74.102.1/24'] },
+    ],
+    links: FIGURE1.routes.map(({ link }, i) => ({
+      name: link,
+      forward: { rateBitsPerSec: rates[i], delayMs, queuePackets: options.queuePackets ?? 100 },
+      backward: { delayMs },
+    })),
+    paths,
+    seed: options.seed ?? 1,
+    schedule: options.schedule ?? [],
+  };
+}
+
+/**
+ * Settings of every namespace of an experiment: no IPv6, whose neighbour and router discovery would be packets without
+ * a path, and no memory of earlier connections, which would make a flow's start depend on the flows before it.
+ */
+export function prepareHost(netns: string): void {
+  writeSysctl('net/ipv6/conf/all/disable_ipv6', 1, { netns });
+  writeSysctl('net/ipv6/conf/default/disable_ipv6', 1, { netns });
+  writeSysctl('net/ipv4/tcp_no_metrics_save', 1, { netns });
+}
+
+/** Settings of a namespace that forwards by several devices. */
+export function prepareRouter(netns: string): void {
+  writeSysctl('net/ipv4/ip_forward', 1, { netns });
+  writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });
+  writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
+}
