@@ -159,7 +159,7 @@ describe.each([pool2, full])('every scheme ($name)', (scheme) => {
 
 test('an unknown scheme is an error that names the two', () => {
   expect(() => markingScheme('pool1')).toThrow(
-    "marking: \"pool1\" is not allowed; it takes 'pool2' or 'full'",
+    "scheme: \"pool1\" is not allowed; it takes 'pool2' or 'full'",
   );
   expect(() => markingScheme('')).toThrow('scheme');
 });
