@@ -15,8 +15,8 @@ import { Fabric, raisePriority } from '../links/fabric.ts';
 import { runModule, tell } from './module-io.ts';
 
 const plan = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as FabricPlan;
-const hasPriority = raisePriority();
 const fabric = new Fabric(plan);
+const priority = raisePriority();
 const timers: NodeJS.Timeout[] = [];
 
 function change({ link, direction, isDown }: Omit<LinkChange, 'atSeconds'>): void {
@@ -62,7 +62,7 @@ runModule(
     for (const timer of timers) clearTimeout(timer);
     const report = fabric.report();
     fabric.close();
-    tell('exit', { ...report, hasPriority });
+    tell('exit', { ...report, priority });
   },
 );
 tell('ready', { ports: plan.ports.map(({ name }) => name) });
