@@ -9,11 +9,12 @@ import { createConnection, pinOf } from 'preflex/tcp';
 
 const agent = Object.assign(new Agent({ keepAlive: true }), { createConnection });
 const request = get(process.argv[2] ?? 'http://localhost:8080', { agent }, (response) => {
+  // Now: at its end the response gives the socket back to the agent.
+  const pin = pinOf(response.socket);
   let bytes = 0;
   response.on('data', (data: Buffer) => (bytes += data.length));
   response.on('end', () => {
-    const pathId = pinOf(response.socket)?.pathId ?? 0;
-    console.log(JSON.stringify({ status: response.statusCode, bytes, pathId }));
+    console.log(JSON.stringify({ status: response.statusCode, bytes, pathId: pin?.pathId ?? 0 }));
     agent.destroy();
   });
 });

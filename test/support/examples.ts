@@ -31,16 +31,18 @@ export function startExample(name: string, args: readonly string[] = []): Runnin
 export class RunningExample {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
+  #stderr = '';
 
   constructor(child: ChildProcess) {
     this.#child = child;
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
     this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   }
 
   /** The next line. @throws when the example ends without one */
   async line(): Promise<string> {
     const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`the example ended (${this.#child.exitCode ?? this.#child.signalCode})`);
+    if (done) throw new Error(`the example ended: ${this.#stderr}`);
     return value;
   }
 
