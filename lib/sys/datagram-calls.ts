@@ -8,8 +8,7 @@
  */
 import { endianness } from 'node:os';
 import { EPERM } from './errno.ts';
-import type { Koffi } from './optional-koffi.ts';
-import { loadKoffi } from './optional-koffi.ts';
+import { koffi, nativeCallsMissing } from './koffi.ts';
 import { SocketWatch } from './socket-watch.ts';
 
 const ENOSYS = 38;
@@ -47,14 +46,12 @@ export function loadDatagramCalls(): DatagramCalls | string {
 }
 
 function probe(): DatagramCalls | string {
-  if (process.platform !== 'linux') return `the platform is ${process.platform}, not linux`;
+  if (nativeCallsMissing !== undefined) return nativeCallsMissing;
   if (!SUPPORTED.includes(process.arch) || endianness() !== 'LE') {
     return `the processor is ${process.arch} (${endianness()}), not one of ${SUPPORTED.join(', ')}`;
   }
-  const koffi = loadKoffi();
-  if (koffi instanceof Error) return `koffi cannot be loaded: ${firstLine(koffi)}`;
   try {
-    const found = bindCalls(koffi);
+    const found = bindCalls();
     // No descriptor is -1: what works answers EBADF, what a sandbox refuses something else.
     const refused = [
       ['sendmmsg', found.sendMessages(-1, 0, 0)],
@@ -66,7 +63,7 @@ function probe(): DatagramCalls | string {
   }
 }
 
-function bindCalls(koffi: Koffi): DatagramCalls {
+function bindCalls(): DatagramCalls {
   const libc = koffi.load(null);
   const bind = <T>(prototype: string): T => libc.func(prototype) as unknown as T;
   const cSendmmsg = bind<(fd: number, vector: number, count: number, flags: number) => number>(
@@ -82,7 +79,7 @@ function bindCalls(koffi: Koffi): DatagramCalls {
   const cIndextoname = bind<(index: number, name: Uint8Array) => unknown>(
     'void *if_indextoname(uint32_t index, void *name)',
   );
-  const lastErrno = koffi.errno;
+  const lastErrno = koffi.errno as () => number;
   return {
     sendMessages: (fd, address, count) => cSendmmsg(fd, address, count, MSG_DONTWAIT),
     receiveMessages: (fd, address, count) => cRecvmmsg(fd, address, count, MSG_DONTWAIT, 0),
@@ -96,7 +93,7 @@ function bindCalls(koffi: Koffi): DatagramCalls {
       return String.fromCharCode(...name.subarray(0, name.indexOf(0)));
     },
     addressOf: (buffer) => Number(koffi.address(new Uint8Array(buffer))),
-    watch: (fd, onEvent) => new SocketWatch(koffi, fd, onEvent),
+    watch: (fd, onEvent) => new SocketWatch(fd, onEvent),
   };
 }
 

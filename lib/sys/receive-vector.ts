@@ -49,9 +49,7 @@ export class ReceiveVector {
   constructor(calls: DatagramCalls, capacity: number) {
     this.capacity = capacity;
     this.#calls = calls;
-    const memory = new ArrayBuffer(
-      4 * capacity * (HEADER_WORDS + IOVEC_WORDS + NAME_WORDS + CONTROL_WORDS),
-    );
+    const memory = new ArrayBuffer(4 * capacity * (HEADER_WORDS + IOVEC_WORDS + NAME_WORDS + CONTROL_WORDS));
     this.words = new Int32Array(memory);
     this.#address = calls.addressOf(memory);
     // Zeroed memory: the pages that no datagram ever reached do not exist.

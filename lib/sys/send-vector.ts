@@ -48,9 +48,7 @@ export class SendVector {
   constructor(calls: DatagramCalls, capacity: number, payloadBytes: number) {
     this.capacity = capacity;
     this.#calls = calls;
-    const memory = new ArrayBuffer(
-      4 * capacity * (HEADER_WORDS + IOVEC_WORDS + NAME_WORDS + CONTROL_WORDS),
-    );
+    const memory = new ArrayBuffer(4 * capacity * (HEADER_WORDS + IOVEC_WORDS + NAME_WORDS + CONTROL_WORDS));
     this.#words = new Int32Array(memory);
     this.#address = calls.addressOf(memory);
     const payload = new ArrayBuffer(payloadBytes);

@@ -59,9 +59,7 @@ export function socketPort(words: Int32Array, at: number): number {
 
 /** Whether the IPv6 structure holds an IPv4 address (`::ffff:192.0.2.1`), which then travels as IPv4. */
 export function isMappedAddress(words: Int32Array): boolean {
-  return (
-    (words[0]! & 0xffff) === AF_INET6 && words[2] === 0 && words[3] === 0 && words[4] === MAPPED_PREFIX
-  );
+  return (words[0]! & 0xffff) === AF_INET6 && words[2] === 0 && words[3] === 0 && words[4] === MAPPED_PREFIX;
 }
 
 /**

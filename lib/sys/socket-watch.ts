@@ -3,7 +3,7 @@
  * poll.ts it can wait for room to write beside, can be referenced again, and survives an error of the socket.
  */
 import type { node } from 'koffi';
-import type { Koffi } from './optional-koffi.ts';
+import { koffi } from './koffi.ts';
 
 /** What koffi passes: a libuv status and the events. */
 type WatchCallback = (status: number, events: { readable: boolean; writable: boolean }) => void;
@@ -21,7 +21,7 @@ export class SocketWatch {
    * @param onEvent - something can be read or, while waited for, written. `isBroken`: the socket has an error to
    *   report, which stopped the watch; read the error and {@link restart}
    */
-  constructor(koffi: Koffi, fd: number, onEvent: (isBroken: boolean) => void) {
+  constructor(fd: number, onEvent: (isBroken: boolean) => void) {
     this.#callback = (status) => {
       // koffi leaves an exception pending until some later call; raise it here and now instead.
       try {
@@ -32,7 +32,7 @@ export class SocketWatch {
         });
       }
     };
-    this.#handle = koffi.node.poll(fd, { readable: true }, this.#callback);
+    this.#handle = koffi.node.poll(fd, { readable: true }, this.#callback as never);
     // libuv's handle is freed when koffi's object is collected.
     watching.add(this);
   }

@@ -1,0 +1,420 @@
+/**
+ * Sends the datagrams of one socket: marks them, gathers those of one turn of the event loop, hands them to the kernel
+ * in as few calls as possible, and keeps what the kernel has no room for.
+ *
+ *      send      mark -> stage: copy the payload behind that of the datagram before,
+ *                        joining its message when the kernel can cut it apart again (UDP GSO)
+ *      flush     sendmmsg until all are gone; what fails alone fails alone
+ *      blocked   copies wait in order until the socket is writable
+ *
+ * Staging is shared by all sockets of the thread, which take turns: with ten thousand sockets there still is one
+ * vector. Nothing of the program's runs between the first stage and the end of flush.
+ */
+import type { DatagramFlows } from '../lex/datagram-flows.ts';
+import type { DatagramCalls } from '../sys/datagram-calls.ts';
+import { nowNs } from '../sys/clock.ts';
+import { EAGAIN, EINTR, EINVAL } from '../sys/errno.ts';
+import { SendVector } from '../sys/send-vector.ts';
+import type { Peer } from './peers.ts';
+import type { SendOutcome } from './send-outcome.ts';
+
+const EIO = 5;
+const EMSGSIZE = 90;
+const ENOBUFS = 105;
+const ECANCELED = 125;
+/** Longer ones are refused by every kernel. */
+const MAX_DATAGRAM_BYTES = 65_535;
+const VECTOR_MESSAGES = 64;
+const STAGED_DATAGRAMS = 1024;
+const PAYLOAD_BYTES = 256 * 1024;
+/** UDP_MAX_SEGMENTS of the kernels before 6.9; later ones take 128. */
+const MAX_SEGMENTS = 64;
+/** Largest message for segmentation, below 65,535 minus the headers of either IP version. */
+const MAX_SEGMENTED_BYTES = 65_000;
+
+/** A datagram that waits for room. */
+interface Waiting {
+  readonly peer: Peer;
+  readonly isConnected: boolean;
+  readonly data: Uint8Array;
+  readonly trafficClass: number;
+  readonly ticket: number;
+  readonly outcome: SendOutcome | undefined;
+}
+
+/** The messages being staged, of the socket whose turn it is. */
+export class SendStage {
+  readonly vector: SendVector;
+  owner: DatagramSender | undefined;
+  /** Messages and datagrams staged. */
+  messages = 0;
+  datagrams = 0;
+  payloadEnd = 0;
+  /** Time of the first datagram staged: they leave together. */
+  nowNs = 0;
+  // By message.
+  readonly start = new Int32Array(VECTOR_MESSAGES);
+  readonly length = new Int32Array(VECTOR_MESSAGES);
+  readonly segmentBytes = new Int32Array(VECTOR_MESSAGES);
+  readonly firstDatagram = new Int32Array(VECTOR_MESSAGES + 1);
+  readonly trafficClass = new Int32Array(VECTOR_MESSAGES);
+  readonly peer: (Peer | undefined)[] = new Array<Peer | undefined>(VECTOR_MESSAGES).fill(undefined);
+  readonly isConnected = new Uint8Array(VECTOR_MESSAGES);
+  // By datagram.
+  readonly ticket = new Uint8Array(STAGED_DATAGRAMS);
+  readonly outcome: (SendOutcome | undefined)[] = new Array<SendOutcome | undefined>(STAGED_DATAGRAMS).fill(
+    undefined,
+  );
+
+  constructor(calls: DatagramCalls) {
+    this.vector = new SendVector(calls, VECTOR_MESSAGES, PAYLOAD_BYTES);
+  }
+}
+
+/** The sending half of one socket. */
+export class DatagramSender {
+  /** The socket's descriptor; -1 before it has one and after it is closed. */
+  fd = -1;
+  /** Datagrams that the kernel refused. */
+  errors = 0;
+  /** System calls made. */
+  calls = 0;
+
+  readonly #calls: DatagramCalls;
+  readonly #stage: SendStage;
+  readonly #flows: DatagramFlows;
+  readonly #onBlocked: (isBlocked: boolean) => void;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  /** Largest datagram that may be joined with others; sinks when the kernel or the path refuses. */
+  #maxSegmentBytes = MAX_DATAGRAM_BYTES;
+
+  /** @param onBlocked - asked to call {@link continue} once the socket is writable, or no longer to */
+  constructor(
+    calls: DatagramCalls,
+    stage: SendStage,
+    flows: DatagramFlows,
+    onBlocked: (isBlocked: boolean) => void,
+  ) {
+    this.#calls = calls;
+    this.#stage = stage;
+    this.#flows = flows;
+    this.#onBlocked = onBlocked;
+  }
+
+  /** Datagrams that wait for room in the kernel, and the bytes of their payload. */
+  get queue(): { readonly count: number; readonly bytes: number } {
+    return { count: this.#waiting.length, bytes: this.#waitingBytes };
+  }
+
+  /**
+   * Marks and stages a datagram; {@link flush} sends it, at the latest when the stage is full.
+   *
+   * @hotpath
+   * @param isConnected - leave the address out of the call
+   * @param data - copied
+   * @param hints - HINT_RETRANSMISSION, HINT_NEW_FLOWLET
+   * @param ecn - 0..3
+   * @param outcome - told what became of it
+   */
+  send(
+    peer: Peer,
+    isConnected: boolean,
+    data: Uint8Array,
+    hints: number,
+    ecn: number,
+    outcome: SendOutcome | undefined,
+  ): void {
+    const length = data.length;
+    if (length > MAX_DATAGRAM_BYTES) {
+      this.errors++;
+      outcome?.finish(EMSGSIZE, 0);
+      return;
+    }
+    const stage = this.#stage;
+    if (stage.owner !== this) this.#takeTurn();
+    if (stage.datagrams === 0) stage.nowNs = nowNs();
+    const flows = this.#flows;
+    const dscp = flows.send(peer, length, length + peer.headerBytes, stage.nowNs, hints);
+    const trafficClass = dscp >= 0 ? (dscp << 2) | ecn : ecn === 0 ? -1 : ecn;
+    if (this.#waiting.length > 0) {
+      this.#wait(peer, isConnected, Uint8Array.from(data), trafficClass, flows.lastTicket, outcome);
+    } else {
+      this.#stageDatagram(peer, isConnected, data, trafficClass, flows.lastTicket, outcome);
+    }
+  }
+
+  /** Hands everything staged to the kernel. */
+  flush(): void {
+    const stage = this.#stage;
+    if (stage.owner !== this || stage.messages === 0) return;
+    let message = 0;
+    while (message < stage.messages) {
+      this.calls++;
+      const count = stage.vector.send(this.fd, message, stage.messages - message);
+      if (count > 0) {
+        for (const end = message + count; message < end; message++) this.#finishMessage(message, 0);
+        continue;
+      }
+      const errno = this.#calls.lastErrno();
+      if (errno === EINTR) continue;
+      if (isNoRoom(errno)) {
+        this.#block(message, 0);
+        break;
+      }
+      if (stage.firstDatagram[message + 1]! - stage.firstDatagram[message]! === 1) {
+        this.#finishMessage(message, errno);
+      } else if (!this.#sendOneByOne(message, errno)) {
+        break;
+      }
+      message++;
+    }
+    this.#clear();
+  }
+
+  /** The socket is writable: sends what waits. */
+  continue(): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const { peer, isConnected, data, trafficClass, ticket, outcome } of waiting) {
+      if (this.#waiting.length > 0) this.#wait(peer, isConnected, data, trafficClass, ticket, outcome);
+      else {
+        if (this.#stage.owner !== this) this.#takeTurn();
+        this.#stageDatagram(peer, isConnected, data, trafficClass, ticket, outcome);
+      }
+    }
+    this.flush();
+    if (this.#waiting.length === 0) this.#onBlocked(false);
+  }
+
+  /**
+   * Ends it.
+   *
+   * @param isSending - send what is staged first; else it is forgotten, as node:dgram forgets what it has not looked
+   *   up yet
+   */
+  close(isSending: boolean): void {
+    if (isSending) this.flush();
+    const stage = this.#stage;
+    if (stage.owner === this) {
+      for (let message = 0; message < stage.messages; message++) this.#forgetMessage(message);
+      this.#clear();
+      stage.owner = undefined;
+    }
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const { peer, data, trafficClass, ticket, outcome } of waiting) {
+      this.#takeBack(peer, data.length, trafficClass, ticket);
+      outcome?.finish(ECANCELED, 0);
+    }
+    this.fd = -1;
+  }
+
+  #takeTurn(): void {
+    const stage = this.#stage;
+    stage.owner?.flush();
+    stage.owner = this;
+  }
+
+  #stageDatagram(
+    peer: Peer,
+    isConnected: boolean,
+    data: Uint8Array,
+    trafficClass: number,
+    ticket: number,
+    outcome: SendOutcome | undefined,
+  ): void {
+    const stage = this.#stage;
+    const length = data.length;
+    if (
+      stage.datagrams === STAGED_DATAGRAMS ||
+      stage.messages === VECTOR_MESSAGES ||
+      stage.payloadEnd + length > PAYLOAD_BYTES
+    ) {
+      this.flush();
+      if (this.#waiting.length > 0) {
+        this.#wait(peer, isConnected, Uint8Array.from(data), trafficClass, ticket, outcome);
+        return;
+      }
+    }
+    const at = stage.payloadEnd;
+    stage.vector.payload.set(data, at);
+    stage.payloadEnd = at + length;
+    const datagram = stage.datagrams++;
+    stage.ticket[datagram] = ticket;
+    stage.outcome[datagram] = outcome;
+    const last = stage.messages - 1;
+    if (last >= 0 && this.#canJoin(last, peer, isConnected, length, trafficClass)) {
+      stage.length[last] += length;
+      stage.firstDatagram[last + 1] = stage.datagrams;
+      this.#fill(last, stage.start[last]!, stage.length[last]!, stage.segmentBytes[last]!);
+      return;
+    }
+    const message = stage.messages++;
+    stage.start[message] = at;
+    stage.length[message] = length;
+    stage.segmentBytes[message] = length;
+    stage.firstDatagram[message] = datagram;
+    stage.firstDatagram[message + 1] = datagram + 1;
+    stage.trafficClass[message] = trafficClass;
+    stage.peer[message] = peer;
+    stage.isConnected[message] = isConnected ? 1 : 0;
+    this.#fill(message, at, length, 0);
+  }
+
+  /** All segments of a message are of one size; the last may be shorter, and nothing can follow it then. */
+  #canJoin(last: number, peer: Peer, isConnected: boolean, length: number, trafficClass: number): boolean {
+    const stage = this.#stage;
+    const segmentBytes = stage.segmentBytes[last]!;
+    const segments = stage.firstDatagram[last + 1]! - stage.firstDatagram[last]!;
+    return (
+      stage.peer[last] === peer &&
+      stage.trafficClass[last] === trafficClass &&
+      trafficClass >= 0 &&
+      length > 0 &&
+      length <= segmentBytes &&
+      segmentBytes <= this.#maxSegmentBytes &&
+      segments < MAX_SEGMENTS &&
+      stage.length[last] === segments * segmentBytes &&
+      stage.length[last] + length <= MAX_SEGMENTED_BYTES &&
+      stage.isConnected[last] === (isConnected ? 1 : 0)
+    );
+  }
+
+  #fill(message: number, at: number, length: number, segmentBytes: number): void {
+    const stage = this.#stage;
+    const peer = stage.peer[message]!;
+    const isConnected = stage.isConnected[message] === 1;
+    stage.vector.set(
+      message,
+      at,
+      length,
+      isConnected ? undefined : peer.name,
+      isConnected ? 0 : peer.nameBytes,
+      peer.level,
+      peer.option,
+      stage.trafficClass[message]!,
+      segmentBytes,
+    );
+  }
+
+  /**
+   * A message of several datagrams was refused. Whether that is for what they have in common or for one of them, each
+   * shall have its own answer.
+   *
+   * @returns false when the kernel had no room for all of them
+   */
+  #sendOneByOne(message: number, errno: number): boolean {
+    const stage = this.#stage;
+    const first = stage.firstDatagram[message]!;
+    const end = stage.firstDatagram[message + 1]!;
+    const segmentBytes = stage.segmentBytes[message]!;
+    if (errno === EINVAL || errno === EMSGSIZE) this.#maxSegmentBytes = segmentBytes - 1;
+    else if (errno === EIO) this.#maxSegmentBytes = 0;
+    for (let datagram = first; datagram < end; datagram++) {
+      const at = (datagram - first) * segmentBytes;
+      const length = Math.min(segmentBytes, stage.length[message]! - at);
+      this.#fill(message, stage.start[message]! + at, length, 0);
+      let own = 0;
+      do {
+        this.calls++;
+        own = stage.vector.send(this.fd, message, 1) < 0 ? this.#calls.lastErrno() : 0;
+      } while (own === EINTR);
+      if (isNoRoom(own)) {
+        this.#block(message, datagram - first);
+        return false;
+      }
+      this.#finish(message, datagram, length, own);
+    }
+    return true;
+  }
+
+  #finishMessage(message: number, errno: number): void {
+    const stage = this.#stage;
+    const first = stage.firstDatagram[message]!;
+    const end = stage.firstDatagram[message + 1]!;
+    const segmentBytes = stage.segmentBytes[message]!;
+    const length = stage.length[message]!;
+    for (let datagram = first; datagram < end; datagram++) {
+      const left = length - (datagram - first) * segmentBytes;
+      this.#finish(message, datagram, left < segmentBytes ? left : segmentBytes, errno);
+    }
+  }
+
+  #finish(message: number, datagram: number, length: number, errno: number): void {
+    const stage = this.#stage;
+    if (errno !== 0) {
+      this.errors++;
+      this.#takeBack(stage.peer[message]!, length, stage.trafficClass[message]!, stage.ticket[datagram]!);
+    }
+    stage.outcome[datagram]?.finish(errno, errno === 0 ? length : 0);
+  }
+
+  /** Staged datagrams that never leave and whose callbacks are never called. */
+  #forgetMessage(message: number): void {
+    const stage = this.#stage;
+    const segmentBytes = stage.segmentBytes[message]!;
+    const first = stage.firstDatagram[message]!;
+    for (let datagram = first; datagram < stage.firstDatagram[message + 1]!; datagram++) {
+      const left = stage.length[message]! - (datagram - first) * segmentBytes;
+      this.#takeBack(
+        stage.peer[message]!,
+        Math.min(left, segmentBytes),
+        stage.trafficClass[message]!,
+        stage.ticket[datagram]!,
+      );
+    }
+  }
+
+  #takeBack(peer: Peer, length: number, trafficClass: number, ticket: number): void {
+    const dscp = peer.isGroup ? -1 : trafficClass >> 2;
+    this.#flows.takeBack(peer, length, length + peer.headerBytes, ticket, dscp);
+  }
+
+  /** Keeps what is staged from a message on, leaving out the first `sent` datagrams of that message. */
+  #block(message: number, sent: number): void {
+    const stage = this.#stage;
+    for (let m = message; m < stage.messages; m++) {
+      const first = stage.firstDatagram[m]!;
+      const segmentBytes = stage.segmentBytes[m]!;
+      const end = stage.start[m]! + stage.length[m]!;
+      for (let d = first + (m === message ? sent : 0); d < stage.firstDatagram[m + 1]!; d++) {
+        const at = stage.start[m]! + (d - first) * segmentBytes;
+        const data = Uint8Array.from(stage.vector.payload.subarray(at, Math.min(at + segmentBytes, end)));
+        const peer = stage.peer[m]!;
+        const isConnected = stage.isConnected[m] === 1;
+        this.#wait(peer, isConnected, data, stage.trafficClass[m]!, stage.ticket[d]!, stage.outcome[d]);
+      }
+    }
+  }
+
+  #wait(
+    peer: Peer,
+    isConnected: boolean,
+    data: Uint8Array,
+    trafficClass: number,
+    ticket: number,
+    outcome: SendOutcome | undefined,
+  ): void {
+    this.#waiting.push({ peer, isConnected, data, trafficClass, ticket, outcome });
+    this.#waitingBytes += data.length;
+    if (this.#waiting.length === 1) this.#onBlocked(true);
+  }
+
+  #clear(): void {
+    const stage = this.#stage;
+    stage.peer.fill(undefined, 0, stage.messages);
+    stage.outcome.fill(undefined, 0, stage.datagrams);
+    stage.messages = 0;
+    stage.datagrams = 0;
+    stage.payloadEnd = 0;
+  }
+}
+
+/** What libuv waits for, too. */
+function isNoRoom(errno: number): boolean {
+  return errno === EAGAIN || errno === ENOBUFS;
+}
