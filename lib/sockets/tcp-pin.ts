@@ -33,7 +33,7 @@ import {
   markPathId,
 } from '../wire/marking/scheme.ts';
 import { StallWatch } from './stall-watch.ts';
-import { NO_STATISTICS, type SocketStatistics } from './statistics.ts';
+import { NO_STATISTICS, type TcpStatistics } from './tcp-statistics.ts';
 
 /** What a pin needs to know. */
 export interface PinSettings {
@@ -84,9 +84,10 @@ export class TcpPin {
   #pathId = 0;
   #isFlowletDue = false;
   #lastWriteMs = performance.now();
-  #assignments = 0;
+  readonly #assignments: Record<string, number> = {};
+  #keptPaths = 0;
   #flowlets = 0;
-  #statistics: SocketStatistics = NO_STATISTICS;
+  #statistics: TcpStatistics = NO_STATISTICS;
   #look: NodeJS.Timeout | undefined;
   readonly #stalls: StallWatch;
 
@@ -163,11 +164,10 @@ export class TcpPin {
   }
 
   /** Counters now, or at the end of the connection. The kernel counts from the SYN on, not from pinning. */
-  statistics(): SocketStatistics {
-    if (!this.#isActive) return this.#statistics;
+  statistics(): TcpStatistics {
     const info = this.#readInfo();
     if (info !== undefined) this.#statistics = this.#describe(info);
-    return { ...this.#statistics, pathId: this.#pathId };
+    return { ...this.#statistics, isMarking: this.#isActive };
   }
 
   /** Ends the pin: the socket sends with DSCP 0 from now on. A second call does nothing. */
@@ -178,16 +178,18 @@ export class TcpPin {
     this.#end();
   }
 
-  #describe(info: TcpInfo): SocketStatistics {
+  #describe(info: TcpInfo): TcpStatistics {
     return {
+      isMarking: this.#isActive,
       pathId: this.#pathId,
-      sentPackets: info.segsOut,
+      sentSegments: info.segsOut,
       sentBytes: info.bytesSent,
-      retransmittedPackets: info.totalRetrans,
+      retransmittedSegments: info.totalRetrans,
       retransmittedBytes: info.bytesRetrans,
-      lexBytes: 0,
+      lexPayloadBytes: 0,
       flowlets: this.#flowlets,
-      assignments: this.#assignments,
+      assignments: { ...this.#assignments },
+      keptPaths: this.#keptPaths,
     };
   }
 
@@ -217,7 +219,7 @@ export class TcpPin {
   }
 
   #noteAssignment(pathId: number): void {
-    this.#assignments++;
+    this.#assignments[pathId] = (this.#assignments[pathId] ?? 0) + 1;
     knownPaths.add(pathId);
   }
 
@@ -321,8 +323,10 @@ export class TcpPin {
       if (pathId !== 0) this.#noteAssignment(pathId);
       else if (performance.now() < untilMs && this.#isActive) return;
       this.#stopLooking();
-      // Without an answer the path of the flowlet before is kept.
-      if (this.#isActive) this.#pin(pathId === 0 ? this.#pathId : pathId);
+      if (!this.#isActive) return;
+      // Without an assignment the path of the flowlet before is kept.
+      if (pathId === 0) this.#keptPaths++;
+      this.#pin(pathId === 0 ? this.#pathId : pathId);
     }, everyMs);
     this.#look.unref();
   }

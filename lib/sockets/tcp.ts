@@ -32,12 +32,12 @@ import { SOL_TCP, socketFd, writeSocketOption, writeTrafficClass } from '../sys/
 import { TcpSocket } from '../sys/socket.ts';
 import { CODEPOINT_FNE, CODEPOINT_LECT, markingScheme } from '../wire/marking/scheme.ts';
 import { canMarkSockets, warnUnmarked } from './availability.ts';
-import { addStatistics, NO_STATISTICS, type SocketStatistics } from './statistics.ts';
+import { sumStatistics, type TcpStatistics } from './tcp-statistics.ts';
 import { assignedPath, classOf, type PinSettings, TcpPin } from './tcp-pin.ts';
 
 export { PreflexError } from '../errors.ts';
 export type { PreflexErrorCode } from '../errors.ts';
-export type { SocketStatistics } from './statistics.ts';
+export type { TcpStatistics } from './tcp-statistics.ts';
 export { TcpPin } from './tcp-pin.ts';
 
 /** Options of everything here. */
@@ -163,7 +163,7 @@ export interface ServerPin {
   /** Pins of the connections that are open now. */
   readonly connections: ReadonlySet<TcpPin>;
   /** Sums over all connections so far. */
-  statistics(): SocketStatistics;
+  statistics(): TcpStatistics;
   /** Pins no further connections; those that are pinned stay so. */
   release(): void;
 }
@@ -183,7 +183,7 @@ export function pinServer(server: Server, options: TcpPinOptions = {}): ServerPi
   rejectUnknownKeys('options', options, PIN_KEYS);
   const settings = settingsOf(options);
   const connections = new Set<TcpPin>();
-  let ended = NO_STATISTICS;
+  let ended: TcpStatistics | undefined;
   const onListening = (): void => prepareServer(server, settings);
   const onConnection = (socket: Socket): void => {
     if (socket.destroyed) return;
@@ -191,7 +191,7 @@ export function pinServer(server: Server, options: TcpPinOptions = {}): ServerPi
     connections.add(pin);
     socket.once('close', () => {
       connections.delete(pin);
-      ended = addStatistics(ended, pin.statistics());
+      ended = sumStatistics(ended === undefined ? [pin.statistics()] : [ended, pin.statistics()]);
     });
   };
   server.on('listening', onListening);
@@ -200,7 +200,10 @@ export function pinServer(server: Server, options: TcpPinOptions = {}): ServerPi
   if (server.listening) onListening();
   return {
     connections,
-    statistics: () => [...connections].reduce((sum, pin) => addStatistics(sum, pin.statistics()), ended),
+    statistics() {
+      const open = [...connections].map((pin) => pin.statistics());
+      return sumStatistics(ended === undefined ? open : [ended, ...open]);
+    },
     release() {
       server.off('listening', onListening);
       server.off('connection', onConnection);

@@ -84,7 +84,7 @@ describe('a client', () => {
     const { socket, pin } = await pinnedClient(6, lectOn(2));
     expect(pin.pathId).toBe(2);
     expect(readTrafficClass(socketFd(socket), 6)).toBe(lectOn(2));
-    expect(pin.statistics().assignments).toBe(1);
+    expect(pin.statistics().assignments).toEqual({ 2: 1 });
   });
 
   it('cannot learn its path over IPv4, and says so', async () => {
@@ -111,7 +111,12 @@ describe('a client', () => {
     const { socket, pin, peer } = await pinnedClient(6, 0);
     socket.write(Buffer.alloc(5000));
     await readAll(peer, 5000);
-    expect(pin.statistics()).toMatchObject({ sentBytes: 5000, retransmittedBytes: 0, lexBytes: 0 });
+    expect(pin.statistics()).toMatchObject({
+      isMarking: true,
+      sentBytes: 5000,
+      retransmittedBytes: 0,
+      lexPayloadBytes: 0,
+    });
     socket.destroy();
     await once(socket, 'close');
     expect(pin.isActive).toBe(false);
@@ -199,6 +204,7 @@ describe('a new flowlet', () => {
     expect(readTrafficClass(socketFd(socket), 6)).toBe(LECT);
     await vi.waitFor(() => expect(readTrafficClass(socketFd(socket), 6)).toBe(lectOn(2)));
     expect(pin.pathId).toBe(2);
+    expect(pin.statistics().keptPaths).toBe(1);
   });
 
   it('begins by itself after an idle gap', async () => {
@@ -257,7 +263,11 @@ describe('a server', () => {
       await once(socket.resume(), 'close');
     }
     await vi.waitFor(() => expect(server.serverPin.connections.size).toBe(0));
-    expect(server.serverPin.statistics().sentBytes).toBe(300);
+    expect(server.serverPin.statistics()).toMatchObject({
+      sentBytes: 300,
+      isMarking: false,
+      assignments: {},
+    });
   });
 
   it('pins no more after release', async () => {
