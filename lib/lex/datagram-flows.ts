@@ -44,7 +44,7 @@ const SENT_PACKETS = 0;
 const SENT_BYTES = 1;
 const RETRANSMITTED_PACKETS = 2;
 const RETRANSMITTED_BYTES = 3;
-const LEX_BYTES = 4;
+const LEX_PAYLOAD_BYTES = 4;
 const LEX_PACKET_BYTES = 5;
 const FLOWLETS = 6;
 const ASSIGNMENTS = 7;
@@ -77,7 +77,7 @@ export interface PeerReport {
   readonly retransmittedPackets: number;
   readonly retransmittedBytes: number;
   /** Bytes marked LEx. */
-  readonly lexBytes: number;
+  readonly lexPayloadBytes: number;
   /** Bytes of the IP packets marked LEx, headers included: what the gateway adds to L_i. */
   readonly lexPacketBytes: number;
   /** Datagrams marked FNE. */
@@ -271,7 +271,7 @@ export class DatagramFlows {
       sentBytes: counter(SENT_BYTES),
       retransmittedPackets: counter(RETRANSMITTED_PACKETS),
       retransmittedBytes: counter(RETRANSMITTED_BYTES),
-      lexBytes: counter(LEX_BYTES),
+      lexPayloadBytes: counter(LEX_PAYLOAD_BYTES),
       lexPacketBytes: counter(LEX_PACKET_BYTES),
       flowlets: counter(FLOWLETS),
       assignments: counter(ASSIGNMENTS),
@@ -357,7 +357,7 @@ export class DatagramFlows {
     if (codepoint === CODEPOINT_FNE) {
       peers[at + FLOWLETS] += by;
     } else if (codepoint === CODEPOINT_LEX) {
-      peers[at + LEX_BYTES] += by * payloadBytes;
+      peers[at + LEX_PAYLOAD_BYTES] += by * payloadBytes;
       peers[at + LEX_PACKET_BYTES] += by * packetBytes;
     }
   }

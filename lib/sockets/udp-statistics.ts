@@ -3,32 +3,35 @@ import type { LexCounterReport } from '../lex/counters.ts';
 import { reportLexCounters } from '../lex/counters.ts';
 import type { DatagramFlows, PeerReport } from '../lex/datagram-flows.ts';
 import { CODEPOINT_FNE, CODEPOINT_LEX } from '../wire/marking/scheme.ts';
-import type { SocketStatistics } from './statistics.ts';
 
 /** What is counted and known of one peer. */
-export type UdpPeerStatistics = SocketStatistics & PeerReport;
+export type UdpPeerStatistics = PeerReport;
 
 /**
- * Counters of one UDP socket. Datagrams that the kernel refused are taken out again. `pathId` is that of the connected
- * peer; 0 on an unconnected socket, where each peer has its own.
+ * Counters of one UDP socket. Datagrams that the kernel refused are taken out again. Bytes are those of the
+ * payload, unless said otherwise.
  */
-export interface UdpStatistics extends SocketStatistics {
+export interface UdpStatistics extends Pick<
+  LexCounterReport,
+  'out' | 'in' | 'codepoints' | 'pathPackets' | 'assignments' | 'lexPayloadBytes' | 'keptPaths'
+> {
   /** Whether the socket marks; false for a plain one, all of whose counters stay zero. */
   readonly isMarking: boolean;
+  /** Path ID that datagrams to the connected peer carry now, 0 for none. */
+  readonly pathId: number;
   /** Peers remembered now. */
   readonly peers: number;
+  /** Datagrams sent, and bytes of their payload. */
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  /** Datagrams of which the program said that it sends them again, those that had to be FNE included. */
+  readonly retransmittedPackets: number;
+  /** Bytes of payload in them. */
+  readonly retransmittedBytes: number;
   /** Bytes of the IP packets marked LEx, headers included: what the gateway adds to L_i. */
   readonly lexPacketBytes: number;
-  /** Datagrams sent by codepoint; bytes are those of the IP packets, headers included. */
-  readonly codepoints: LexCounterReport['codepoints'];
-  /** Datagrams sent by the path ID that they carry; 0 stands for none. */
-  readonly pathPackets: LexCounterReport['pathPackets'];
-  /** Assignments taken, by path ID. */
-  readonly assignmentsByPath: LexCounterReport['assignments'];
-  /** Datagrams sent by the reason of their mark, as LEX_REASON_NAMES names it. */
-  readonly out: LexCounterReport['out'];
-  /** Datagrams received by what they taught. */
-  readonly in: LexCounterReport['in'];
+  /** Flowlets begun: datagrams marked FNE. */
+  readonly flowlets: number;
   /** Datagrams that the kernel refused. */
   readonly sendErrors: number;
   /** Datagrams that wait for room in the kernel, and bytes of their payload. */
@@ -61,28 +64,24 @@ export function reportUdp(
   const { counters } = flows;
   const report = reportLexCounters(counters);
   return {
+    isMarking: path !== undefined,
     pathId,
-    sentPackets: sum(counters.codepointPackets),
+    peers: flows.size,
+    sentPackets: counters.codepointPackets.reduce((total, packets) => total + packets, 0),
     sentBytes: flows.sentBytes,
     retransmittedPackets: flows.retransmittedPackets,
     retransmittedBytes: flows.retransmittedBytes,
-    lexBytes: counters.lexPayloadBytes,
-    flowlets: counters.codepointPackets[CODEPOINT_FNE]!,
-    assignments: sum(counters.assignments),
-    isMarking: path !== undefined,
-    peers: flows.size,
-    lexPacketBytes: counters.codepointBytes[CODEPOINT_LEX]!,
+    lexPayloadBytes: report.lexPayloadBytes,
+    lexPacketBytes: counters.codepointBytes[CODEPOINT_LEX],
+    flowlets: counters.codepointPackets[CODEPOINT_FNE],
     codepoints: report.codepoints,
     pathPackets: report.pathPackets,
-    assignmentsByPath: report.assignments,
+    assignments: report.assignments,
+    keptPaths: report.keptPaths,
     out: report.out,
     in: report.in,
     sendErrors: path?.sender.errors ?? 0,
     waiting: path?.sender.queue ?? { count: 0, bytes: 0 },
     systemCalls: { send: path?.sender.calls ?? 0, receive: path?.receiver.calls ?? 0 },
   };
-}
-
-function sum(values: Float64Array): number {
-  return values.reduce((total, value) => total + value, 0);
 }

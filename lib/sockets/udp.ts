@@ -27,7 +27,6 @@ export type {
 } from './udp-options.ts';
 export type { RemoteEnd } from './peers.ts';
 export type { BatchCallback, SendCallback, SocketError } from './send-outcome.ts';
-export type { SocketStatistics } from './statistics.ts';
 export type { UdpPeerStatistics, UdpStatistics } from './udp-statistics.ts';
 export type { Message, SendTail, UdpSocketEvents } from './udp-socket.ts';
 export { PreflexError } from '../errors.ts';
