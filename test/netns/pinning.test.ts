@@ -9,7 +9,7 @@
 import { expect, it } from 'vitest';
 import { writeSysctl } from '../../lib/netns/index.ts';
 import { markingScheme, markPathId } from '../../lib/wire/marking/scheme.ts';
-import { TCP_RST } from '../../lib/wire/packet-view.ts';
+import { TCP_FIN, TCP_RST } from '../../lib/wire/packet-view.ts';
 import { runIperf3 } from '../../namespaces-lab/traffic/iperf3.ts';
 import type { CapturedPacket } from '../support/capture.ts';
 import { Capture, flowOf, groupBy } from '../support/capture.ts';
@@ -105,12 +105,17 @@ describeNetns('pinning', () => {
       expect(asked.size).toBe(5); // the control connection too
       const pathsUsed = new Set<number>();
       for (const [flow, packets] of asked) {
-        const paths = new Set(packets.map((packet) => markPathId(decodeTable[packet.dscp])));
+        // What TIME_WAIT acknowledges after the last FIN comes from no socket, and Linux gives it no DSCP over IPv4.
+        const end =
+          packets.findLastIndex((packet) => (packet.tcpFlags & TCP_FIN) !== 0) + 1 || packets.length;
+        const paths = new Set(packets.slice(0, end).map((packet) => markPathId(decodeTable[packet.dscp])));
         expect(paths.size, flow).toBe(1);
         const [path] = paths;
         pathsUsed.add(path);
         expect([1, 2], flow).toContain(path);
-        expect(got[2 - path].has(flow), flow).toBe(false);
+        const other = got[2 - path].get(flow) ?? [];
+        expect(other.length, flow).toBeLessThanOrEqual(packets.length - end);
+        expect(payloadBytes(packets.slice(end)) + payloadBytes(other), flow).toBe(0);
         expect(payloadBytes(got[path - 1].get(flow) ?? []), flow).toBe(payloadBytes(packets));
       }
       expect([...pathsUsed].sort()).toEqual([1, 2]);
