@@ -50,6 +50,7 @@ function checkRoutes(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
         shown,
       });
   };
+  issues.push(...routeNameIssues(list(root['exposeTo']), ['exposeTo'], routes));
   const insideDevice = record(root['inside'])['device'];
   for (const [index, route] of routes.entries()) {
     const { name, pathId, device, nextHop, nextHop6 } = route;
@@ -125,6 +126,25 @@ function checkBalancing(root: Readonly<Record<string, unknown>>): ConfigIssue[] 
   return issues;
 }
 
+/** Every name must be a route's, and stand once. */
+function routeNameIssues(
+  names: readonly unknown[],
+  path: ConfigPath,
+  routes: readonly Readonly<Record<string, unknown>>[],
+): ConfigIssue[] {
+  const issues: ConfigIssue[] = [];
+  for (const [position, name] of names.entries()) {
+    if (typeof name !== 'string') continue;
+    if (!routes.some((route) => route['name'] === name)) {
+      const known = routes.map((route) => route['name']).join(', ');
+      issues.push({ path: [...path, position], allowed: `names of routes: ${known}` });
+    } else if (names.indexOf(name) !== position) {
+      issues.push({ path: [...path, position], allowed: 'each route once' });
+    }
+  }
+  return issues;
+}
+
 function checkDestinations(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
   const issues: ConfigIssue[] = [];
   const inside = prefixesOf(record(root['inside'])['prefixes']);
@@ -154,16 +174,7 @@ function checkDestinations(root: Readonly<Record<string, unknown>>): ConfigIssue
   for (const [index, entry] of list(destinations).map(record).entries()) {
     const path = ['destinations', index];
     const names = list(entry['routes']);
-    for (const [position, name] of names.entries()) {
-      const at = [...path, 'routes', position];
-      if (typeof name !== 'string') continue;
-      if (!routes.some((route) => route['name'] === name)) {
-        const known = routes.map((route) => route['name']).join(', ');
-        issues.push({ path: at, allowed: `names of routes: ${known}` });
-      } else if (names.indexOf(name) !== position) {
-        issues.push({ path: at, allowed: 'each route once' });
-      }
-    }
+    issues.push(...routeNameIssues(names, [...path, 'routes'], routes));
     for (const { index: position, prefix } of prefixesOf(entry['prefixes'])) {
       const at = [...path, 'prefixes', position];
       const field = `destinations[${index}].prefixes[${position}]`;

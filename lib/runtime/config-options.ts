@@ -35,7 +35,7 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
       inferFromSyn: fne.inferFromSyn,
       inferFromAnswer: fne.inferFromAnswer,
       notLect: config.notLect,
-      exposeTo: routes.filter((route) => route.exposeLex).map((route) => route.pathId),
+      exposeTo: config.exposeTo.map((name) => pathIdOf.get(name) ?? 0),
       fneMemoryEntries: fne.memoryEntries,
       fneMemoryLifetimeNs: fne.memorySeconds * NS_PER_S,
       fneRatePerDestination: fne.perPrefixPerSecond,

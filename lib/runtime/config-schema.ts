@@ -66,7 +66,6 @@ export function gatewayConfigSchema({ z }: Pick<typeof zod, 'z'>) {
         device,
         nextHop: text('an IPv4 address', isIPv4).optional(),
         nextHop6: text('an IPv6 address', (value) => isIPv6(value) && !value.includes('%')).optional(),
-        exposeLex: yesOrNo().default(false),
       }),
       'routes',
     ),
@@ -74,6 +73,7 @@ export function gatewayConfigSchema({ z }: Pick<typeof zod, 'z'>) {
       mapping({ prefixes: list(prefix, 'prefixes'), routes: list(routeName, 'names of routes').optional() }),
       'destinations',
     ).optional(),
+    exposeTo: z.array(routeName, 'a list of names of routes').default([]),
     scheme: choice(SCHEMES).default('pool2'),
     strategy: choice(STRATEGIES).default('loss'),
     betas: mapping({

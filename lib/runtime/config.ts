@@ -21,8 +21,6 @@ export interface GatewayRouteConfig {
   readonly nextHop?: string | undefined;
   /** IPv6 next hop. */
   readonly nextHop6?: string | undefined;
-  /** Whether the neighbour takes LEX codepoints; else the DSCP is cleared on leaving. */
-  readonly exposeLex: boolean;
 }
 
 /** Prefixes outside and the names of the routes that lead there. */
@@ -37,6 +35,8 @@ export interface GatewayConfig {
   readonly routes: readonly GatewayRouteConfig[];
   /** One IP version each. */
   readonly destinations: readonly GatewayDestinationConfig[];
+  /** Names of the routes whose neighbours take LEX codepoints; on all others the DSCP is cleared on leaving. */
+  readonly exposeTo: readonly string[];
   readonly scheme: 'pool2' | 'full';
   readonly strategy: 'equal' | 'conservative' | 'loss' | 'mixed';
   /** Weights of the three splits; their sum is 1. @see paper eq. 3 */
@@ -211,6 +211,7 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     inside: { device: parsed.inside.device, prefixes: insidePrefixes },
     routes,
     destinations: completeDestinations(parsed, routes, insidePrefixes),
+    exposeTo: parsed.exposeTo,
     scheme: parsed.scheme,
     strategy: parsed.strategy,
     betas,

@@ -249,13 +249,14 @@ class Starter {
     inside: string,
     destinations: readonly { readonly prefix: string }[],
     routes: readonly { readonly name: string }[],
-    exposeLex: boolean,
+    isExposed: boolean,
   ): Promise<NamedProcess> {
     const { mode, intervalSeconds } = this.#scenario;
     const { betas } = this.#setup;
     const config = this.#file(`gateway-${name}`, {
       inside: { device: 'p0', prefixes: [inside] },
-      routes: routes.map((route) => ({ name: route.name, device: route.name, exposeLex })),
+      routes: routes.map((route) => ({ name: route.name, device: route.name })),
+      exposeTo: isExposed ? routes.map((route) => route.name) : [],
       destinations: destinations.map(({ prefix }) => ({ prefixes: [prefix] })),
       strategy: mode,
       // The gateway takes no weights with `equal`: there is nothing to weigh.

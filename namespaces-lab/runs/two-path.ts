@@ -50,7 +50,7 @@ export function twoPathConfig(options: {
   readonly strategy?: string;
   readonly scheme?: string;
   readonly intervalSeconds?: number;
-  readonly exposeLex?: readonly string[];
+  readonly exposeTo?: readonly string[];
 }): string {
   return JSON.stringify({
     inside: { device: 'p0', prefixes: TWO_PATH.insidePrefixes },
@@ -59,8 +59,8 @@ export function twoPathConfig(options: {
       device: name,
       nextHop,
       nextHop6,
-      exposeLex: options.exposeLex?.includes(name) ?? false,
     })),
+    exposeTo: options.exposeTo ?? [],
     scheme: options.scheme ?? 'pool2',
     strategy: options.strategy ?? 'loss',
     intervalSeconds: options.intervalSeconds ?? 1,
@@ -71,7 +71,7 @@ export function twoPathConfig(options: {
 export async function startTwoPath(
   scope: LabScope,
   options: TwoPathRunOptions & {
-    readonly exposeLex?: readonly string[];
+    readonly exposeTo?: readonly string[];
     readonly hostArgs?: readonly string[];
   } = {},
 ): Promise<TwoPathLab> {

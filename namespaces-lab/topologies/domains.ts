@@ -6,7 +6,7 @@
  *      10.76.1.2   .1       +-- l3 ==== L3 ==== l3 --+    10.76.2.1   .2
  *      (agent)     (gateway)                              (gateway)   (agent)
  *
- * The gateways show each other the LEX codepoints (`exposeLex`). A packet that leaves ps by route l2 arrives at pc by
+ * The gateways show each other the LEX codepoints (`exposeTo`). A packet that leaves ps by route l2 arrives at pc by
  * its route l2, and the other way. Each direction of each link has its own rate and drop-tail queue, and 50 ms.
  */
 import { addAddress } from '../../lib/netns/addresses.ts';

@@ -280,7 +280,7 @@ describeNetns('marks beyond the gateway', () => {
   const lab = useLab();
 
   it('codepoints, but no path ID, leave by the route whose neighbour takes them, and by no other', async () => {
-    const topology = await startTwoPathTest(lab, { exposeLex: ['a'], links: { loss: { forward: 0.03 } } });
+    const topology = await startTwoPathTest(lab, { exposeTo: ['a'], links: { loss: { forward: 0.03 } } });
     serveTcp(lab.scope, topology.far, ECHO_PORT, (socket) => socket.pipe(socket));
     const captures = await Promise.all(
       ['a', 'b'].map((device) => Capture.start(lab, topology.gateway, device)),

@@ -239,6 +239,11 @@ colour: red
       '8:13 startShare: "probe" is not allowed; it takes equal when',
     ],
     [
+      'an unknown route to expose marks to',
+      `${SMALL}exposeTo: [a, c]\n`,
+      '7:15 exposeTo[1]: "c" is not allowed; it takes names of routes: a, b',
+    ],
+    [
       'an unknown route of a destination',
       `${SMALL}destinations: [{ prefixes: [0.0.0.0/0], routes: [c] }]\n`,
       '7:50 destinations[0].routes[0]: "c" is not allowed; it takes names of routes: a, b',

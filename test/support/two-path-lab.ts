@@ -15,7 +15,7 @@ export interface TestTwoPathOptions {
   readonly links?: LabLinkOptions;
   readonly scheme?: string;
   readonly strategy?: string;
-  readonly exposeLex?: readonly string[];
+  readonly exposeTo?: readonly string[];
   readonly hostArgs?: readonly string[];
 }
 
