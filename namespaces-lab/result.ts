@@ -143,6 +143,25 @@ export function writeResult(directory: string, result: LabResult): string {
   return path;
 }
 
+/** Writes figures into a folder, which is made. Returns their paths. @throws PreflexError when they cannot be written */
+export function writeFigures(
+  directory: string,
+  figures: readonly { readonly name: string; readonly svg: string }[],
+): string[] {
+  return figures.map(({ name, svg }) => {
+    const path = join(directory, name);
+    try {
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(path, svg);
+    } catch (cause) {
+      throw new PreflexError('ERR_SYSTEM', `${path}: cannot write the figure: ${(cause as Error).message}`, {
+        cause,
+      });
+    }
+    return path;
+  });
+}
+
 function currentCommit(): string {
   try {
     return execFileSync('git', ['rev-parse', 'HEAD'], {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { parseCount, parseSeconds } from './host.ts';
+import { addExperimentCommands } from './lab-run.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 
 interface TwoPathFlags {
@@ -56,6 +57,7 @@ export function addLabCommand(program: Command): void {
     .option('--seed <number>', 'seed of the losses', parseCount, 1)
     .option('--json', 'print the result as one JSON object')
     .action((flags: OracleFlags) => runCommand(() => runOracleCommand(flags)));
+  addExperimentCommands(lab);
 }
 
 async function runTwoPathCommand(flags: TwoPathFlags): Promise<void> {

@@ -33,6 +33,14 @@ export function figureFiles(source: FigureSource): FigureFile[] {
   ];
 }
 
+/** Figures 3 and 4 of several runs, a panel a run. */
+export function comparisonFiles(sources: readonly FigureSource[]): FigureFile[] {
+  return [
+    { name: 'figure3.svg', svg: renderFigure(lossFigure(sources)) },
+    { name: 'figure4.svg', svg: renderFigure(ratioFigure(sources)) },
+  ];
+}
+
 /** Figure 2: concurrent transfers between ingress and egress domains, as wanted and as they were. */
 export function flowsFigure(source: FigureSource): Figure {
   const xMax = source.scenario.seconds;

@@ -10,7 +10,7 @@
 import { linkCounters } from '../../lib/netns/links.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { waitFor } from '../../lib/netns/wait.ts';
-import { PreflexError } from '../../lib/errors.ts';
+import { PreflexError, requireInteger } from '../../lib/errors.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
 import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
 import { clockOriginNs, nowNs } from '../../lib/sys/clock.ts';
@@ -114,7 +114,7 @@ export async function runExperiment(
 ): Promise<ExperimentResult> {
   const startedAt = new Date();
   const betas = options.betas ?? betasOf(scenario);
-  const seed = options.seed ?? 1;
+  const seed = requireInteger('seed', options.seed ?? 1, -(2 ** 31), 2 ** 31 - 1);
   const onProgress = options.onProgress ?? (() => undefined);
   const experiment = await setUpExperiment(scope, scenario, { seed, betas, onProgress });
   onProgress(`traffic for ${scenario.seconds} s`);

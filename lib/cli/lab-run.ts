@@ -1,0 +1,147 @@
+/** `preflex lab run` and `preflex lab compare`: the experiments. */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { PreflexError } from '../errors.ts';
+import type { Sample } from '../../namespaces-lab/runs/experiment.ts';
+import type { Betas, Mode } from '../../namespaces-lab/scenarios/scenario.ts';
+import { parseCount, parseSeconds } from './host.ts';
+import { note, print, printJson, requireRoot, runCommand } from './output.ts';
+import { Progress } from './progress.ts';
+import { formatPercent, formatRate } from './table.ts';
+
+interface RunFlags {
+  mode?: Mode;
+  betas?: Betas;
+  seed: number;
+  seconds?: number;
+  interval?: number;
+  fneAfterTimeouts?: number;
+  out?: string;
+  json?: boolean;
+}
+
+interface CompareFlags {
+  out?: string;
+  json?: boolean;
+}
+
+/** Exit code of a run that must not be trusted. */
+export const EXIT_INVALID = 2;
+const MODE_NAMES: readonly Mode[] = ['equal', 'conservative', 'loss', 'mixed'];
+
+/** Adds the two commands to `preflex lab`. */
+export function addExperimentCommands(lab: Command): void {
+  lab
+    .command('run')
+    .description('run an experiment of namespaces-lab/scenarios; without a name, list them')
+    .argument('[name]', 'the experiment')
+    .option('--mode <name>', `how P divides its traffic: ${MODE_NAMES.join(', ')}`, parseMode)
+    .option('--betas <equal,conservative,loss>', 'weights of equation 3, sum 1 (mode mixed)', parseBetas)
+    .option('--seed <number>', 'seed of sizes and random losses', parseCount, 1)
+    .option('--seconds <count>', 'seconds of traffic; every other time is scaled with it', parseSeconds)
+    .option('--interval <seconds>', 'update interval of the gateway', parseSeconds)
+    .option('--fne-after-timeouts <count>', 'timeouts after which a host gives up its path', parseCount)
+    .option('--out <folder>', 'write result.json and the figures there')
+    .option('--json', 'print the result as one JSON object')
+    .action((name: string | undefined, flags: RunFlags) =>
+      runCommand(() => runExperimentCommand(name, flags)),
+    );
+  lab
+    .command('compare')
+    .description('put runs side by side, by the folders that "lab run --out" wrote')
+    .argument('<folder...>')
+    .option('--out <folder>', 'write Figures 3 and 4 of all runs there, a panel a run')
+    .option('--json', 'print the comparison as one JSON object')
+    .action((folders: string[], flags: CompareFlags) => runCommand(() => runCompareCommand(folders, flags)));
+}
+
+async function runExperimentCommand(name: string | undefined, flags: RunFlags): Promise<void> {
+  const { findScenario, SCENARIOS } = await import('../../namespaces-lab/scenarios/index.ts');
+  if (name === undefined) {
+    if (flags.json) printJson({ scenarios: SCENARIOS });
+    else for (const scenario of SCENARIOS) print(`${scenario.name.padEnd(14)} ${scenario.description}`);
+    return;
+  }
+  const scenario = findScenario(name, {
+    mode: flags.mode,
+    seconds: flags.seconds,
+    intervalSeconds: flags.interval,
+    ...(flags.fneAfterTimeouts === undefined
+      ? {}
+      : { hostArgs: ['--fne-after-timeouts', String(flags.fneAfterTimeouts)] }),
+  });
+  if (flags.betas !== undefined && scenario.mode !== 'mixed') {
+    throw new PreflexError('ERR_INVALID_OPTION', '--betas goes with --mode mixed');
+  }
+  requireRoot('preflex lab');
+  const { withLabScope } = await import('../netns/lab-scope.ts');
+  const { runExperiment } = await import('../../namespaces-lab/runs/experiment.ts');
+  const { reportExperiment, reportValidity } = await import('../../namespaces-lab/reports/experiment.ts');
+  // With --json standard output is for the result alone.
+  const progress = new Progress(flags.json ? process.stderr : process.stdout);
+  const result = await withLabScope((scope) =>
+    runExperiment(scope, scenario, {
+      seed: flags.seed,
+      ...(flags.betas === undefined ? {} : { betas: flags.betas }),
+      onProgress: (line) => {
+        progress.note(line);
+      },
+      onSample: (sample) => {
+        progress.show(sample.seconds, describeSample(sample));
+      },
+    }),
+  );
+  progress.end();
+  if (flags.out !== undefined) {
+    const { writeResult, writeFigures } = await import('../../namespaces-lab/result.ts');
+    const { figureFiles } = await import('../../namespaces-lab/figures/figures.ts');
+    note(`wrote ${writeResult(flags.out, result)}`);
+    for (const path of writeFigures(flags.out, figureFiles(result))) note(`wrote ${path}`);
+  }
+  if (flags.json) printJson(result);
+  else print(reportExperiment(result));
+  if (result.validity.valid) return;
+  if (flags.json) for (const line of reportValidity(result)) note(line);
+  process.exitCode = EXIT_INVALID;
+}
+
+async function runCompareCommand(folders: readonly string[], flags: CompareFlags): Promise<void> {
+  const { comparedRun, readResult, reportComparison } =
+    await import('../../namespaces-lab/reports/compare.ts');
+  const results = folders.map((folder) => readResult(folder));
+  const runs = results.map((result, i) => comparedRun(folders[i], result));
+  if (flags.out !== undefined) {
+    const { writeFigures } = await import('../../namespaces-lab/result.ts');
+    const { comparisonFiles } = await import('../../namespaces-lab/figures/figures.ts');
+    for (const path of writeFigures(flags.out, comparisonFiles(results))) note(`wrote ${path}`);
+  }
+  if (flags.json) printJson({ runs });
+  else print(reportComparison(runs));
+}
+
+function describeSample(sample: Sample): string[] {
+  const { seconds, totalSeconds, routes, flows } = sample;
+  return [
+    `${seconds.toFixed(0).padStart(4)} of ${totalSeconds} s, ${flows.completed} transfers completed, ${flows.failed} failed`,
+    ...routes.map(
+      (route) =>
+        `  ${route.name}${route.isDown ? ' (down)' : ''}: ${formatRate(route.bitsPerSec)}, loss ratio ${formatPercent(route.lossRatio)}, flowlet ratio ${route.flowletRatio.toFixed(3)}`,
+    ),
+  ];
+}
+
+function parseMode(text: string): Mode {
+  const mode = MODE_NAMES.find((name) => name === text);
+  if (mode === undefined) throw new InvalidArgumentError(`It takes one of ${MODE_NAMES.join(', ')}.`);
+  return mode;
+}
+
+function parseBetas(text: string): Betas {
+  const [equal, conservative, loss, more] = text.split(',').map(Number);
+  const values = [equal, conservative, loss];
+  const sum = values.reduce((total, value) => total + value, 0);
+  if (more !== undefined || !values.every((value) => value >= 0) || Math.abs(sum - 1) > 1e-9) {
+    throw new InvalidArgumentError('It takes three numbers from 0 whose sum is 1, for example 0.1,0.3,0.6.');
+  }
+  return { equal, conservative, loss };
+}

@@ -1,0 +1,86 @@
+/** An experiment's result as text. */
+import { formatBytes, formatCount, formatPercent, formatTable } from '../../lib/cli/table.ts';
+import type { ExperimentResult } from '../runs/experiment.ts';
+
+/** What a person wants to know first. */
+export function reportExperiment(result: ExperimentResult): string {
+  const { summary, flows, scenario, meta, emulator } = result;
+  const lines = [
+    `${scenario.name}: ${scenario.seconds} s of traffic, mode ${scenario.mode}, interval ${scenario.intervalSeconds} s, seed ${String(meta['seed'])}`,
+    '',
+    `Routes of the gateway after ${summary.warmUpSeconds} s`,
+    formatTable([
+      [
+        'route',
+        'bytes',
+        'LEx bytes',
+        'link dropped',
+        'loss ratio',
+        'link drop ratio',
+        'LEx / dropped',
+        'utilisation',
+        'mean ratio',
+      ],
+      ...summary.routes.map((route) => [
+        route.name,
+        formatBytes(route.bytes),
+        formatBytes(route.lexBytes),
+        formatBytes(route.droppedBytes),
+        formatPercent(route.lossRatio),
+        formatPercent(route.trueDropRatio),
+        formatNumber(route.lexToDropRatio),
+        formatPercent(route.utilisation, 1),
+        formatNumber(route.meanFlowletRatio, 3),
+      ]),
+    ]),
+    `Spread of the loss ratios (max - min) / mean: ${formatNumber(summary.balance.spread)}, ` +
+      `max / min ${formatNumber(summary.balance.maxOverMin)}; by the links' counters ` +
+      `${formatNumber(summary.balance.trueSpread)} and ${formatNumber(summary.balance.trueMaxOverMin)}`,
+    '',
+    `Transfers: ${formatCount(flows.completed)} completed, ${formatCount(flows.failed)} failed, ` +
+      `${formatCount(flows.unfinished)} running at the end; completion ${formatTimes(flows.completionTime)}; ` +
+      `longest stall ${formatTimes(flows.stall)}`,
+  ];
+  const { failure, recovery, retransmitted } = summary;
+  if (failure !== undefined) {
+    lines.push(
+      `Failure of ${failure.route} from ${failure.from} to ${failure.to} s: ratio ${formatNumber(failure.ratioBefore, 3)} before, ` +
+        `at most beta_E / N + 0.01 after ${failure.intervalsToFloor ?? 'no'} intervals, back after ` +
+        `${failure.intervalsToReturn ?? 'no'} intervals; ${formatPercent(failure.flowletShareWhileDown ?? NaN, 1)} of the new flowlets went there meanwhile`,
+    );
+  }
+  if (recovery !== undefined) {
+    lines.push(
+      `Running connections: ${recovery.running}, ${recovery.affected} stood still, ${formatTimes(recovery.stall)}; lost ${recovery.lost}. ` +
+        `New connections meanwhile: ${recovery.newConnections}, ${recovery.newOver3Seconds} took over 3 s, ${formatTimes(recovery.newCompletionTime)}`,
+    );
+  }
+  lines.push(
+    `Sent again behind the agents: ${formatCount(retransmitted.kernelBytes)} bytes by the kernel, ` +
+      `${formatCount(retransmitted.lexPayloadBytes)} marked LEx`,
+    '',
+    `Emulator: late by ${emulator.lateness.p50Ms ?? '–'} ms (median), ${emulator.lateness.p99Ms ?? '–'} ms (p99)`,
+    ...reportValidity(result),
+  );
+  return lines.join('\n');
+}
+
+/** The verdict, and what failed. */
+export function reportValidity({ validity }: Pick<ExperimentResult, 'validity'>): string[] {
+  if (validity.valid) return ['Valid: all checks passed.'];
+  return [
+    'INVALID: do not trust these figures.',
+    ...validity.checks
+      .filter((check) => !check.isOk)
+      .map((check) => `  not so: ${check.name} (${check.detail})`),
+  ];
+}
+
+/** A number with digits behind the point; `–` for null. */
+export function formatNumber(value: number | null, digits = 2): string {
+  return value === null ? '–' : value.toFixed(digits);
+}
+
+function formatTimes(times: { p50: number | null; p90: number | null; max?: number | null }): string {
+  return `median ${formatNumber(times.p50)} s, p90 ${formatNumber(times.p90)} s, max ${formatNumber(times.max ?? null)} s`;
+}
