@@ -46,27 +46,27 @@ export function readSendArguments(
   count: number,
   isConnected: boolean,
 ): SendArguments | undefined {
-  const at = (i: number): unknown => (i < count ? args[i] : undefined);
-  const second = at(1);
-  const third = at(2);
-  const fourth = at(3);
+  const second = count > 1 ? args[1] : undefined;
+  const third = count > 2 ? args[2] : undefined;
+  const fourth = count > 3 ? args[3] : undefined;
+  const fifth = count > 4 ? args[4] : undefined;
   let data: Uint8Array | undefined;
   let port: unknown;
   let address: unknown;
   let callback: unknown;
-  if (isConnected ? typeof third === 'number' : Boolean(at(4)) || isGiven(fourth)) {
+  if (isConnected ? typeof third === 'number' : Boolean(fifth) || isGiven(fourth)) {
     data = slice(args[0], second, third);
-    address = at(4);
+    address = fifth;
     if (isConnected && typeof fourth === 'function') {
       callback = fourth;
     } else {
       port = fourth;
-      callback = at(5);
+      callback = count > 5 ? args[5] : undefined;
     }
   } else {
     data = messageBytes(args[0]);
     port = isConnected ? fourth : second;
-    address = isConnected ? at(4) : third;
+    address = isConnected ? fifth : third;
     callback = isConnected ? second : fourth;
   }
   if (data === undefined) return undefined;

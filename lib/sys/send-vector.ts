@@ -40,6 +40,7 @@ export class SendVector {
   readonly #words: Int32Array;
   readonly #address: number;
   readonly #payloadAddress: number;
+  readonly #payloadAt: Int32Array;
   readonly #iovecs: number;
   readonly #names: number;
   readonly #controls: number;
@@ -54,6 +55,7 @@ export class SendVector {
     const payload = new ArrayBuffer(payloadBytes);
     this.payload = Buffer.from(payload);
     this.#payloadAddress = calls.addressOf(payload);
+    this.#payloadAt = new Int32Array(capacity);
     this.#iovecs = capacity * HEADER_WORDS;
     this.#names = this.#iovecs + capacity * IOVEC_WORDS;
     this.#controls = this.#names + capacity * NAME_WORDS;
@@ -69,7 +71,7 @@ export class SendVector {
    * @param nameBytes - bytes of it, 0 for none
    * @param level - SOL_IP or SOL_IPV6, of the traffic class
    * @param option - IP_TOS or IPV6_TCLASS
-   * @param trafficClass - 0..255, or -1 to leave the socket's own
+   * @param trafficClass - 0..255, or -1 for the socket's own, without segments
    * @param segmentBytes - the kernel cuts the payload into pieces of this size; 0 for one datagram
    */
   set(
@@ -92,6 +94,7 @@ export class SendVector {
     words[header + HEADER_NAME_LENGTH] = nameBytes;
     const iovec = this.#iovecs + message * IOVEC_WORDS;
     this.#writeAddress(iovec, this.#payloadAddress + at);
+    this.#payloadAt[message] = at;
     words[iovec + 2] = length;
     if (trafficClass < 0) {
       words[header + HEADER_CONTROL_LENGTH] = 0;
@@ -112,7 +115,20 @@ export class SendVector {
    * @returns how many went, or -1 when the first of them did not; the calls' lastErrno says why
    */
   send(fd: number, first: number, count: number): number {
-    return this.#calls.sendMessages(fd, this.#address + first * HEADER_WORDS * 4, count);
+    const words = this.#words;
+    const header = first * HEADER_WORDS;
+    if (count > 1 || words[header + HEADER_CONTROL_LENGTH] !== 0) {
+      return this.#calls.sendMessages(fd, this.#addressOfWord(header), count);
+    }
+    const iovec = this.#iovecs + first * IOVEC_WORDS;
+    const sent = this.#calls.sendBytes(
+      fd,
+      this.#payloadAddress + this.#payloadAt[first]!,
+      words[iovec + 2]!,
+      this.#addressOfWord(this.#names + first * NAME_WORDS),
+      words[header + HEADER_NAME_LENGTH]!,
+    );
+    return sent < 0 ? -1 : 1;
   }
 
   #layOut(message: number): void {
