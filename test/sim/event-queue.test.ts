@@ -49,7 +49,8 @@ describe('EventQueue', () => {
           waiting = waiting.sort((a, b) => a.timeNs - b.timeNs || a.id - b.id);
           const expected = waiting.shift();
           expect(queue.take(Infinity)).toBe(expected === undefined ? -1 : 3);
-          if (expected !== undefined) expect([queue.first, queue.nowNs]).toEqual([expected.id, expected.timeNs]);
+          if (expected !== undefined)
+            expect([queue.first, queue.nowNs]).toEqual([expected.id, expected.timeNs]);
         };
         for (const one of steps) {
           if (one === undefined) takeBoth();

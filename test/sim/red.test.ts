@@ -20,9 +20,24 @@ function dropShare(queue: RedQueue, packets: number): number {
 
 describe('RED', () => {
   it('drops nothing below the minimum and everything beyond the end of the ramp', () => {
-    expect(dropShare(red({}, () => 0), 4)).toBe(0);
-    expect(dropShare(red({}, () => 0.999), 30)).toBe(1);
-    expect(dropShare(red({ gentle: false }, () => 0.999), 15)).toBe(1);
+    expect(
+      dropShare(
+        red({}, () => 0),
+        4,
+      ),
+    ).toBe(0);
+    expect(
+      dropShare(
+        red({}, () => 0.999),
+        30,
+      ),
+    ).toBe(1);
+    expect(
+      dropShare(
+        red({ gentle: false }, () => 0.999),
+        15,
+      ),
+    ).toBe(1);
   });
 
   it('spreads its drops evenly: at probability p the gaps between them are uniform on 1 to 1 / p - 1', () => {
@@ -43,7 +58,10 @@ describe('RED', () => {
 
   it('rises gently from the maximum to twice of it', () => {
     const stream = new RandomStreams(2).next();
-    const share = dropShare(red({}, () => stream.uniform()), 22);
+    const share = dropShare(
+      red({}, () => stream.uniform()),
+      22,
+    );
     // p_b = 0.1 + 0.9 * 7 / 15 = 0.52, so nearly every gap is one packet.
     expect(share).toBeGreaterThan(0.5);
     expect(share).toBeLessThan(1);

@@ -210,6 +210,7 @@ function finish(stack: TcpStack, c: TcpConnection): void {
   c.rtoAtNs = Infinity;
   c.probeAtNs = Infinity;
   c.persistAtNs = Infinity;
+  c.ackAtNs = Infinity;
   c.appAtNs = Infinity;
   c.timeWaitAtNs = stack.queue.nowNs + stack.settings.timeWaitNs;
   stack.totals.finished++;

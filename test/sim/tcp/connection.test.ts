@@ -188,7 +188,9 @@ describe('the receive window', () => {
   it('is probed with growing gaps while closed, by segments below the acknowledged ones', () => {
     const { pair } = stalled();
     pair.runMs(10_000);
-    const probes = pair.seen.filter(({ from, seq, payload, timeMs }) => from === 'a' && payload === 0 && timeMs > 450 && seq === BUFFER);
+    const probes = pair.seen.filter(
+      ({ from, seq, payload, timeMs }) => from === 'a' && payload === 0 && timeMs > 450 && seq === BUFFER,
+    );
     const gaps = probes.slice(1).map(({ timeMs }, i) => Math.round(timeMs - probes[i].timeMs));
     expect(probes.length).toBeGreaterThan(3);
     gaps.slice(1).forEach((gap, i) => expect(gap / gaps[i]).toBeCloseTo(2, 6));

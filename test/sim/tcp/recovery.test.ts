@@ -223,7 +223,12 @@ describe('the retransmission timeout', () => {
     dropSegments(pair, [0, 1, 2, 3, 6, 7, 8, 9]);
     const c = transfer(pair, 10 * MSS);
     pair.runMs(499);
-    expect(pair.data.slice(10).map(({ seq }) => seq).filter((seq) => seq <= seqOf(9))).toEqual([seqOf(0)]);
+    expect(
+      pair.data
+        .slice(10)
+        .map(({ seq }) => seq)
+        .filter((seq) => seq <= seqOf(9)),
+    ).toEqual([seqOf(0)]);
     expect(c.cwndBytes).toBe(MSS);
     pair.runMs(3000);
     expect(pair.data.filter(({ seq }) => seq === seqOf(4) || seq === seqOf(5)).length).toBe(2);

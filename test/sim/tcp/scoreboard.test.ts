@@ -43,10 +43,16 @@ describe('Scoreboard', () => {
         weight: 4,
         arbitrary: fc.record({
           kind: fc.constant('sack' as const),
-          blocks: fc.array(fc.tuple(fc.nat(30), fc.integer({ min: 1, max: 5 })), { minLength: 1, maxLength: 4 }),
+          blocks: fc.array(fc.tuple(fc.nat(30), fc.integer({ min: 1, max: 5 })), {
+            minLength: 1,
+            maxLength: 4,
+          }),
         }),
       },
-      { weight: 2, arbitrary: fc.record({ kind: fc.constant('ack' as const), by: fc.integer({ min: 1, max: 4 }) }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ kind: fc.constant('ack' as const), by: fc.integer({ min: 1, max: 4 }) }),
+      },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('retransmit' as const) }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('timeout' as const) }) },
     );
@@ -93,7 +99,9 @@ describe('Scoreboard', () => {
           expect(board.pipeBytes).toBe(model.pipe());
           expect(board.end - board.first).toBe(model.segments.length);
           expect(board.sackedSegments).toBe(model.segments.filter((s) => s.sacked).length);
-          expect(board.lostSegments).toBe(model.segments.filter((s) => s.lost && !s.again && !s.sacked).length);
+          expect(board.lostSegments).toBe(
+            model.segments.filter((s) => s.lost && !s.again && !s.sacked).length,
+          );
         }
       }),
       { numRuns: 300 },
@@ -114,6 +122,11 @@ describe('Scoreboard', () => {
     const board = new Scoreboard();
     board.push(0, 1000, true, 0);
     board.acknowledge(400);
-    expect([board.seqAt(0), board.lengthAt(0), board.hasFinAt(0), board.pipeBytes]).toEqual([400, 600, true, 600]);
+    expect([board.seqAt(0), board.lengthAt(0), board.hasFinAt(0), board.pipeBytes]).toEqual([
+      400,
+      600,
+      true,
+      600,
+    ]);
   });
 });
