@@ -18,6 +18,11 @@
 export const FNE_ASSIGNED = 1;
 /** The host's FNE packet left on the route; nothing has come back yet. */
 export const FNE_SENT = 2;
+/**
+ * No FNE packet: the flow's path is suspended, its packets take this route, and the next inbound packet is to
+ * assign it.
+ */
+export const FNE_REROUTED = 3;
 
 const WAYS = 4;
 const WORDS = 4;
@@ -54,7 +59,7 @@ export class FneMemory {
     return -1;
   }
 
-  /** State of an entry: FNE_ASSIGNED or FNE_SENT. @hotpath */
+  /** State of an entry: FNE_ASSIGNED, FNE_SENT or FNE_REROUTED. @hotpath */
   stateOf(entry: number): number {
     return this.words[entry + META] & 3;
   }

@@ -1,6 +1,7 @@
 /** What the steps of the gateway share: the tables, the memory, the counters, and the packet in hand. */
 
 import { PacketView } from '../wire/packet-view.ts';
+import { FailureDetector } from './failure-detector.ts';
 import { FlowHash } from './flow-hash.ts';
 import { FneLimiter } from './fne-limiter.ts';
 import { FneMemory } from './fne-memory.ts';
@@ -27,6 +28,7 @@ export class GatewayCore {
   readonly meter: Meter;
   readonly memory: FneMemory;
   readonly limiter: FneLimiter;
+  readonly failures: FailureDetector;
   readonly settings: GatewaySettings;
   readonly decodeTable: Uint8Array;
   readonly encodeTable: Uint8Array;
@@ -59,6 +61,9 @@ export class GatewayCore {
     this.meter = new Meter(this.table);
     this.memory = new FneMemory(settings.fneMemoryEntries, settings.fneMemoryLifetimeNs);
     this.limiter = new FneLimiter(settings.fneLimits);
+    this.failures = new FailureDetector(settings.failures, this.table, (routeCount) =>
+      balancer.probeShare(routeCount),
+    );
   }
 
   /** Remembers the FNE packet whose hash is in `flowHash`. @hotpath */

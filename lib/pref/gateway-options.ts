@@ -7,6 +7,7 @@ import { markingScheme } from '../wire/marking/scheme.ts';
 import type { MarkingScheme } from '../wire/marking/scheme.ts';
 import type { Balancer } from './balancers/balancer.ts';
 import { loss } from './balancers/loss.ts';
+import type { FailureSettings } from './failure-detector.ts';
 import type { FneLimits } from './fne-limiter.ts';
 
 /** A route out of the domain. */
@@ -54,6 +55,19 @@ export interface GatewayOptions {
   readonly fneRateTotal?: number;
   /** Assignments at once in total: 1 to 10^9, default 100,000. */
   readonly fneBurstTotal?: number;
+  /** Whether failures are inferred from the marks and routes suspended for them; default true. */
+  readonly inferFailures?: boolean;
+  /** The window within which failing flows must have exposed loss, ns: 0.2 s to 0.8 s, default 0.5 s. */
+  readonly failureWindowNs?: number;
+  /**
+   * Failing flows, of those that are failing or were just answered, from which a route is suspended: 0.5 to 1,
+   * default 0.8.
+   */
+  readonly failureShare?: number;
+  /** Flows sampled on each route of a destination, 8 to 64, default 64. */
+  readonly failureSample?: number;
+  /** Flows sampled in total: a power of 2 from 64 to 65,536, default 8,192 (400 kB). */
+  readonly failureSampleEntries?: number;
   /**
    * Seed of the flow hash, 0..2^32-1, default 0. Should be drawn at random where outsiders may be hostile.
    */
@@ -75,6 +89,7 @@ export interface GatewaySettings {
   readonly fneMemoryEntries: number;
   readonly fneMemoryLifetimeNs: number;
   readonly fneLimits: FneLimits;
+  readonly failures: FailureSettings;
   readonly seed: number;
 }
 
@@ -95,6 +110,11 @@ const OPTION_NAMES: readonly (keyof GatewayOptions)[] = [
   'fneBurstPerDestination',
   'fneRateTotal',
   'fneBurstTotal',
+  'inferFailures',
+  'failureWindowNs',
+  'failureShare',
+  'failureSample',
+  'failureSampleEntries',
   'seed',
 ];
 
@@ -112,10 +132,6 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
   rejectUnknownKeys('gateway', options, OPTION_NAMES);
   const scheme = markingScheme(options.scheme ?? 'pool2');
   const balancer = options.balancer ?? loss();
-  const fneMemoryEntries = requireInteger('fneMemoryEntries', options.fneMemoryEntries ?? 65_536, 4, 2 ** 24);
-  if ((fneMemoryEntries & (fneMemoryEntries - 1)) !== 0) {
-    throw invalidOption('fneMemoryEntries', fneMemoryEntries, 'a power of 2 from 4 to 16777216');
-  }
   const routes = checkRoutes(options.routes, scheme);
   return {
     routes,
@@ -128,7 +144,7 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
     inferFromAnswer: requireBoolean('inferFromAnswer', options.inferFromAnswer ?? true),
     isNotLectHashed: requireOneOf('notLect', options.notLect ?? 'hash', ['default', 'hash']) === 'hash',
     exposeTo: checkExposeTo(options.exposeTo ?? [], routes),
-    fneMemoryEntries,
+    fneMemoryEntries: requirePowerOf2('fneMemoryEntries', options.fneMemoryEntries ?? 65_536, 4, 2 ** 24),
     fneMemoryLifetimeNs: requireNumber(
       'fneMemoryLifetimeNs',
       options.fneMemoryLifetimeNs ?? 10 * S,
@@ -146,6 +162,7 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
       rateTotal: requireRate('fneRateTotal', options.fneRateTotal ?? 100_000),
       burstTotal: requireNumber('fneBurstTotal', options.fneBurstTotal ?? 100_000, 1, MAX_BURST),
     },
+    failures: checkFailures(options),
     seed: requireInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
   };
 }
@@ -187,6 +204,23 @@ function checkExposeTo(exposeTo: Iterable<number>, routes: readonly RouteOptions
     }
   }
   return pathIds;
+}
+
+function checkFailures(options: GatewayOptions): FailureSettings {
+  const entries = options.failureSampleEntries ?? 8192;
+  return {
+    isOn: requireBoolean('inferFailures', options.inferFailures ?? true),
+    windowNs: requireNumber('failureWindowNs', options.failureWindowNs ?? 0.5 * S, 0.2 * S, 0.8 * S),
+    share: requireNumber('failureShare', options.failureShare ?? 0.8, 0.5, 1),
+    sample: requireInteger('failureSample', options.failureSample ?? 64, 8, 64),
+    sampleEntries: requirePowerOf2('failureSampleEntries', entries, 64, 65_536),
+  };
+}
+
+function requirePowerOf2(field: string, value: number, min: number, max: number): number {
+  requireInteger(field, value, min, max);
+  if ((value & (value - 1)) !== 0) throw invalidOption(field, value, `a power of 2 from ${min} to ${max}`);
+  return value;
 }
 
 function requireRate(field: string, value: number): number {

@@ -29,6 +29,8 @@ export interface RouteStatus extends TrafficStatus {
   readonly pathId: number;
   readonly name: string;
   readonly up: boolean;
+  /** Whether the marks say that it failed for this destination. */
+  readonly suspended: boolean;
   /** f_di in force, 0..1. */
   readonly flowletRatio: number;
   readonly total: TrafficStatus;
@@ -67,6 +69,10 @@ export interface GatewayStatus {
   readonly pathIdsCleared: number;
   readonly answers: number;
   readonly fneMemoryEvictions: number;
+  /** Routes of destinations that are suspended. */
+  readonly suspendedRoutes: number;
+  /** Decisions about failed routes so far. */
+  readonly failureDecisions: number;
   /** LEX-marked bytes that left by the default route. */
   readonly unroutedLexMarkedBytes: number;
   readonly defaultRouteNotLectBytes: number;
@@ -99,6 +105,8 @@ export function gatewayStatus(core: GatewayCore, maxDestinations: number): Gatew
     pathIdsCleared: counters.pathIdsCleared,
     answers: counters.answers,
     fneMemoryEvictions: counters.memoryEvictions,
+    suspendedRoutes: core.failures.suspensions.count,
+    failureDecisions: core.failures.events.count,
     unroutedLexMarkedBytes: counters.unroutedLexMarkedBytes[0],
     defaultRouteNotLectBytes: counters.notLectBytes[0],
     routes: settings.routes.map(({ pathId, name }, slot) => ({
@@ -118,6 +126,7 @@ export function gatewayStatus(core: GatewayCore, maxDestinations: number): Gatew
 export function destinationStatus(core: GatewayCore, destination: number): DestinationStatus {
   const { meter, table } = core;
   const up = table.upMask(destination);
+  const suspended = core.failures.suspensions.maskOf(destination);
   const allowed = table.allowedMask(destination);
   const prefixes: string[] = [];
   core.prefixes.forEachPrefixOf(destination, (version, words, length) => {
@@ -130,6 +139,7 @@ export function destinationStatus(core: GatewayCore, destination: number): Desti
       pathId,
       name,
       up: ((up >>> slot) & 1) === 1,
+      suspended: ((suspended >>> slot) & 1) === 1,
       ...traffic(core, (field) => meter.last(destination, slot, field)),
       flowletRatio: table.ratio(destination, slot),
       total: traffic(core, (field) => meter.total(destination, slot, field)),

@@ -19,6 +19,7 @@ import { checkGatewayOptions } from './gateway-options.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import { destinationStatus, gatewayStatus } from './gateway-status.ts';
 import type { DestinationStatus, GatewayStatus } from './gateway-status.ts';
+import type { FailureEvent } from './failure-events.ts';
 import { handleInbound } from './inbound.ts';
 import { handleOutbound } from './outbound.ts';
 import { REASON_NAMES } from './reasons.ts';
@@ -43,6 +44,7 @@ export class PrefGateway {
     this.round = new UpdateRound(
       this.core.table,
       this.core.meter,
+      this.core.failures.suspensions,
       settings.balancer,
       settings.countFneRepeats,
     );
@@ -85,8 +87,12 @@ export class PrefGateway {
     return handleInbound(this.core, view, at, length, nowNs, fromPathId, gsoSize);
   }
 
-  /** Computes new ratios when an update interval is over, for at most 4,096 destinations a call. */
+  /**
+   * Computes new ratios when an update interval is over, for at most 4,096 destinations a call; and takes up
+   * decisions about failed routes that had to wait for a moment.
+   */
   handleTimeout(nowNs: number): void {
+    this.core.failures.handleTimeout(nowNs);
     if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
     if (!this.round.isRunning) {
       if (nowNs < this.updateAtNs[0]) return;
@@ -101,10 +107,17 @@ export class PrefGateway {
 
   /**
    * When handleTimeout has work again, ns: the end of the interval; a time that is already over while
-   * destinations wait for their new ratios; Infinity before the first packet.
+   * destinations wait for their new ratios; earlier while a decision about a route waits; Infinity before the
+   * first packet. A packet may bring it forward.
    */
   pollTimeout(): number {
-    return this.round.isRunning ? this.roundAtNs[0] : this.updateAtNs[0];
+    const updateAtNs = this.round.isRunning ? this.roundAtNs[0] : this.updateAtNs[0];
+    return Math.min(updateAtNs, this.core.failures.pollTimeout());
+  }
+
+  /** Complete update intervals so far. */
+  get intervals(): number {
+    return this.core.meter.intervals;
   }
 
   /** Why the last packet got its verdict: an index of {@link REASON_NAMES}. */
@@ -150,6 +163,7 @@ export class PrefGateway {
   removeDestination(destination: number): void {
     this.requireDestination(destination);
     this.core.prefixes.removeAllOf(destination);
+    this.core.failures.forget(destination);
     this.core.table.remove(destination);
     this.core.meter.forget(destination);
     this.core.limiter.reset(destination);
@@ -170,7 +184,9 @@ export class PrefGateway {
 
   /** Withdraws a route, or brings it back, for all destinations. Costs the same whatever their number. */
   setRouteUp(pathId: number, isUp: boolean): void {
-    this.core.table.setRouteUp(this.slotOf(pathId), isUp);
+    const slot = this.slotOf(pathId);
+    if (!isUp) this.core.failures.withdraw(-1, slot);
+    this.core.table.setRouteUp(slot, isUp);
   }
 
   /**
@@ -182,6 +198,7 @@ export class PrefGateway {
     if (((this.core.table.allowedMask(destination) >>> slot) & 1) === 0) {
       throw invalidOption('pathId', pathId, `a route of destination ${destination}`);
     }
+    if (!isUp) this.core.failures.withdraw(destination, slot);
     this.core.table.setDestinationRouteUp(destination, slot, isUp);
   }
 
@@ -189,6 +206,21 @@ export class PrefGateway {
   flowletRatio(destination: number, pathId: number): number {
     this.requireDestination(destination);
     return this.core.table.ratio(destination, this.slotOf(pathId));
+  }
+
+  /** Whether the route is suspended for the destination, since the marks say that it failed. */
+  isSuspended(destination: number, pathId: number): boolean {
+    this.requireDestination(destination);
+    return ((this.core.failures.suspensions.maskOf(destination) >>> this.slotOf(pathId)) & 1) === 1;
+  }
+
+  /**
+   * Decisions about failed routes with their evidence, oldest first; the last 256 are kept.
+   *
+   * @param since - number of the first event to return; a reader asks for the number after the last it got
+   */
+  failureEvents(since = 0): readonly FailureEvent[] {
+    return this.core.failures.events.since(since);
   }
 
   /** Reports everything; allocates. @param maxDestinations - how many destinations to list, default all */

@@ -6,7 +6,9 @@
  * handleInbound
  *   parsePacket
  *   decode, clear a path ID from outside
+ *   failures.noteInbound             of a flow in the sample: an answer?
  *   occasionOf                       is it to be assigned?
+ *     a packet of a flow whose path is suspended
  *     an answer to an FNE packet that a host inside sent
  *     an FNE packet
  *     a Not-LECT SYN or SYN-ACK
@@ -31,7 +33,7 @@ import {
 import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
 import { wireBytes } from '../wire/wire-bytes.ts';
 import { LIMIT_DESTINATION, LIMIT_NONE } from './fne-limiter.ts';
-import { FNE_ASSIGNED, FNE_SENT } from './fne-memory.ts';
+import { FNE_ASSIGNED, FNE_REROUTED, FNE_SENT } from './fne-memory.ts';
 import type { GatewayCore } from './gateway-core.ts';
 import {
   EVENT_ANSWER,
@@ -48,6 +50,7 @@ import {
   IN_NOT_IP,
   IN_OWN_DSCP,
   IN_PASSED,
+  IN_REASSIGNED,
   IN_TOTAL_LIMIT,
   IN_TRUNCATED,
 } from './reasons.ts';
@@ -107,10 +110,19 @@ function considerAssignment(core: GatewayCore, view: DataView, codepoint: number
   flowHash.compute(view, packet, true, true);
   const entry = memory.find(flowHash.h1, flowHash.h2, nowNs);
   const isTcp = packet.protocol === PROTOCOL_TCP;
+  if (isTcp && core.failures.isOn) {
+    const flow = core.failures.sample.find(flowHash.h1, flowHash.h2);
+    if (flow >= 0) {
+      core.failures.setTime(nowNs);
+      core.failures.noteInbound(flow, packet);
+    }
+  }
   // A SYN without ACK acknowledges nothing: repeated, it tells that our SYN-ACK has not arrived.
   const isRequest = isTcp && (packet.tcpFlags & (TCP_SYN | TCP_ACK)) === TCP_SYN;
   const isAnswer = entry >= 0 && memory.stateOf(entry) === FNE_SENT && !isRequest;
-  const remembered = isAnswer || (isRequest && entry >= 0) ? memory.slotOf(entry) : NO_ROUTE;
+  const isRerouted = entry >= 0 && memory.stateOf(entry) === FNE_REROUTED;
+  const isKnown = isAnswer || isRerouted || (isRequest && entry >= 0);
+  const remembered = isKnown ? memory.slotOf(entry) : NO_ROUTE;
   if (isAnswer) {
     // Forgotten whatever becomes of the assignment, or the flow's next FNE packet would look like a repeated
     // one.
@@ -118,7 +130,7 @@ function considerAssignment(core: GatewayCore, view: DataView, codepoint: number
     memory.remove(entry);
   }
   const isSyn = isTcp && (packet.tcpFlags & TCP_SYN) !== 0;
-  const reason = occasionOf(core, codepoint, isAnswer, isSyn);
+  const reason = isRerouted ? IN_REASSIGNED : occasionOf(core, codepoint, isAnswer, isSyn);
   if (reason === IN_PASSED) return NO_ROUTE;
   if (codepoint === CODEPOINT_NOT_LECT && packet.dscp !== 0) {
     core.reason = IN_OWN_DSCP;
@@ -137,7 +149,7 @@ function occasionOf(core: GatewayCore, codepoint: number, isAnswer: boolean, isS
 
 /**
  * @param remembered - slot of the flow's last FNE packet. The flowlet was drawn then; an answer shows that
- *   the route works, and a repeated SYN must not draw a second one.
+ *   the route works, and a repeated SYN must not draw a second one. Or the slot that stands in for a suspended one.
  */
 function assignRoute(
   core: GatewayCore,
@@ -158,9 +170,21 @@ function assignRoute(
     return NO_ROUTE;
   }
   core.reason = reason;
+  const { failures, flowHash } = core;
+  const suspended = failures.suspensions.maskOf(destination);
   if (remembered >= 0 && ((up >>> remembered) & 1) === 1) {
-    if (!isAnswer) core.reason = IN_ASSIGNED_AGAIN;
-    return remembered;
+    const isUsable =
+      ((suspended >>> remembered) & 1) === 0 ||
+      failures.isProbe(destination, remembered, flowHash.h1, flowHash.h2);
+    if (reason === IN_REASSIGNED && isUsable) {
+      core.meter.addFlowlet(destination, remembered);
+      core.rememberFne(FNE_ASSIGNED, remembered, 0, nowNs);
+      return remembered;
+    }
+    if (isUsable) {
+      if (!isAnswer) core.reason = IN_ASSIGNED_AGAIN;
+      return remembered;
+    }
   }
   // An answer is not the sender's doing alone: the limit is for what outsiders can cause.
   const limit = isAnswer ? LIMIT_NONE : core.limiter.take(destination, nowNs);
@@ -168,7 +192,13 @@ function assignRoute(
     core.reason = limit === LIMIT_DESTINATION ? IN_DESTINATION_LIMIT : IN_TOTAL_LIMIT;
     return NO_ROUTE;
   }
-  const slot = core.selector.pick(destination, 0);
+  // Answers and reassignments are of flows that run already: they are not used as probes.
+  let slot = core.selector.pick(destination, remembered < 0 ? 0 : suspended);
+  if (((suspended >>> slot) & 1) === 1) {
+    failures.setTime(nowNs);
+    const isSampled = failures.noteFlowlet(destination, slot, flowHash.h1, flowHash.h2);
+    if (!isSampled) slot = core.selector.pick(destination, suspended);
+  }
   core.meter.addFlowlet(destination, slot);
   // So that the host's own FNE packet, a SYN-ACK for one, leaves by the same route without a second draw.
   if (!isAnswer) core.rememberFne(FNE_ASSIGNED, slot, 0, nowNs);

@@ -8,9 +8,11 @@
  *   destinationOfDst                 longest prefix match
  *   chooseRoute                      by the first that fits:
  *     routeOfPathId                    a path ID and its route
+ *     routeAroundSuspended             a path ID whose route is suspended
  *     routeForFne                      a new flowlet: draw, or follow the assignment
  *     routeForNotLect                  unmarked traffic
  *     routeUnassigned                  marked, not assigned yet
+ *   noteLoss                         LEx is evidence about its route
  *   countBytes                       T_i and L_i, or Not-LECT bytes
  *   leaveDomain                      path ID cleared, codepoint kept only where it is welcome
  * ```
@@ -24,11 +26,12 @@ import {
   PARSE_NOT_IP,
   PARSE_OK,
   PARSE_TRUNCATED,
+  TCP_SYN,
   parsePacket,
 } from '../wire/packet-view.ts';
 import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
 import { wireBytes } from '../wire/wire-bytes.ts';
-import { FNE_ASSIGNED, FNE_SENT } from './fne-memory.ts';
+import { FNE_ASSIGNED, FNE_REROUTED, FNE_SENT } from './fne-memory.ts';
 import type { GatewayCore } from './gateway-core.ts';
 import {
   EVENT_OUTBOUND_PACKET,
@@ -46,6 +49,7 @@ import {
   OUT_NOT_LECT_DEFAULT,
   OUT_NOT_LECT_HASHED,
   OUT_PATH_ID,
+  OUT_SUSPENDED_PATH_ID,
   OUT_TRUNCATED,
   OUT_UNASSIGNED,
   OUT_UNKNOWN_PATH_ID,
@@ -88,6 +92,10 @@ export function handleOutbound(
   }
   const pathId = slot < 0 ? 0 : core.table.pathIdOf[slot];
   core.counters.packets[core.reason]++;
+  if ((mark & 3) === CODEPOINT_LEX && slot >= 0 && parsed === PARSE_OK) {
+    core.failures.setTime(nowNs);
+    noteLoss(core, view, destination, slot);
+  }
   countBytes(core, mark & 3, destination, slot, pathId, bytes);
   leaveDomain(core, view, at, mark & 3, pathId);
   return pathId;
@@ -112,21 +120,29 @@ function chooseRoute(
 ): number {
   const codepoint = mark & 3;
   if (codepoint === CODEPOINT_NOT_LECT) return routeForNotLect(core, view, hasPorts, destination);
+  const suspended = core.failures.suspensions.maskOf(destination);
   let pinned = NO_ROUTE;
   let badPathId = 0;
   if (mark >>> 2 !== 0) {
     const slot = core.table.slotOf[mark >>> 2];
     if (slot !== NO_SLOT && ((up >>> slot) & 1) === 1) {
-      core.reason = OUT_PATH_ID;
-      if (codepoint !== CODEPOINT_FNE) return slot;
-      pinned = slot;
+      if (((suspended >>> slot) & 1) === 1) {
+        if (codepoint !== CODEPOINT_FNE) {
+          return routeAroundSuspended(core, view, hasPorts, destination, up, suspended, slot, nowNs);
+        }
+        badPathId = OUT_SUSPENDED_PATH_ID;
+      } else {
+        core.reason = OUT_PATH_ID;
+        if (codepoint !== CODEPOINT_FNE) return slot;
+        pinned = slot;
+      }
     } else {
       const isKnown = slot !== NO_SLOT && ((core.table.allowedMask(destination) >>> slot) & 1) === 1;
       badPathId = isKnown ? OUT_DOWN_PATH_ID : OUT_UNKNOWN_PATH_ID;
     }
   }
   if (codepoint === CODEPOINT_FNE) {
-    const slot = routeForFne(core, view, hasPorts, destination, up, pinned, bytes, nowNs);
+    const slot = routeForFne(core, view, hasPorts, destination, up, suspended, pinned, bytes, nowNs);
     if (badPathId !== 0) core.reason = badPathId;
     return slot;
   }
@@ -134,15 +150,48 @@ function chooseRoute(
     core.reason = badPathId;
     // Not by round robin: the packets of one flowlet all come this way, and must stay together.
     hashFlow(core, view, hasPorts);
-    return core.selector.chooseByRatio(destination, core.flowHash.h1, core.flowHash.h2);
+    return core.selector.chooseByRatio(destination, core.flowHash.h1, core.flowHash.h2, suspended);
   }
-  return routeUnassigned(core, view, hasPorts, destination, up, nowNs);
+  return routeUnassigned(core, view, hasPorts, destination, up, suspended, nowNs);
+}
+
+/**
+ * A packet whose path is suspended: unless its flowlet probes that path, it goes by the hash of the flow over the
+ * others, where it stays, and the next packet from outside will tell the host. FNE packets and assignments that
+ * are remembered come first, so that the flow goes one way.
+ */
+function routeAroundSuspended(
+  core: GatewayCore,
+  view: DataView,
+  hasPorts: boolean,
+  destination: number,
+  up: number,
+  suspended: number,
+  slot: number,
+  nowNs: number,
+): number {
+  const { flowHash, memory, packet } = core;
+  hashFlow(core, view, hasPorts);
+  const { h1, h2 } = flowHash;
+  if (core.failures.isProbe(destination, slot, h1, h2)) {
+    core.reason = OUT_PATH_ID;
+    return slot;
+  }
+  core.reason = OUT_SUSPENDED_PATH_ID;
+  const entry = memory.find(h1, h2, nowNs);
+  if (entry >= 0 && (((up & ~suspended) >>> memory.slotOf(entry)) & 1) === 1) return memory.slotOf(entry);
+  const other = core.selector.chooseByRatio(destination, h1, h2, suspended);
+  if (hasPorts && packet.fragment === FRAGMENT_NONE) core.rememberFne(FNE_REROUTED, other, 0, nowNs);
+  return other;
 }
 
 /**
  * The route of a flowlet that begins. A TCP FNE packet that comes again while the memory waits for an answer
  * tells of loss on the route before, and takes one that this flow has not tried; a datagram tells nothing,
  * since a one-way stream is never answered.
+ *
+ * A route that is suspended may be drawn, which is how it is probed; but not for a flow that is in trouble, and only
+ * while the sample has room, since a probe that nobody watches is a loss for nothing.
  *
  * @param pinned - the slot of the packet's own path ID (scheme `full`), taken instead of a draw
  */
@@ -152,6 +201,7 @@ function routeForFne(
   hasPorts: boolean,
   destination: number,
   up: number,
+  suspended: number,
   pinned: number,
   bytes: number,
   nowNs: number,
@@ -160,10 +210,14 @@ function routeForFne(
   if (!hasPorts) {
     core.reason = OUT_FNE_NO_PORTS;
     hashFlow(core, view, false);
-    return selector.chooseByRatio(destination, flowHash.h1, flowHash.h2);
+    return selector.chooseByRatio(destination, flowHash.h1, flowHash.h2, suspended);
   }
   flowHash.compute(view, core.packet, false, true);
-  const entry = memory.find(flowHash.h1, flowHash.h2, nowNs);
+  const { failures } = core;
+  const { h1, h2 } = flowHash;
+  const isWatched = failures.isOn && core.packet.protocol === PROTOCOL_TCP;
+  if (isWatched) failures.setTime(nowNs);
+  const entry = memory.find(h1, h2, nowNs);
   let tried = 0;
   let slot = pinned;
   core.reason = OUT_PATH_ID;
@@ -171,27 +225,59 @@ function routeForFne(
     const before = memory.slotOf(entry);
     const isUp = ((up >>> before) & 1) === 1;
     if (memory.stateOf(entry) === FNE_ASSIGNED) {
-      if (isUp && pinned < 0) {
+      if (isUp && pinned < 0 && isUsable(core, destination, before, suspended)) {
+        slot = before;
+        core.reason = OUT_FNE_ASSIGNED;
+      }
+    } else if (memory.stateOf(entry) === FNE_REROUTED) {
+      if (isUp && pinned < 0 && ((suspended >>> before) & 1) === 0) {
         slot = before;
         core.reason = OUT_FNE_ASSIGNED;
       }
     } else if (core.packet.protocol === PROTOCOL_TCP) {
       core.meter.addFneRepeat(destination, before, bytes);
+      if (isWatched) failures.noteLoss(destination, before, h1, h2);
       tried = memory.triedOf(entry);
       if ((up & ~tried) === 0) tried = 1 << before;
       slot = NO_ROUTE;
-    } else if (isUp && pinned < 0) {
+    } else if (isUp && pinned < 0 && ((suspended >>> before) & 1) === 0) {
       slot = before;
       core.reason = OUT_FNE_REPEATED_DATAGRAM;
+    }
+  } else if (isWatched && pinned < 0) {
+    const failing = failures.failingSlot(destination, h1, h2);
+    if (failing >= 0) {
+      failures.noteLoss(destination, failing, h1, h2);
+      tried = 1 << failing;
     }
   }
   if (slot < 0) {
     core.reason = tried === 0 ? OUT_FNE_DRAWN : OUT_FNE_REPEATED;
-    slot = selector.pick(destination, tried);
+    // Evidence of this very packet may have suspended a route.
+    const avoid = failures.suspensions.maskOf(destination);
+    const isSyn = (core.packet.tcpFlags & TCP_SYN) !== 0;
+    const isProbe = avoid !== 0 && tried === 0 && isWatched && failures.mayProbe(isSyn);
+    slot = selector.pick(destination, avoidedBy(up, tried, isProbe ? 0 : avoid));
+    if (((avoid >>> slot) & 1) === 1 && !failures.noteFlowlet(destination, slot, h1, h2)) {
+      slot = selector.pick(destination, avoid);
+    }
     core.meter.addFlowlet(destination, slot);
   }
+  if (isWatched) failures.noteFlowlet(destination, slot, h1, h2);
   core.rememberFne(FNE_SENT, slot, tried | (1 << slot), nowNs);
   return slot;
+}
+
+/** Whether a flow may use a route: one that is suspended, only as a probe. */
+function isUsable(core: GatewayCore, destination: number, slot: number, suspended: number): boolean {
+  if (((suspended >>> slot) & 1) === 0) return true;
+  return core.failures.isProbe(destination, slot, core.flowHash.h1, core.flowHash.h2);
+}
+
+/** The slots not to draw: tried and suspended ones as long as another is up, else suspended ones, else those tried. */
+function avoidedBy(up: number, tried: number, suspended: number): number {
+  if ((up & ~(tried | suspended)) !== 0) return tried | suspended;
+  return (up & ~suspended) !== 0 && suspended !== 0 ? suspended : tried;
 }
 
 /** Unmarked traffic stays where it is as long as the routes do, whatever the ratios are. */
@@ -202,7 +288,8 @@ function routeForNotLect(core: GatewayCore, view: DataView, hasPorts: boolean, d
   }
   core.reason = OUT_NOT_LECT_HASHED;
   hashFlow(core, view, hasPorts);
-  return core.selector.chooseEqually(destination, core.flowHash.h1, core.flowHash.h2);
+  const suspended = core.failures.suspensions.maskOf(destination);
+  return core.selector.chooseEqually(destination, core.flowHash.h1, core.flowHash.h2, suspended);
 }
 
 /**
@@ -215,22 +302,33 @@ function routeUnassigned(
   hasPorts: boolean,
   destination: number,
   up: number,
+  suspended: number,
   nowNs: number,
 ): number {
   const { flowHash, memory } = core;
   hashFlow(core, view, hasPorts);
   const entry = memory.find(flowHash.h1, flowHash.h2, nowNs);
   if (entry >= 0 && memory.stateOf(entry) === FNE_SENT && ((up >>> memory.slotOf(entry)) & 1) === 1) {
-    core.reason = OUT_FOLLOWS_FNE;
-    return memory.slotOf(entry);
+    if (isUsable(core, destination, memory.slotOf(entry), suspended)) {
+      core.reason = OUT_FOLLOWS_FNE;
+      return memory.slotOf(entry);
+    }
   }
   core.reason = OUT_UNASSIGNED;
-  return core.selector.chooseEqually(destination, flowHash.h1, flowHash.h2);
+  return core.selector.chooseEqually(destination, flowHash.h1, flowHash.h2, suspended);
 }
 
 /** Fragments are hashed without ports: only the first has them, and all should go one way. */
 function hashFlow(core: GatewayCore, view: DataView, hasPorts: boolean): void {
   core.flowHash.compute(view, core.packet, false, hasPorts && core.packet.fragment === FRAGMENT_NONE);
+}
+
+/** Tells the detector of failures where a TCP flow exposes loss. */
+function noteLoss(core: GatewayCore, view: DataView, destination: number, slot: number): void {
+  if (!core.failures.isOn || core.packet.protocol !== PROTOCOL_TCP) return;
+  if (core.packet.fragment !== FRAGMENT_NONE) return;
+  core.flowHash.compute(view, core.packet, false, true);
+  core.failures.noteLoss(destination, slot, core.flowHash.h1, core.flowHash.h2);
 }
 
 function countBytes(

@@ -23,7 +23,10 @@ export const OUT_DOWN_PATH_ID = 7;
 export const OUT_FNE_DRAWN = 8;
 /** Outbound: an FNE packet that answers one from outside, on the route assigned to that. */
 export const OUT_FNE_ASSIGNED = 9;
-/** Outbound: an FNE packet repeated without an answer, on another route than before where there is one. */
+/**
+ * Outbound: an FNE packet repeated without an answer, or of a flow whose route seems to have failed; on another
+ * route than before where there is one.
+ */
 export const OUT_FNE_REPEATED = 10;
 /** Outbound: an FNE datagram repeated without an answer, on the same route: nothing says that it was lost. */
 export const OUT_FNE_REPEATED_DATAGRAM = 11;
@@ -37,33 +40,37 @@ export const OUT_UNASSIGNED = 14;
 export const OUT_NOT_LECT_HASHED = 15;
 /** Outbound: Not-LECT, default route by configuration. */
 export const OUT_NOT_LECT_DEFAULT = 16;
+/** Outbound: the route of the path ID is suspended for this destination; by the flow's hash over the others. */
+export const OUT_SUSPENDED_PATH_ID = 17;
 
 /** Inbound: the bytes are no IP packet; untouched. */
-export const IN_NOT_IP = 17;
+export const IN_NOT_IP = 18;
 /** Inbound: fewer bytes than the headers claim; untouched. */
-export const IN_TRUNCATED = 18;
+export const IN_TRUNCATED = 19;
 /** Inbound: lying lengths; untouched. */
-export const IN_BAD_HEADER = 19;
+export const IN_BAD_HEADER = 20;
 /** Inbound: nothing to assign. */
-export const IN_PASSED = 20;
+export const IN_PASSED = 21;
 /** Inbound: assigned to an FNE packet, drawn by the flowlet ratios. */
-export const IN_ASSIGNED_FNE = 21;
+export const IN_ASSIGNED_FNE = 22;
 /** Inbound: assigned to a Not-LECT SYN or SYN-ACK, drawn by the flowlet ratios. */
-export const IN_ASSIGNED_SYN = 22;
+export const IN_ASSIGNED_SYN = 23;
 /** Inbound: assigned to the answer to an FNE packet, the route on which that left. */
-export const IN_ASSIGNED_ANSWER = 23;
+export const IN_ASSIGNED_ANSWER = 24;
 /** Inbound: assigned to a repeated SYN, the same route again. */
-export const IN_ASSIGNED_AGAIN = 24;
+export const IN_ASSIGNED_AGAIN = 25;
 /** Inbound: would have been assigned, but carries a DSCP of its own that is not overwritten. */
-export const IN_OWN_DSCP = 25;
+export const IN_OWN_DSCP = 26;
 /** Inbound: would have been assigned, but no prefix covers the source address. */
-export const IN_NO_DESTINATION = 26;
+export const IN_NO_DESTINATION = 27;
 /** Inbound: would have been assigned, but no route back to the source is up. */
-export const IN_NO_ROUTE_UP = 27;
+export const IN_NO_ROUTE_UP = 28;
 /** Inbound: not assigned, the source's prefix is over its limit of FNE packets. */
-export const IN_DESTINATION_LIMIT = 28;
+export const IN_DESTINATION_LIMIT = 29;
 /** Inbound: not assigned, the gateway is over its limit of FNE packets. */
-export const IN_TOTAL_LIMIT = 29;
+export const IN_TOTAL_LIMIT = 30;
+/** Inbound: assigned since the path of the flow is suspended, the route that its packets take meanwhile. */
+export const IN_REASSIGNED = 31;
 
 /** Name of each reason in reports, outbound ones first. */
 export const REASON_NAMES: readonly string[] = [
@@ -84,6 +91,7 @@ export const REASON_NAMES: readonly string[] = [
   'outUnassigned',
   'outNotLectHashed',
   'outNotLectDefault',
+  'outSuspendedPathId',
   'inNotIp',
   'inTruncated',
   'inBadHeader',
@@ -97,6 +105,7 @@ export const REASON_NAMES: readonly string[] = [
   'inNoRouteUp',
   'inDestinationLimit',
   'inTotalLimit',
+  'inReassigned',
 ];
 
 /** Reasons below this one are outbound. */

@@ -71,12 +71,14 @@ export class Selector {
    *
    * @param h1 - first word of the flow's hash
    * @param h2 - second word
+   * @param excludeMask - slots not to choose, as long as another is up
    * @see Thaler, Ravishankar: Using name-based mappings to increase hit rates (rendezvous hashing), 1998
    * @hotpath
    */
-  chooseEqually(destination: number, h1: number, h2: number): number {
+  chooseEqually(destination: number, h1: number, h2: number, excludeMask = 0): number {
     const table = this.table;
-    const up = table.upMask(destination);
+    let up = table.upMask(destination);
+    if ((up & ~excludeMask) !== 0) up &= ~excludeMask;
     let best = -1;
     let bestScore = -1;
     for (let slot = 0; up >>> slot !== 0; slot++) {
@@ -93,12 +95,14 @@ export class Selector {
   /**
    * The route of a flow with probability = ratio. When ratios change, only as many flows move as they must.
    *
+   * @param excludeMask - slots not to choose, as long as another is up
    * @see Schindelhauer, Schomaker: Weighted distributed hash tables, 2005 (the logarithmic method)
    * @hotpath
    */
-  chooseByRatio(destination: number, h1: number, h2: number): number {
+  chooseByRatio(destination: number, h1: number, h2: number, excludeMask = 0): number {
     const table = this.table;
-    const up = table.upMask(destination);
+    let up = table.upMask(destination);
+    if ((up & ~excludeMask) !== 0) up &= ~excludeMask;
     const floats = table.floats[destination >>> CHUNK_BITS];
     const first = (destination & CHUNK_MASK) * table.stride + HEADER_WIDTH;
     let best = -1;
@@ -113,7 +117,8 @@ export class Selector {
         best = slot;
       }
     }
-    return best;
+    // With betaE = 0 all that are left may have ratio 0.
+    return best < 0 ? this.chooseEqually(destination, h1, h2, excludeMask) : best;
   }
 }
 

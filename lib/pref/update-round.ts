@@ -7,6 +7,7 @@ import type { Balancer } from './balancers/balancer.ts';
 import { METER_BYTES, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
 import type { Meter } from './meter.ts';
 import type { RouteTable } from './route-table.ts';
+import type { Suspensions } from './suspensions.ts';
 
 /** Destinations that one step computes at most. */
 export const DESTINATIONS_A_STEP = 4096;
@@ -15,6 +16,7 @@ export const DESTINATIONS_A_STEP = 4096;
 export class UpdateRound {
   private readonly table: RouteTable;
   private readonly meter: Meter;
+  private readonly suspensions: Suspensions;
   private readonly balancer: Balancer;
   private readonly countFneRepeats: boolean;
   private next = 0;
@@ -26,9 +28,16 @@ export class UpdateRound {
   private readonly nextRatios: Float64Array;
   private readonly nextBySlot: Float64Array;
 
-  constructor(table: RouteTable, meter: Meter, balancer: Balancer, countFneRepeats: boolean) {
+  constructor(
+    table: RouteTable,
+    meter: Meter,
+    suspensions: Suspensions,
+    balancer: Balancer,
+    countFneRepeats: boolean,
+  ) {
     this.table = table;
     this.meter = meter;
+    this.suspensions = suspensions;
     this.balancer = balancer;
     this.countFneRepeats = countFneRepeats;
     this.bytes = new Float64Array(table.routeCount);
@@ -59,8 +68,9 @@ export class UpdateRound {
   }
 
   private update(destination: number): void {
-    const { table, meter } = this;
-    const up = table.upMask(destination);
+    const { table, meter, suspensions } = this;
+    // What a suspended route carried says nothing of what the others should.
+    const up = table.upMask(destination) & ~suspensions.maskOf(destination);
     let count = 0;
     for (let slot = 0; slot < table.routeCount; slot++) {
       if (((up >>> slot) & 1) === 0) continue;
@@ -75,6 +85,7 @@ export class UpdateRound {
     for (let slot = 0, i = 0; slot < table.routeCount; slot++) {
       if ((up >>> slot) & 1) this.nextBySlot[slot] = this.nextRatios[i++];
     }
+    suspensions.limit(destination, this.nextBySlot);
     table.setRatios(destination, this.nextBySlot);
   }
 }

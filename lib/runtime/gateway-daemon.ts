@@ -226,10 +226,9 @@ function notifying(gateway: PrefGateway, onInterval: () => void): TimedCore {
   return {
     pollTimeout: () => gateway.pollTimeout(),
     handleTimeout: (nowNs) => {
-      const isDue = gateway.pollTimeout() <= nowNs;
+      const { intervals } = gateway;
       gateway.handleTimeout(nowNs);
-      // With many destinations an interval ends in several steps, each due at once.
-      if (isDue && gateway.pollTimeout() !== -Infinity) onInterval();
+      if (gateway.intervals !== intervals) onInterval();
     },
   };
 }

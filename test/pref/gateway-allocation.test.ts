@@ -5,7 +5,7 @@ import { buildTcp } from '../support/packets.ts';
 import { FNE, LECT, gatewayWithRoutes, lectOn, lexOn, tcpIn, tcpOut } from './gateway-fixture.ts';
 
 const SLOT = 128;
-const CALLS = 200_000;
+const CALLS = 400_000;
 
 /** Packets side by side in one buffer; the ports are rewritten before every call so that flows differ. */
 function bufferOf(packets: Uint8Array[]): { view: DataView; restore: (i: number) => number } {

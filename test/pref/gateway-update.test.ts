@@ -134,6 +134,7 @@ describe('the status', () => {
       pathId: 1,
       name: 'west',
       up: true,
+      suspended: false,
       bytes: 6000,
       lexBytes: 1500,
       fneRepeatBytes: 0,

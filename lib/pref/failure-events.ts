@@ -1,0 +1,55 @@
+/** What was decided about failed routes, with the evidence: a bounded list, oldest first, for the log. */
+
+/**
+ * `suspended`: the route failed for the destination. `returned`: probes over it were answered. `allFailing`: it
+ * looks failed, but so do all others, so nothing was changed. `lifted`: it was suspended, and since the last one
+ * left looks failed as well, it is used as before. `withdrawn`: it was suspended and was taken down.
+ */
+export type FailureDecision = 'suspended' | 'returned' | 'allFailing' | 'lifted' | 'withdrawn';
+
+/** One decision. */
+export interface FailureEvent {
+  /** Counts from 0; a gap shows that older events were dropped. */
+  readonly number: number;
+  /** Monotonic time, ns. */
+  readonly timeNs: number;
+  readonly destination: number;
+  readonly pathId: number;
+  readonly decision: FailureDecision;
+  /** Flows of the sample that had an event within the last 2 s. */
+  readonly sampleFlows: number;
+  /** Of these: exposed loss within the window, and nothing has come back since. */
+  readonly failingFlows: number;
+  /** Of these: answered a moment ago. */
+  readonly answeredFlows: number;
+  /** Timeouts that the failing flows exposed; for `returned`, answers to probes. */
+  readonly exposures: number;
+  /** The part of the flows that is failing in ordinary times, 0..1. */
+  readonly usualFailingShare: number;
+  readonly windowNs: number;
+}
+
+/** Events kept. */
+export const MAX_FAILURE_EVENTS = 256;
+
+/** The list. */
+export class FailureEvents {
+  private readonly events: FailureEvent[] = [];
+  private next = 0;
+
+  /** Adds an event; beyond {@link MAX_FAILURE_EVENTS} the oldest is dropped. */
+  add(event: Omit<FailureEvent, 'number'>): void {
+    if (this.events.length === MAX_FAILURE_EVENTS) this.events.shift();
+    this.events.push({ number: this.next++, ...event });
+  }
+
+  /** The events from this number on. A reader asks next for the number after the last one it got. */
+  since(number: number): readonly FailureEvent[] {
+    return this.events.filter((event) => event.number >= number);
+  }
+
+  /** How many events there were. */
+  get count(): number {
+    return this.next;
+  }
+}

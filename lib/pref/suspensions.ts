@@ -1,0 +1,114 @@
+/**
+ * Which routes are suspended for which destination, and what that does to the flowlet ratios: a suspended route
+ * has beta_E / N, to be probed, and the others share the rest as they did before.
+ */
+
+import { countBits } from './route-table.ts';
+import type { RouteTable } from './route-table.ts';
+
+/** What a suspended route gets where the balancer would never probe one. */
+const LEAST_PROBE_SHARE = 0.01;
+
+/** Suspended routes by destination. */
+export class Suspensions {
+  /** How many routes of destinations are suspended. While it is 0, nothing else here is read. */
+  count = 0;
+
+  private readonly table: RouteTable;
+  private readonly probeShare: (routeCount: number) => number;
+  private masks = new Uint16Array(0);
+  /** Ratios from before, by destination and slot (destination << 4 | slot); for suspended ones only. */
+  private readonly ratiosBefore = new Map<number, number>();
+  private readonly next: Float64Array;
+
+  /** @param probeShare - beta_E / N for N routes */
+  constructor(table: RouteTable, probeShare: (routeCount: number) => number) {
+    this.table = table;
+    this.probeShare = probeShare;
+    this.next = new Float64Array(table.routeCount);
+  }
+
+  /** The suspended slots of a destination; 0 as well when no other is left that is up. @hotpath */
+  maskOf(destination: number): number {
+    if (this.count === 0 || destination >= this.masks.length) return 0;
+    const mask = this.masks[destination];
+    return mask !== 0 && (this.table.upMask(destination) & ~mask) !== 0 ? mask : 0;
+  }
+
+  /** Suspends a route that is up. */
+  begin(destination: number, slot: number): void {
+    if (destination >= this.masks.length) {
+      const grown = new Uint16Array(this.table.capacity);
+      grown.set(this.masks);
+      this.masks = grown;
+    }
+    this.ratiosBefore.set((destination << 4) | slot, this.table.ratio(destination, slot));
+    this.masks[destination] |= 1 << slot;
+    this.count++;
+    for (let i = 0; i < this.table.routeCount; i++) this.next[i] = this.table.ratio(destination, i);
+    this.limit(destination, this.next);
+    this.table.setRatios(destination, this.next);
+  }
+
+  /** The route is used again; its ratio grows from beta_E / N by what is measured. */
+  end(destination: number, slot: number): void {
+    this.masks[destination] &= ~(1 << slot);
+    this.ratiosBefore.delete((destination << 4) | slot);
+    this.count--;
+  }
+
+  /** Uses all suspended routes of a destination as before, with the ratios they had. */
+  lift(destination: number): void {
+    const { next, table } = this;
+    const mask = this.masks[destination];
+    let before = 0;
+    let rest = 0;
+    for (let slot = 0; slot < table.routeCount; slot++) {
+      const isSuspended = ((mask >>> slot) & 1) === 1;
+      next[slot] = isSuspended
+        ? (this.ratiosBefore.get((destination << 4) | slot) ?? 0)
+        : table.ratio(destination, slot);
+      if (isSuspended) before += next[slot];
+      else rest += next[slot];
+    }
+    for (let slot = 0; slot < table.routeCount; slot++) {
+      if (((mask >>> slot) & 1) === 1) this.end(destination, slot);
+      else if (before < 1) next[slot] *= (1 - before) / rest;
+    }
+    table.setRatios(destination, next);
+  }
+
+  /** Forgets a destination that is removed. */
+  forget(destination: number): void {
+    const mask = destination < this.masks.length ? this.masks[destination] : 0;
+    for (let slot = 0; mask >>> slot !== 0; slot++) {
+      if (((mask >>> slot) & 1) === 1) this.end(destination, slot);
+    }
+  }
+
+  /**
+   * Gives the suspended routes their probe share in ratios that are to come into force.
+   *
+   * @param next - by slot, written
+   */
+  limit(destination: number, next: Float64Array): void {
+    const mask = this.maskOf(destination);
+    if (mask === 0) return;
+    const up = this.table.upMask(destination);
+    const share = this.probeShareOf(up);
+    let rest = 0;
+    for (let slot = 0; slot < next.length; slot++) if (((up & ~mask) >>> slot) & 1) rest += next[slot];
+    const scale = rest > 0 ? (1 - share * countBits(up & mask)) / rest : 0;
+    const others = countBits(up & ~mask);
+    for (let slot = 0; slot < next.length; slot++) {
+      if (((up & mask) >>> slot) & 1) next[slot] = share;
+      else if (rest > 0) next[slot] *= scale;
+      else next[slot] = ((up >>> slot) & 1) === 1 ? 1 / others : 0;
+    }
+  }
+
+  private probeShareOf(up: number): number {
+    const share = this.probeShare(countBits(up));
+    return share > 0 ? share : LEAST_PROBE_SHARE;
+  }
+}
