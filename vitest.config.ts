@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-// Two projects: `unit` runs anywhere and needs no privilege; `netns` makes network namespaces and TUN devices
+// Three projects: `unit` runs anywhere and needs no privilege; `netns` makes network namespaces and TUN devices
 // and needs root. Namespace tests share two processors with the traffic they measure, so they run one at a time.
+// `package` packs, installs and runs the package on all versions of Node, and needs the npm registry.
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line-reporter.ts'],
@@ -10,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/netns/**'],
+          exclude: ['test/netns/**', 'test/package/**'],
           pool: 'forks',
           execArgv: ['--expose-gc'],
           testTimeout: 60_000,
@@ -24,6 +25,13 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          testTimeout: 180_000,
         },
       },
     ],

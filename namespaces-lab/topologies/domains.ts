@@ -29,7 +29,7 @@ export const DOMAINS = {
 export interface DomainsOptions {
   /** bit/s of L1, L2 and L3; default 25 Mbit/s each. */
   readonly ratesBitsPerSec?: readonly [number, number, number];
-  /** Queue of each direction, packets; default 100. */
+  /** Queue of each direction, packets; default 300, so that bursts of paced connections are not lost. */
   readonly queuePackets?: number;
   /** One-way delay, ms; default 50. */
   readonly delayMs?: number;
@@ -82,7 +82,7 @@ export function domainsPlan(
   const direction = (i: number) => ({
     rateBitsPerSec: rates[i],
     delayMs: options.delayMs ?? 50,
-    queuePackets: options.queuePackets ?? 100,
+    queuePackets: options.queuePackets ?? 300,
   });
   const [s, c] = DOMAINS.sides;
   return {

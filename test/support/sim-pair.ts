@@ -71,7 +71,8 @@ export class SimPair {
 
   #see(from: 'a' | 'b', view: DataView, at: number, nowNs: number): boolean {
     const packet = new PacketView();
-    if (parsePacket(view, at, view.getUint16(at + 2), packet) !== PARSE_OK) throw new Error('packet does not parse');
+    if (parsePacket(view, at, view.getUint16(at + 2), packet) !== PARSE_OK)
+      throw new Error('packet does not parse');
     if (!isHeaderChecksumValid(view, at)) throw new Error('header checksum is wrong');
     const names = ['FIN', 'SYN', 'RST', 'PSH', 'ACK'];
     const flags = names.filter((_, bit) => (packet.tcpFlags & (1 << bit)) !== 0).join(' ');
@@ -89,7 +90,8 @@ export class SimPair {
       window: packet.windowField,
       sack: Array.from(
         { length: option < 0 ? 0 : sackBlockCount(view, option) },
-        (_, i) => [(sackLeftEdge(view, option, i) - peer) | 0, (sackRightEdge(view, option, i) - peer) | 0] as const,
+        (_, i) =>
+          [(sackLeftEdge(view, option, i) - peer) | 0, (sackRightEdge(view, option, i) - peer) | 0] as const,
       ),
     };
     const isDropped = this.drop(segment);

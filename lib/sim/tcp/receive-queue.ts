@@ -11,6 +11,7 @@ import { seqBefore, seqMax } from '../../wire/seq.ts';
 export const MAX_SACK_BLOCKS = 4;
 const FIRST_CAPACITY = 8;
 const NOTHING = -1;
+const NONE = new Int32Array(0);
 
 /** Ranges received out of order. */
 export class ReceiveQueue {
@@ -21,10 +22,11 @@ export class ReceiveQueue {
   duplicateLeft = 0;
   duplicateRight = 0;
 
-  #lefts = new Int32Array(FIRST_CAPACITY);
-  #rights = new Int32Array(FIRST_CAPACITY);
+  // Made with the first range: most connections never need one.
+  #lefts = NONE;
+  #rights = NONE;
   /** When a range was touched last, counted in touches. */
-  #touches = new Int32Array(FIRST_CAPACITY);
+  #touches = NONE;
   #touch = 0;
 
   /** Forgets everything. */
@@ -122,7 +124,7 @@ export class ReceiveQueue {
 
   #grow(): void {
     const longer = (from: Int32Array): Int32Array<ArrayBuffer> => {
-      const to = new Int32Array(from.length * 2);
+      const to = new Int32Array(from.length === 0 ? FIRST_CAPACITY : from.length * 2);
       to.set(from);
       return to;
     };

@@ -32,6 +32,8 @@ const RETRANSMITTED = 1 << 18;
 const EVER_RETRANSMITTED = 1 << 19;
 const FIN = 1 << 20;
 const CACHED_BLOCKS = 4;
+const NO_INTEGERS = new Int32Array(0);
+const NO_NUMBERS = new Float64Array(0);
 
 /** The segments of one direction that are not acknowledged. */
 export class Scoreboard {
@@ -54,16 +56,17 @@ export class Scoreboard {
   /** The last call of {@link acknowledge} removed something that was sent more than once. */
   hasAckedRetransmission = false;
 
-  #seqs = new Int32Array(FIRST_CAPACITY);
+  // Made with the first segment: a side that only receives needs none.
+  #seqs = NO_INTEGERS;
   /** Length in sequence numbers and flags. */
-  #words = new Int32Array(FIRST_CAPACITY);
-  #sentNs = new Float64Array(FIRST_CAPACITY);
+  #words = NO_INTEGERS;
+  #sentNs = NO_NUMBERS;
   #highestSacked = -1;
   #lostEdge = 0;
   #nextLost = 0;
   /** SACK blocks seen last: what they covered need not be walked again. */
-  readonly #cachedLefts = new Int32Array(CACHED_BLOCKS);
-  readonly #cachedRights = new Int32Array(CACHED_BLOCKS);
+  #cachedLefts = NO_INTEGERS;
+  #cachedRights = NO_INTEGERS;
 
   /** True when nothing is outstanding. */
   get isEmpty(): boolean {
@@ -170,6 +173,7 @@ export class Scoreboard {
    * @returns segments newly SACKed
    */
   applySack(view: DataView, option: number, una: number): number {
+    if (this.isEmpty) return 0;
     const before = this.sackedSegments;
     const blocks = sackBlockCount(view, option);
     for (let i = 0; i < blocks; i++) {
@@ -325,17 +329,21 @@ export class Scoreboard {
 
   #grow(): void {
     const size = this.#seqs.length;
-    const seqs = new Int32Array(size * 2);
-    const words = new Int32Array(size * 2);
-    const sentNs = new Float64Array(size * 2);
+    const larger = size === 0 ? FIRST_CAPACITY : size * 2;
+    const seqs = new Int32Array(larger);
+    const words = new Int32Array(larger);
+    const sentNs = new Float64Array(larger);
     for (let i = this.first; i < this.end; i++) {
-      seqs[i & (size * 2 - 1)] = this.#seqs[i & (size - 1)];
-      words[i & (size * 2 - 1)] = this.#words[i & (size - 1)];
-      sentNs[i & (size * 2 - 1)] = this.#sentNs[i & (size - 1)];
+      seqs[i & (larger - 1)] = this.#seqs[i & (size - 1)];
+      words[i & (larger - 1)] = this.#words[i & (size - 1)];
+      sentNs[i & (larger - 1)] = this.#sentNs[i & (size - 1)];
     }
     this.#seqs = seqs;
     this.#words = words;
     this.#sentNs = sentNs;
+    if (size > 0) return;
+    this.#cachedLefts = new Int32Array(CACHED_BLOCKS);
+    this.#cachedRights = new Int32Array(CACHED_BLOCKS);
   }
 }
 
