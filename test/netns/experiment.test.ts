@@ -1,0 +1,85 @@
+/**
+ * The experiment `quick` in a quarter of its time, by the real command: the shape of what it leaves, and that no packet
+ * goes missing. Figures of time depend on the machine and are not asserted.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { listNamespaces } from '../../lib/netns/index.ts';
+import { execIn } from '../../lib/netns/processes.ts';
+import { CommandError } from '../../lib/netns/command.ts';
+import { preflexArgv } from '../../namespaces-lab/processes/preflex-process.ts';
+import type { ExperimentResult } from '../../namespaces-lab/runs/experiment.ts';
+import { describeNetns, useLab } from '../support/netns.ts';
+
+const SECONDS = 14;
+/** Checks that a busy machine may fail; the others it may not. */
+const OF_TIME = /^(emulator late|enough processor time)/;
+
+/** Runs the command; exit code 2 says that the run was invalid, which a busy machine makes it. */
+async function runLab(args: readonly string[]): Promise<string> {
+  const argv = preflexArgv(['lab', ...args]);
+  try {
+    return (await execIn(argv, { timeoutMs: 120_000 })).stdout;
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.exitCode !== 2) throw error;
+    return '';
+  }
+}
+
+describeNetns('lab run', () => {
+  const lab = useLab();
+
+  it('runs Figure 1 and leaves rows, transfers, checks and figures, and nothing else', async () => {
+    const out = join(lab.folder, 'out');
+    await runLab(['run', 'quick', '--seconds', String(SECONDS), '--seed', '5', '--out', out]);
+    const result = JSON.parse(readFileSync(join(out, 'result.json'), 'utf8')) as ExperimentResult;
+
+    expect(result.meta).toMatchObject({ topology: 'figure1', scenario: 'quick', mode: 'loss', seed: 5 });
+    expect(result.meta.command).toContain('lab run quick');
+    expect(result.intervals.length).toBeGreaterThanOrEqual(SECONDS - 3);
+    for (const { routes } of result.intervals) {
+      expect(routes.map((route) => route.name)).toEqual(['l1', 'l2', 'l3']);
+      expect(routes.reduce((sum, route) => sum + route.flowletRatio, 0)).toBeCloseTo(1, 6);
+      for (const route of routes) {
+        expect(route.lossRatio).toBeGreaterThanOrEqual(0);
+        expect(route.trueDropRatio).toBeLessThanOrEqual(1);
+        expect(route.utilisation).toBeLessThan(1.3);
+      }
+    }
+
+    // What the clock cannot spoil must hold.
+    const failed = result.validity.checks.filter((check) => !check.isOk && !OF_TIME.test(check.name));
+    expect(failed).toEqual([]);
+    expect(result.flows.completed).toBeGreaterThan(10);
+    expect(result.flows.failed).toBe(0);
+    expect(result.flows.started).toBe(result.transfers.length);
+    expect(
+      result.emulator.lanes.find((lane) => lane.link === 'L2')?.droppedPackets['blackhole'],
+    ).toBeGreaterThan(0);
+    const { kernelBytes, lexPayloadBytes } = result.summary.retransmitted;
+    expect(lexPayloadBytes).toBeGreaterThan(0);
+    expect(Math.abs(kernelBytes - lexPayloadBytes) / kernelBytes).toBeLessThan(0.03);
+
+    for (const figure of ['figure2.svg', 'figure3.svg', 'figure4.svg']) {
+      expect(existsSync(join(out, figure)), figure).toBe(true);
+    }
+    const comparison = await runLab(['compare', out, out, '--json']);
+    const { runs } = JSON.parse(comparison) as { runs: { scenario: string }[] };
+    expect(runs.map((run) => run.scenario)).toEqual(['quick', 'quick']);
+    expect(listNamespaces().filter((name) => /-(i1|i2|src|e1|e2|fabric)$/.test(name))).toEqual([]);
+  });
+
+  it('runs two domains, and loses no connection when a route dies', async () => {
+    const out = join(lab.folder, 'out');
+    await runLab(['run', 'recovery', '--seconds', '18', '--out', out]);
+    const result = JSON.parse(readFileSync(join(out, 'result.json'), 'utf8')) as ExperimentResult;
+    const failed = result.validity.checks.filter((check) => !check.isOk && !OF_TIME.test(check.name));
+    expect(failed).toEqual([]);
+    const recovery = result.summary.recovery!;
+    expect(recovery.running).toBe(60);
+    expect(recovery.affected).toBeGreaterThan(0);
+    expect(recovery.lost).toBe(0);
+    expect(recovery.stall.p50).toBeLessThan(3);
+  });
+});

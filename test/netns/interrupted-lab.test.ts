@@ -1,0 +1,99 @@
+/**
+ * An experiment that is interrupted leaves no namespace, device, process or folder behind, whenever that happens. What
+ * belongs to it is known by an environment variable, which every process that it starts inherits.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { listLinks, listNamespaces, waitFor } from '../../lib/netns/index.ts';
+import { preflexArgv } from '../../namespaces-lab/processes/preflex-process.ts';
+import { describeNetns, useLab } from '../support/netns.ts';
+
+const MARK = 'PREFLEX_TEST_RUN';
+
+/** Processes that have the mark in their environment; zombies have none. */
+function markedProcesses(mark: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`${MARK}=${mark}`);
+      } catch {
+        return false;
+      }
+    });
+}
+
+describeNetns('an interrupted experiment', () => {
+  const lab = useLab();
+
+  async function interrupt(
+    waitFor_: RegExp | undefined,
+    afterMs: number,
+    signal: NodeJS.Signals,
+  ): Promise<{ child: ChildProcess; mark: string; folder: string; seen: string[] }> {
+    const folder = join(lab.folder, `tmp-${signal}-${Math.round(afterMs)}`);
+    mkdirSync(folder);
+    const mark = `${process.pid}-${Math.random().toString(36).slice(2)}`;
+    const [program, ...args] = preflexArgv(['lab', 'run', 'quick', '--seconds', '4', '--json']);
+    const child = spawn(program, args, {
+      env: { ...process.env, [MARK]: mark, TMPDIR: folder },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const seen: string[] = [];
+    const lines = createInterface({ input: child.stderr! });
+    const ended = once(child, 'exit');
+    if (waitFor_ !== undefined) {
+      await new Promise<void>((resolve) => {
+        lines.on('line', (line) => {
+          seen.push(line);
+          if (waitFor_.test(line)) resolve();
+        });
+        child.once('exit', () => resolve());
+      });
+    }
+    await delay(afterMs);
+    child.kill(signal);
+    await ended;
+    return { child, mark, folder, seen };
+  }
+
+  // The moment within each phase is drawn anew in every run of the test; a failure names it.
+  const moments: [string, RegExp | undefined, number, NodeJS.Signals][] = [
+    ['before anything stands', undefined, 300 + Math.random() * 900, 'SIGTERM'],
+    ['while the namespaces are built', /^building/, Math.random() * 300, 'SIGINT'],
+    ['while the emulated network starts', /^building/, 300 + Math.random() * 700, 'SIGHUP'],
+    ['while the daemons start', /^starting/, Math.random() * 2000, 'SIGINT'],
+    ['in the middle of the traffic', /^traffic/, Math.random() * 3500, 'SIGTERM'],
+    ['while it ends', /^ending/, Math.random() * 400, 'SIGINT'],
+  ];
+
+  for (const [title, line, afterMs, signal] of moments) {
+    it(`leaves nothing behind: ${signal} ${title}`, async () => {
+      const at = `${signal} ${Math.round(afterMs)} ms after ${String(line ?? 'the start')}`;
+      const { child, mark, folder } = await interrupt(line, afterMs, signal);
+      // Programs that the kernel was still starting when the signal came die with their namespace.
+      await waitFor(`the processes to end, ${at}`, () =>
+        markedProcesses(mark).length === 0 ? true : undefined,
+      );
+      expect(
+        listNamespaces().filter((name) => name.startsWith(`pfx-${child.pid}-`)),
+        at,
+      ).toEqual([]);
+      expect(
+        listLinks().filter(({ name }) => name.startsWith('pfx')),
+        at,
+      ).toEqual([]);
+      expect(
+        readdirSync(folder).filter((name) => name.startsWith('preflex-lab-')),
+        at,
+      ).toEqual([]);
+    });
+  }
+});
