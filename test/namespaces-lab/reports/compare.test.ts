@@ -1,0 +1,72 @@
+/** Runs side by side. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { comparedRun, readResult, reportComparison } from '../../../namespaces-lab/reports/compare.ts';
+import { reportExperiment } from '../../../namespaces-lab/reports/experiment.ts';
+import { sampleResult } from '../experiment-result.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'preflex-compare-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const invalid = {
+  valid: false,
+  checks: [{ name: 'enough processor time', isOk: false, detail: 'idle 0.0 %' }],
+};
+
+describe('a comparison', () => {
+  it('has a column a run and says which run is not to be trusted', () => {
+    const table = reportComparison([
+      comparedRun('/x/first', sampleResult()),
+      comparedRun('/x/second/', sampleResult({ validity: invalid })),
+    ]);
+    const rows = table.split('\n').map((line) => line.split(/ {2,}/));
+    expect(rows[0]).toEqual(['', 'first', 'second']);
+    expect(rows.find(([title]) => title === 'verdict')).toEqual(['verdict', 'valid', 'INVALID']);
+    expect(rows.find(([title]) => title === 'l1 loss ratio')).toEqual(['l1 loss ratio', '4.00 %', '4.00 %']);
+    expect(table).not.toContain('intervals to return');
+  });
+
+  it('shows what only some of the runs have', () => {
+    const withFailure = sampleResult();
+    const summary = {
+      ...withFailure.summary,
+      failure: {
+        route: 'l2',
+        from: 1,
+        to: 2,
+        ratioBefore: 0.5,
+        floor: 0.033,
+        intervalsToFloor: 2,
+        intervalsToReturn: null,
+        flowletShareWhileDown: 0.3,
+      },
+    };
+    const table = reportComparison([
+      comparedRun('a', sampleResult()),
+      comparedRun('b', sampleResult({ summary })),
+    ]);
+    expect(table).toMatch(/intervals to return +–/);
+    expect(table).toMatch(/new flowlets into the hole +30\.0 %/);
+  });
+
+  it('refuses what is not the result of an experiment, and says what', () => {
+    expect(() => readResult(folder)).toThrow(/result\.json: cannot be read/);
+    writeFileSync(join(folder, 'result.json'), '{}');
+    expect(() => readResult(folder)).toThrow(/is not the result of "preflex lab run"/);
+    writeFileSync(join(folder, 'result.json'), JSON.stringify(sampleResult()));
+    expect(readResult(folder).scenario.name).toBe('sample');
+  });
+});
+
+describe('the report of a run', () => {
+  it('ends with the verdict', () => {
+    expect(reportExperiment(sampleResult())).toMatch(/Valid: all checks passed\.$/);
+    expect(reportExperiment(sampleResult({ validity: invalid }))).toMatch(
+      /INVALID: .*\n {2}not so: enough processor time \(idle 0\.0 %\)$/,
+    );
+  });
+});
