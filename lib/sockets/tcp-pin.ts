@@ -182,9 +182,9 @@ export class TcpPin {
     return {
       isMarking: this.#isActive,
       pathId: this.#pathId,
-      sentSegments: info.segsOut,
+      sentPackets: info.segsOut,
       sentBytes: info.bytesSent,
-      retransmittedSegments: info.totalRetrans,
+      retransmittedPackets: info.totalRetrans,
       retransmittedBytes: info.bytesRetrans,
       lexPayloadBytes: 0,
       flowlets: this.#flowlets,

@@ -11,11 +11,11 @@ export interface TcpStatistics extends Pick<
   /** Path that the connection carries now, 0 for none; of sums, 0 unless all have the same. */
   readonly pathId: number;
   /** Segments sent, repeats and pure acknowledgements included. */
-  readonly sentSegments: number;
+  readonly sentPackets: number;
   /** Payload bytes sent, repeats included. */
   readonly sentBytes: number;
   /** Segments sent again, SYNs included (tcpi_total_retrans). */
-  readonly retransmittedSegments: number;
+  readonly retransmittedPackets: number;
   /**
    * Payload bytes sent again (tcpi_bytes_retrans, Linux 4.19). An agent would have marked them LEx; here
    * `lexPayloadBytes` is always 0, because a socket cannot mark single segments.
@@ -29,9 +29,9 @@ export interface TcpStatistics extends Pick<
 export const NO_STATISTICS: TcpStatistics = {
   isMarking: false,
   pathId: 0,
-  sentSegments: 0,
+  sentPackets: 0,
   sentBytes: 0,
-  retransmittedSegments: 0,
+  retransmittedPackets: 0,
   retransmittedBytes: 0,
   lexPayloadBytes: 0,
   flowlets: 0,
@@ -53,9 +53,9 @@ export function sumStatistics(all: readonly TcpStatistics[]): TcpStatistics {
   return {
     isMarking: all.length > 0 && all.every((one) => one.isMarking),
     pathId: all.every((one) => one.pathId === pathId) ? pathId : 0,
-    sentSegments: sum((one) => one.sentSegments),
+    sentPackets: sum((one) => one.sentPackets),
     sentBytes: sum((one) => one.sentBytes),
-    retransmittedSegments: sum((one) => one.retransmittedSegments),
+    retransmittedPackets: sum((one) => one.retransmittedPackets),
     retransmittedBytes: sum((one) => one.retransmittedBytes),
     lexPayloadBytes: 0,
     flowlets: sum((one) => one.flowlets),
