@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { PreflexError } from '../errors.ts';
-import type { Sample } from '../../namespaces-lab/runs/experiment.ts';
+import type { Sample } from '../../namespaces-lab/runs/watch.ts';
 import type { Betas, Mode } from '../../namespaces-lab/scenarios/scenario.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';

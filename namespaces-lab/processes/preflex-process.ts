@@ -117,27 +117,25 @@ export class PreflexProcess {
     return new Promise((resolve, reject) => {
       const fail = (what: string) => {
         clearTimeout(timer);
-        this.child.off('exit', onExit);
+        this.child.off('close', onEnd);
         reject(
           new PreflexError('ERR_SYSTEM', `preflex ${what} before it said "${event}"\n${this.#stderr.trim()}`),
         );
       };
-      const onExit = (code: number | null, signal: string | null) => {
-        // The last lines may still be in the pipe.
-        setImmediate(() => {
-          fail(`ended (${signal ?? `exit code ${code}`})`);
-        });
+      const onEnd = (code: number | null, signal: string | null) => {
+        fail(`ended (${signal ?? `exit code ${code}`})`);
       };
       const timer = setTimeout(() => {
         fail(`was given ${limitMs} ms`);
       }, limitMs);
-      this.child.once('exit', onExit);
+      // Not at its exit: the last lines may still be in the pipe.
+      this.child.once('close', onEnd);
       this.#waiters.push({
         event,
         from,
         resolve: (line) => {
           clearTimeout(timer);
-          this.child.off('exit', onExit);
+          this.child.off('close', onEnd);
           resolve(line);
         },
       });

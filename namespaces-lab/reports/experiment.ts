@@ -57,7 +57,8 @@ export function reportExperiment(result: ExperimentResult): string {
   }
   lines.push(
     `Sent again behind the agents: ${formatCount(retransmitted.kernelBytes)} bytes by the kernel, ` +
-      `${formatCount(retransmitted.lexPayloadBytes)} marked LEx`,
+      `${formatCount(retransmitted.lexPayloadBytes)} marked LEx, ${formatCount(retransmitted.excludedBytes)} excluded by name, ` +
+      `difference ${formatCount(retransmitted.difference)}`,
     '',
     `Emulator: late by ${emulator.lateness.p50Ms ?? '–'} ms (median), ${emulator.lateness.p99Ms ?? '–'} ms (p99)`,
     ...reportValidity(result),

@@ -192,7 +192,7 @@ runModule(
   () => {
     finish();
     tell('exit');
-    process.exit(0);
+    process.stdout.write('', () => process.exit(0));
   },
 );
 tell('ready');

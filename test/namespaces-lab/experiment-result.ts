@@ -110,7 +110,7 @@ export function sampleResult(change: Partial<ExperimentResult> = {}): Experiment
       warmUpSeconds: 0,
       routes,
       balance: summariseBalance(routes),
-      retransmitted: { kernelBytes: 10, lexPayloadBytes: 10 },
+      retransmitted: { kernelBytes: 12, lexPayloadBytes: 10, excludedBytes: 2, difference: 0 },
     },
     emulator: { lateness: { p50Ms: 0.03, p99Ms: 0.2 } },
     ...change,
