@@ -20,6 +20,8 @@ export default defineConfig({
       {
         test: {
           name: 'netns',
+          // After the unit tests: what they measure is real traffic on the same processors.
+          sequence: { groupOrder: 1 },
           include: ['test/netns/**/*.test.ts'],
           pool: 'forks',
           fileParallelism: false,
@@ -30,6 +32,7 @@ export default defineConfig({
       {
         test: {
           name: 'package',
+          sequence: { groupOrder: 2 },
           include: ['test/package/**/*.test.ts'],
           testTimeout: 180_000,
         },
