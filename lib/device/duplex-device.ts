@@ -21,13 +21,17 @@ import { VIRTIO_HEADER_BYTES } from './virtio-header.ts';
 
 /** What this adapter needs of a stream: the part of node:stream's Duplex that node-tuntap2's Tun has. */
 export interface PacketStream {
+  /** Emits `data` with one IP packet a chunk, and the usual events of a stream. */
   on(event: 'data', listener: (packet: Uint8Array) => void): unknown;
   on(event: 'drain' | 'close' | 'end', listener: () => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
   /** False when the stream wants no more before `drain`. */
   write(packet: Uint8Array): boolean;
+  /** Stops `data` while the adapter's queue is full. */
   pause?(): unknown;
+  /** Lets `data` come again. */
   resume?(): unknown;
+  /** Closes the stream, where there is no `release`. */
   destroy?(): unknown;
   /** node-tuntap2 closes its descriptor here. */
   release?(): unknown;

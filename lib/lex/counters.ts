@@ -3,9 +3,13 @@ import { REASON_COUNT, REASON_NAMES } from './reasons.ts';
 
 /** Names of the exclusions: payload bytes that TCP sent again and that were, for a stated reason, not marked LEx. */
 export const EXCLUSION_NAMES = ['tfo', 'zeroWindow', 'fneRepeat', 'restart'] as const;
+/** Exclusion: data that went with the SYN and was refused there (RFC 7413). */
 export const EXCLUSION_TFO = 0;
+/** Exclusion: probes of a closed window. */
 export const EXCLUSION_ZERO_WINDOW = 1;
+/** Exclusion: repeats that had to be FNE. */
 export const EXCLUSION_FNE_REPEAT = 2;
+/** Exclusion: first seen after this host was restarted in the middle of the flow. */
 export const EXCLUSION_RESTART = 3;
 
 const CODEPOINTS = 4;

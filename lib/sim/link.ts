@@ -46,9 +46,13 @@ export interface LinkOptions {
 
 /** Why a link dropped a packet. */
 export const LINK_DROP_REASONS = ['blackhole', 'loss', 'queueFull', 'early'] as const;
+/** Dropped: the link is down. */
 export const LINK_DROP_BLACKHOLE = 0;
+/** Dropped: random loss. */
 export const LINK_DROP_LOSS = 1;
+/** Dropped: the queue was full. */
 export const LINK_DROP_QUEUE_FULL = 2;
+/** Dropped: by random early detection. */
 export const LINK_DROP_EARLY = 3;
 
 /** {@link Link.offer} returned this: the packet is dropped, see {@link Link.lastDrop}. */

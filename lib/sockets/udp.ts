@@ -47,4 +47,5 @@ export function createSocket(
   return new UdpSocket(options, listener);
 }
 
+/** The functions and classes under one name, as node:dgram has them. */
 export default { createSocket, Socket: UdpSocket };
