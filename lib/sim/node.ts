@@ -12,8 +12,11 @@ export const NODE_DROP_NO_ROUTE = 0;
 export const NODE_DROP_TTL_EXPIRED = 1;
 export const NODE_DROP_NOT_FOR_US = 2;
 
-/** Destinations that a node remembers the route of, a power of 2. */
+/** Destinations that a node remembers the route of. */
 const RECENT = 64;
+const RECENT_SHIFT = 26;
+/** 2^32 over the golden ratio: spreads addresses that differ anywhere (Knuth, multiplicative hashing). */
+const GOLDEN = 0x9e3779b1;
 const NOT_RECENT = -2;
 const TTL = 8;
 const CHECKSUM = 10;
@@ -71,7 +74,7 @@ export abstract class NetworkNode {
     let carrier = this.carriers.length === 1 ? 0 : -1;
     if (routes !== undefined) {
       const addr = this.pool.view.getInt32(slot * SLOT_BYTES + DST);
-      const recent = (addr ^ (addr >>> 8)) & (RECENT - 1);
+      const recent = Math.imul(addr, GOLDEN) >>> RECENT_SHIFT;
       if (this.#recentAddrs[recent] === addr && this.#recentCarriers[recent] !== NOT_RECENT) {
         carrier = this.#recentCarriers[recent];
       } else {
