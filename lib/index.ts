@@ -16,6 +16,7 @@ export { equal } from './pref/balancers/equal.ts';
 export { loss } from './pref/balancers/loss.ts';
 export { mixed } from './pref/balancers/mixed.ts';
 export type { MixedOptions } from './pref/balancers/mixed.ts';
+export type { FailureDecision, FailureEvent } from './pref/failure-events.ts';
 export { PrefGateway } from './pref/gateway.ts';
 export type { GatewayOptions, RouteOptions } from './pref/gateway-options.ts';
 export type {

@@ -1,5 +1,5 @@
 /** The examples that need no privilege, run as programs. Those with TUNs are in test/netns/examples.test.ts. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { LINKTYPE_RAW, writePcapFileHeader, writePcapRecordHeader } from '../lib
 import { pool2 } from '../lib/wire/marking/pool2.ts';
 import { CODEPOINT_LECT, encodeMark } from '../lib/wire/marking/scheme.ts';
 import { TCP_ACK, TCP_SYN } from '../lib/wire/packet-view.ts';
-import { runExample, startExample } from './support/examples.ts';
+import { projectRoot, runExample, startExample } from './support/examples.ts';
 import { buildTcp } from './support/packets.ts';
 
 /** A capture of raw IP packets, 10 ms apart, as bytes; with an Ethernet header before each when told so. */
@@ -85,3 +85,22 @@ it('http-server and http-client talk to each other, each with its connection pin
     expect(lines.at(-1)).toMatch(/^5\d\d\d bytes sent, 0 of them again$/);
   }
 });
+
+it.each(['README.md', 'docs/embedding.md'])(
+  'the lines from install to a marked packet in %s print FNE',
+  async (file) => {
+    const text = readFileSync(join(projectRoot, file), 'utf8');
+    const code = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].find(([, block]) =>
+      block?.includes('CODEPOINT_NAMES'),
+    )?.[1];
+    const folder = join(projectRoot, 'coverage');
+    const path = join(folder, `${file.replaceAll('/', '-')}.ts`);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path, code ?? '');
+    try {
+      expect(await runExample(`../coverage/${file.replaceAll('/', '-')}`)).toEqual(['FNE']);
+    } finally {
+      rmSync(path);
+    }
+  },
+);

@@ -21,9 +21,11 @@ import { VIRTIO_HEADER_BYTES } from './virtio-header.ts';
 
 /** What this adapter needs of a stream: the part of node:stream's Duplex that node-tuntap2's Tun has. */
 export interface PacketStream {
-  /** Emits `data` with one IP packet a chunk, and the usual events of a stream. */
+  /** One IP packet a chunk. */
   on(event: 'data', listener: (packet: Uint8Array) => void): unknown;
+  /** The stream takes packets again, or has ended. */
   on(event: 'drain' | 'close' | 'end', listener: () => void): unknown;
+  /** The stream is broken. */
   on(event: 'error', listener: (error: Error) => void): unknown;
   /** False when the stream wants no more before `drain`. */
   write(packet: Uint8Array): boolean;

@@ -23,6 +23,12 @@ export type { PcapFile, PcapRecord } from './pcap.ts';
 export { TunDevice } from './tun-device.ts';
 export type { TunOptions } from './tun-device.ts';
 export {
+  VIRTIO_FLAG_NEEDS_CSUM,
+  VIRTIO_GSO_ECN,
+  VIRTIO_GSO_NONE,
+  VIRTIO_GSO_TCPV4,
+  VIRTIO_GSO_TCPV6,
+  VIRTIO_GSO_UDP_L4,
   VIRTIO_HEADER_BYTES,
   virtioChecksumOffset,
   virtioChecksumStart,

@@ -15,6 +15,7 @@ export {
   lossShares,
   MIN_LOSS_RATIO,
 } from './balancers/splits.ts';
+export type { FailureDecision, FailureEvent } from './failure-events.ts';
 export { PrefGateway } from './gateway.ts';
 export type { GatewayOptions, RouteOptions } from './gateway-options.ts';
 export type {

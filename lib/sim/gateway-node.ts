@@ -47,7 +47,7 @@ export class GatewayNode extends NetworkNode {
     this.#pathIdOf[back.index] = pathId;
   }
 
-  /** @hotpath */
+  /** Takes a packet that arrived, and sends it on by the gateway's verdict. @hotpath */
   override receive(slot: number, from: Carrier): void {
     if (!this.countHop(slot)) return;
     const { view, lengths } = this.pool;

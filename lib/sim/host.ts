@@ -70,7 +70,7 @@ export class Host extends NetworkNode {
     );
   }
 
-  /** @hotpath */
+  /** Takes a packet that arrived: for this host, or counted as a stray. @hotpath */
   override receive(slot: number, _from: Carrier): void {
     const { view, lengths } = this.pool;
     const at = slot * SLOT_BYTES;

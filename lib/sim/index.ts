@@ -19,6 +19,7 @@ export type {
   GatewaySpec,
   HostSpec,
   LinkSpec,
+  NodeSpec,
   RouterSpec,
   RouteSpec,
   Topology,
@@ -26,8 +27,12 @@ export type {
 export type { Carrier, CarrierReport, PacketFilter } from './carrier.ts';
 export type { Host, HostOptions } from './host.ts';
 export type { GatewayNode } from './gateway-node.ts';
+export type { NetworkNode } from './node.ts';
+export type { EventQueue } from './event-queue.ts';
+export type { PacketPool } from './packet-pool.ts';
 export { RandomStream, RandomStreams } from './random.ts';
-export type { TcpOptions } from './tcp/options.ts';
+export type { TcpOptions, TcpSettings } from './tcp/options.ts';
+export type { CongestionControl } from './tcp/congestion.ts';
 export { END_FINISHED, END_RESET, END_TIMED_OUT } from './tcp/app.ts';
 export type { TcpApp } from './tcp/app.ts';
 export type { TcpConnection } from './tcp/connection.ts';

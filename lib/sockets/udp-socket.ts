@@ -198,6 +198,18 @@ export class UdpSocket extends Socket {
    * Sends datagrams at once, in as few system calls as there can be: equal ones to one peer leave as one message that
    * the kernel, or the network card, cuts apart.
    *
+   * @param messages - payloads, or objects with a payload and options of their own. Addresses are IP addresses,
+   *   not names.
+   * @param callback - called when every datagram was handed to the kernel or refused, with the first error and the
+   *   number of those that went
+   * @returns how many went at once; the others wait for room, or for the socket to be bound, or were refused
+   * @throws PreflexError naming the option, before anything is sent; Error ERR_SOCKET_DGRAM_NOT_RUNNING after close
+   */
+  sendBatch(messages: readonly (Uint8Array | OutgoingDatagram)[], callback?: BatchCallback): number;
+  /**
+   * Sends datagrams at once, in as few system calls as there can be: equal ones to one peer leave as one message that
+   * the kernel, or the network card, cuts apart.
+   *
    * @param messages - payloads, or objects with a payload and what differs from `options`. Addresses are IP addresses,
    *   not names.
    * @param options - what the datagrams have in common; `newFlowlet` is for the first of them
@@ -206,7 +218,6 @@ export class UdpSocket extends Socket {
    * @returns how many went at once; the others wait for room, or for the socket to be bound, or were refused
    * @throws PreflexError naming the option, before anything is sent; Error ERR_SOCKET_DGRAM_NOT_RUNNING after close
    */
-  sendBatch(messages: readonly (Uint8Array | OutgoingDatagram)[], callback?: BatchCallback): number;
   sendBatch(
     messages: readonly (Uint8Array | OutgoingDatagram)[],
     options: BatchOptions,
@@ -224,6 +235,8 @@ export class UdpSocket extends Socket {
     for (const message of messages) if (!(message instanceof Uint8Array)) checkDatagram(message);
     const path = this.#path;
     const state = this.#state;
+    // Throws, as every method of node:dgram does on a closed socket.
+    if (state?.handle === null) this.address();
     if (
       !path?.isActive ||
       state === undefined ||

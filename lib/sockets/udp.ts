@@ -27,6 +27,7 @@ export type {
 } from './udp-options.ts';
 export type { RemoteEnd } from './peers.ts';
 export type { BatchCallback, SendCallback, SocketError } from './send-outcome.ts';
+export type { PeerReport } from '../lex/datagram-flows.ts';
 export type { UdpPeerStatistics, UdpStatistics } from './udp-statistics.ts';
 export type { Message, SendTail, UdpSocketEvents } from './udp-socket.ts';
 export { PreflexError } from '../errors.ts';
@@ -48,4 +49,9 @@ export function createSocket(
 }
 
 /** The functions and classes under one name, as node:dgram has them. */
-export default { createSocket, Socket: UdpSocket };
+export default {
+  /** {@link createSocket} */
+  createSocket,
+  /** {@link UdpSocket} */
+  Socket: UdpSocket,
+};

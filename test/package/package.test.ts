@@ -137,6 +137,13 @@ describe('on another operating system', () => {
   });
 });
 
+describe('the API reference', () => {
+  it('is built without a warning: every export is documented, every link leads somewhere', async () => {
+    await run(tool('typedoc'), ['--out', join(folder, 'api')], root);
+    expect(existsSync(join(folder, 'api/index.html'))).toBe(true);
+  });
+});
+
 describe('the tarball', () => {
   it('has no fault that publint knows', async () => {
     expect(await run(tool('publint'), [tarball, '--strict'], root)).toContain('All good!');
