@@ -144,11 +144,18 @@ export function summariseFailure(
   const before = intervals.filter(({ t }) => t > warmUpSeconds && t <= from).map(ratioOf);
   const ratioBefore =
     before.length === 0 ? null : before.reduce((sum, ratio) => sum + ratio, 0) / before.length;
-  // A ratio is computed at the end of an interval; the first that is wholly after the change is number 2.
+  // The interval in which the change falls is not complete: it is not counted, but its ratio may be the first.
   const countUntil = (start: number, end: number, isReached: (ratio: number) => boolean): number | null => {
-    const rows = intervals.filter(({ t }) => t > start && t <= end);
-    const found = rows.findIndex((row) => isReached(ratioOf(row)));
-    return found < 0 ? null : found + 1;
+    let complete = 0;
+    let startOfInterval = 0;
+    for (const interval of intervals) {
+      if (interval.t > start && interval.t <= end) {
+        if (startOfInterval >= start) complete++;
+        if (isReached(ratioOf(interval))) return complete;
+      }
+      startOfInterval = interval.t;
+    }
+    return null;
   };
   let flowlets = 0;
   let intoFailed = 0;

@@ -67,6 +67,11 @@ describe('a failure', () => {
     expect(failure).toMatchObject({ intervalsToFloor: 2, intervalsToReturn: 2 });
   });
 
+  it('does not count the interval in which it begins, which is not complete', () => {
+    const late = summariseFailure(intervals, { route: 'l2', from: 32, to: 52 }, 10, 0.033);
+    expect(late).toMatchObject({ intervalsToFloor: 1, intervalsToReturn: 1 });
+  });
+
   it('counts the flowlets that were sent into it', () => {
     expect(failure.flowletShareWhileDown).toBeCloseTo(10 / 40);
   });
