@@ -42,7 +42,7 @@ for (const [route, lossPercent] of [0, 1, 10].entries()) {
     const dscp = encodeMark(markingScheme('pool2'), codepoint, route + 1);
     ipv4.writeIpv4Header(view, 0, { totalLength: 1000, protocol: PROTOCOL_UDP, src, dst, dscp });
     udp.writeUdpHeader(view, 20, { srcPort: 40_000, dstPort: 9000, length: 980 });
-    gateway.handleOutbound(view, 0, 1000, 0, 0);
+    gateway.handleOutbound(view, 0, 1000, 0);
   }
 }
 gateway.handleTimeout(1e9);

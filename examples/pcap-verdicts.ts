@@ -6,7 +6,7 @@
  * Packets from that address are outbound, all others inbound. Takes captures of raw IP and of Ethernet.
  */
 import { readFileSync } from 'node:fs';
-import { CODEPOINT_NAMES, LEX_REASON_NAMES, LexHost } from 'preflex';
+import { CODEPOINT_NAMES, LexHost } from 'preflex';
 import { LINKTYPE_RAW, readPcap } from 'preflex/device';
 import { formatAddress, ipv4, ipv6 } from 'preflex/wire';
 
@@ -32,7 +32,5 @@ for (const { bytes, seconds, nanoseconds } of records) {
     verdict = pathId === 0 ? 'in' : `in, path ${pathId}`;
   }
   const line = version === 6 ? ipv6.formatIpv6 : ipv4.formatIpv4;
-  console.log(
-    `${verdict} (${LEX_REASON_NAMES[host.lastReason]}): ${isWhole ? line(view, at) : 'no IP packet'}`,
-  );
+  console.log(`${verdict} (${host.lastReasonName}): ${isWhole ? line(view, at) : 'no IP packet'}`);
 }

@@ -32,7 +32,10 @@ export class PreflexError extends Error {
  * @param allowed - the allowed range in words, for example `a whole number from 1 to 6`
  */
 export function invalidOption(field: string, value: unknown, allowed: string): PreflexError {
-  return new PreflexError('ERR_INVALID_OPTION', `${field}: ${describe(value)} is not allowed; it takes ${allowed}`);
+  return new PreflexError(
+    'ERR_INVALID_OPTION',
+    `${field}: ${describe(value)} is not allowed; it takes ${allowed}`,
+  );
 }
 
 /** Throws {@link invalidOption} unless `value` is a finite number in [min, max]. */
@@ -55,7 +58,11 @@ export function requireInteger(field: string, value: number, min: number, max: n
 export function rejectUnknownKeys(field: string, options: object, known: readonly string[]): void {
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
-      throw invalidOption(`${field}.${key}`, (options as Record<string, unknown>)[key], `only ${known.join(', ')}`);
+      throw invalidOption(
+        `${field}.${key}`,
+        (options as Record<string, unknown>)[key],
+        `only ${known.join(', ')}`,
+      );
     }
   }
 }

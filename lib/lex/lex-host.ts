@@ -45,6 +45,7 @@ import {
   REASON_IN_UNKNOWN_FLOW,
   REASON_LECT_FRAGMENT,
   REASON_MULTICAST,
+  REASON_NAMES,
 } from './reasons.ts';
 import { receiveSegment } from './tcp-feedback.ts';
 import { sendSegment } from './tcp-send.ts';
@@ -75,6 +76,11 @@ export class LexHost {
       idleLimitsNs: [settings.idleLimitNs, settings.closedLimitNs, settings.datagramLimitNs],
       seed: settings.seed,
     });
+  }
+
+  /** Name of {@link lastReason}. */
+  get lastReasonName(): string {
+    return REASON_NAMES[this.lastReason]!;
   }
 
   /** Flows in the table now, and how many were evicted because it was full or expired because they were idle. */

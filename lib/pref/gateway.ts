@@ -58,11 +58,11 @@ export class PrefGateway {
    * @param at - offset of the packet's first byte in `view`
    * @param length - bytes captured
    * @param nowNs - monotonic time
-   * @param gsoSize - transport payload of each segment of a super-packet, 0 for none
+   * @param gsoSize - transport payload of each segment of a super-packet, default 0 for an ordinary one
    * @returns path ID of the route, 0 = default route; {@link lastReason} says why
    * @hotpath
    */
-  handleOutbound(view: DataView, at: number, length: number, nowNs: number, gsoSize: number): number {
+  handleOutbound(view: DataView, at: number, length: number, nowNs: number, gsoSize = 0): number {
     if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
     return handleOutbound(this.core, view, at, length, nowNs, gsoSize);
   }
@@ -71,7 +71,11 @@ export class PrefGateway {
    * Clears foreign path IDs of a packet that enters the domain and writes an assignment where one is due, in
    * place. Never throws, whatever the bytes.
    *
-   * @param fromPathId - path ID of the route it came in by, 0 when unknown
+   * @param at - offset of the packet's first byte in `view`
+   * @param length - bytes captured
+   * @param nowNs - monotonic time
+   * @param fromPathId - path ID of the route it came in by, default 0 for unknown; only counted
+   * @param gsoSize - transport payload of each segment of a super-packet, default 0 for an ordinary one
    * @returns the path ID assigned, 0 = none; {@link lastReason} says why
    * @hotpath
    */
@@ -80,8 +84,8 @@ export class PrefGateway {
     at: number,
     length: number,
     nowNs: number,
-    fromPathId: number,
-    gsoSize: number,
+    fromPathId = 0,
+    gsoSize = 0,
   ): number {
     if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
     return handleInbound(this.core, view, at, length, nowNs, fromPathId, gsoSize);
