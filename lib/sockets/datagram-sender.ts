@@ -14,9 +14,9 @@ import type { DatagramFlows } from '../lex/datagram-flows.ts';
 import type { DatagramCalls } from '../sys/datagram-calls.ts';
 import { nowNs } from '../sys/clock.ts';
 import { EAGAIN, EINTR, EINVAL } from '../sys/errno.ts';
-import { SendVector } from '../sys/send-vector.ts';
 import type { Peer } from './peers.ts';
 import type { SendOutcome } from './send-outcome.ts';
+import type { SendStage } from './send-stage.ts';
 
 const EIO = 5;
 const EMSGSIZE = 90;
@@ -24,14 +24,6 @@ const ENOBUFS = 105;
 const ECANCELED = 125;
 /** Longer ones are refused by every kernel. */
 const MAX_DATAGRAM_BYTES = 65_535;
-const VECTOR_MESSAGES = 64;
-const STAGED_DATAGRAMS = 1024;
-const PAYLOAD_BYTES = 256 * 1024;
-/** UDP_MAX_SEGMENTS of the kernels before 6.9; later ones take 128. */
-const MAX_SEGMENTS = 64;
-/** Largest message for segmentation, below 65,535 minus the headers of either IP version. */
-const MAX_SEGMENTED_BYTES = 65_000;
-
 /**
  * Messages in a row of one traffic class after which the socket itself is given it: the kernel is 15 % quicker without
  * a control message.
@@ -46,35 +38,6 @@ interface Waiting {
   readonly trafficClass: number;
   readonly ticket: number;
   readonly outcome: SendOutcome | undefined;
-}
-
-/** The messages being staged, of the socket whose turn it is. */
-export class SendStage {
-  readonly vector: SendVector;
-  owner: DatagramSender | undefined;
-  /** Messages and datagrams staged. */
-  messages = 0;
-  datagrams = 0;
-  payloadEnd = 0;
-  /** Time of the first datagram staged: they leave together. */
-  nowNs = 0;
-  // By message.
-  readonly start = new Int32Array(VECTOR_MESSAGES);
-  readonly length = new Int32Array(VECTOR_MESSAGES);
-  readonly segmentBytes = new Int32Array(VECTOR_MESSAGES);
-  readonly firstDatagram = new Int32Array(VECTOR_MESSAGES + 1);
-  readonly trafficClass = new Int32Array(VECTOR_MESSAGES);
-  readonly peer: (Peer | undefined)[] = new Array<Peer | undefined>(VECTOR_MESSAGES).fill(undefined);
-  readonly isConnected = new Uint8Array(VECTOR_MESSAGES);
-  // By datagram.
-  readonly ticket = new Uint8Array(STAGED_DATAGRAMS);
-  readonly outcome: (SendOutcome | undefined)[] = new Array<SendOutcome | undefined>(STAGED_DATAGRAMS).fill(
-    undefined,
-  );
-
-  constructor(calls: DatagramCalls) {
-    this.vector = new SendVector(calls, VECTOR_MESSAGES, PAYLOAD_BYTES);
-  }
 }
 
 /** The sending half of one socket. */
@@ -175,14 +138,14 @@ export class DatagramSender {
         this.#block(message, 0);
         break;
       }
-      if (stage.firstDatagram[message + 1]! - stage.firstDatagram[message]! === 1) {
+      if (stage.datagramsOf(message) === 1) {
         this.#finishMessage(message, errno);
       } else if (!this.#sendOneByOne(message, errno)) {
         break;
       }
       message++;
     }
-    this.#clear();
+    stage.clear();
     if (this.#steadyMessages >= STEADY_MESSAGES) this.#settleClass();
   }
 
@@ -214,7 +177,7 @@ export class DatagramSender {
     const stage = this.#stage;
     if (stage.owner === this) {
       for (let message = 0; message < stage.messages; message++) this.#forgetMessage(message);
-      this.#clear();
+      stage.clear();
       stage.owner = undefined;
     }
     const waiting = this.#waiting;
@@ -253,63 +216,26 @@ export class DatagramSender {
     outcome: SendOutcome | undefined,
   ): void {
     const stage = this.#stage;
-    const length = data.length;
-    if (
-      stage.datagrams === STAGED_DATAGRAMS ||
-      stage.messages === VECTOR_MESSAGES ||
-      stage.payloadEnd + length > PAYLOAD_BYTES
-    ) {
+    if (!stage.hasRoom(data.length)) {
       this.flush();
       if (this.#waiting.length > 0) {
         this.#wait(peer, isConnected, Uint8Array.from(data), trafficClass, ticket, outcome);
         return;
       }
     }
-    const at = stage.payloadEnd;
-    stage.vector.payload.set(data, at);
-    stage.payloadEnd = at + length;
-    const datagram = stage.datagrams++;
-    stage.ticket[datagram] = ticket;
-    stage.outcome[datagram] = outcome;
-    const last = stage.messages - 1;
-    if (last >= 0 && this.#canJoin(last, peer, isConnected, length, trafficClass)) {
-      stage.length[last] += length;
-      stage.firstDatagram[last + 1] = stage.datagrams;
-      this.#fill(last, stage.start[last]!, stage.length[last]!, stage.segmentBytes[last]!);
-      return;
-    }
-    const message = stage.messages++;
-    stage.start[message] = at;
-    stage.length[message] = length;
-    stage.segmentBytes[message] = length;
-    stage.firstDatagram[message] = datagram;
-    stage.firstDatagram[message + 1] = datagram + 1;
-    stage.trafficClass[message] = trafficClass;
-    stage.peer[message] = peer;
-    stage.isConnected[message] = isConnected ? 1 : 0;
-    this.#fill(message, at, length, 0);
+    const message = stage.put(peer, isConnected, data, trafficClass, ticket, outcome, this.#maxSegmentBytes);
+    const isJoined = stage.datagramsOf(message) > 1;
+    this.#fill(
+      message,
+      stage.start[message],
+      stage.length[message],
+      isJoined ? stage.segmentBytes[message] : 0,
+    );
+    if (isJoined) return;
     if (this.#steadyClass === trafficClass && this.#steadyPeer?.level === peer.level) this.#steadyMessages++;
     else this.#steadyMessages = 0;
     this.#steadyClass = trafficClass;
     this.#steadyPeer = peer;
-  }
-
-  /** All segments of a message are of one size; the last may be shorter, and nothing can follow it then. */
-  #canJoin(last: number, peer: Peer, isConnected: boolean, length: number, trafficClass: number): boolean {
-    const stage = this.#stage;
-    const segmentBytes = stage.segmentBytes[last]!;
-    const segments = stage.firstDatagram[last + 1]! - stage.firstDatagram[last]!;
-    return (
-      stage.peer[last] === peer &&
-      stage.trafficClass[last] === trafficClass &&
-      length > 0 &&
-      length <= segmentBytes &&
-      segmentBytes <= this.#maxSegmentBytes &&
-      segments < MAX_SEGMENTS &&
-      stage.length[last] === segments * segmentBytes &&
-      stage.length[last] + length <= MAX_SEGMENTED_BYTES &&
-      stage.isConnected[last] === (isConnected ? 1 : 0)
-    );
   }
 
   #fill(message: number, at: number, length: number, segmentBytes: number): void {
@@ -432,15 +358,6 @@ export class DatagramSender {
     this.#waiting.push({ peer, isConnected, data, trafficClass, ticket, outcome });
     this.#waitingBytes += data.length;
     if (this.#waiting.length === 1) this.#onBlocked(true);
-  }
-
-  #clear(): void {
-    const stage = this.#stage;
-    for (let i = 0; i < stage.messages; i++) stage.peer[i] = undefined;
-    for (let i = 0; i < stage.datagrams; i++) stage.outcome[i] = undefined;
-    stage.messages = 0;
-    stage.datagrams = 0;
-    stage.payloadEnd = 0;
   }
 }
 

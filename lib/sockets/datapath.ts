@@ -23,7 +23,8 @@ import { DatagramReceiver } from './datagram-receiver.ts';
 import { DatagramSender } from './datagram-sender.ts';
 import type { DgramHandle, DgramState } from './dgram-internals.ts';
 import { CONNECT_STATE_CONNECTED } from './dgram-internals.ts';
-import type { Peer, Peers } from './peers.ts';
+import type { Peer } from './peers.ts';
+import { Peers } from './peers.ts';
 import type { Platform } from './udp-platform.ts';
 import { MODULE } from './udp-platform.ts';
 import { HandleOutcome } from './send-outcome.ts';
@@ -77,7 +78,7 @@ export class Datapath {
     const isIpv4 = (socket as Socket & { type?: string }).type === 'udp4';
     this.#family = isIpv4 ? AF_INET : AF_INET6;
     this.loopback = isIpv4 ? '127.0.0.1' : '::1';
-    this.peers = isIpv4 ? platform.peers4 : platform.peers6;
+    this.peers = new Peers(platform.calls, this.#family);
     this.sender = new DatagramSender(platform.calls, platform.stage, flows, (isBlocked) => {
       this.#isBlocked = isBlocked;
       this.#watch?.restart(isBlocked);

@@ -1,5 +1,5 @@
 /**
- * The other ends that sockets talk to: one object for each address and port, found by text when sending and by the
+ * The other ends that a socket talks to: one object for each address and port, found by text when sending and by the
  * kernel's structure when receiving, so that text is parsed and written once a peer and not once a datagram.
  */
 import type { RemoteInfo } from 'node:dgram';
@@ -72,7 +72,7 @@ export class Peer implements DatagramPeer {
   }
 }
 
-/** The peers of all sockets of one family in this thread. */
+/** The peers of one socket; they go with it. */
 export class Peers {
   readonly #calls: DatagramCalls;
   readonly #family: number;

@@ -11,8 +11,12 @@ export interface UdpLexOptions extends Pick<
 > {
   /** ECN bits of every datagram, 0..3; default 0, Not-ECT (RFC 3168 section 5). */
   readonly ecn?: number;
-  /** `plain` makes a node:dgram socket that neither marks nor learns; default `auto`: only where it must be. */
-  readonly datapath?: 'auto' | 'plain';
+  /**
+   * `plain` makes a node:dgram socket that neither marks nor learns. Default `auto`: only where it must be, which is
+   * outside of Linux, without koffi's binary, and in worker threads. `marked` marks in a worker thread, too: end that
+   * by process.exit() or let it end, for Node aborts the process when Worker.terminate() finds such a socket open.
+   */
+  readonly datapath?: 'auto' | 'plain' | 'marked';
 }
 
 /** Options of createSocket: those of node:dgram, and `lex`. */
@@ -79,16 +83,16 @@ const LEX_KEYS: readonly (keyof UdpLexOptions)[] = [
 export function checkLexOptions(lex: UdpLexOptions | undefined): {
   flows: LexHostOptions;
   ecn: number;
-  isPlain: boolean;
+  datapath: 'auto' | 'plain' | 'marked';
 } {
-  if (lex === undefined) return { flows: {}, ecn: 0, isPlain: false };
+  if (lex === undefined) return { flows: {}, ecn: 0, datapath: 'auto' };
   if (typeof lex !== 'object' || lex === null) throw invalidOption('lex', lex, 'an object');
   rejectUnknownKeys('lex', lex, LEX_KEYS);
   const { ecn = 0, datapath = 'auto', ...flows } = lex;
-  if (datapath !== 'auto' && datapath !== 'plain') {
-    throw invalidOption('lex.datapath', datapath, "'auto' or 'plain'");
+  if (!['auto', 'plain', 'marked'].includes(datapath)) {
+    throw invalidOption('lex.datapath', datapath, "'auto', 'plain' or 'marked'");
   }
-  return { flows, ecn: requireInteger('lex.ecn', ecn, 0, 3), isPlain: datapath === 'plain' };
+  return { flows, ecn: requireInteger('lex.ecn', ecn, 0, 3), datapath };
 }
 
 /** Checks the options of one datagram. Throws a PreflexError that names the field. */

@@ -1,14 +1,15 @@
 /**
  * The UDP socket: a node:dgram socket whose datagrams carry their codepoint and path ID, and which learns paths from
- * those that arrive.
+ * those that arrive. Long because each overload has its own documentation.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { randomInt } from 'node:crypto';
 import type { RemoteInfo, SocketType } from 'node:dgram';
 import { Socket } from 'node:dgram';
-import { invalidOption, requireInteger, requireNumber } from '../errors.ts';
+import { invalidOption, requireNumber } from '../errors.ts';
 import { DatagramFlows } from '../lex/datagram-flows.ts';
 import { nowNs } from '../sys/clock.ts';
+import { requirePeer, sendMarkedBatch, sendPlainBatch } from './batch.ts';
 import { Datapath } from './datapath.ts';
 import { warnUnmarked } from './availability.ts';
 import type { ReceivedDatagram } from './datagram-receiver.ts';
@@ -31,8 +32,8 @@ import {
 import type { Peer } from './peers.ts';
 import { loadPlatform, MODULE } from './udp-platform.ts';
 import { readSendArguments, trailingOptions } from './send-arguments.ts';
-import type { BatchCallback, SendCallback, SocketError } from './send-outcome.ts';
-import { BatchOutcome, CallbackOutcome, sendError } from './send-outcome.ts';
+import type { BatchCallback, SendCallback } from './send-outcome.ts';
+import { CallbackOutcome, sendError } from './send-outcome.ts';
 import type { UdpPeerStatistics, UdpStatistics } from './udp-statistics.ts';
 import { reportUdp } from './udp-statistics.ts';
 
@@ -86,15 +87,15 @@ export class UdpSocket extends Socket {
     listener?: (message: Buffer, remote: RemoteInfo) => void,
   ) {
     const given = typeof options === 'object' && options !== null ? options : undefined;
-    const { flows, ecn, isPlain } = checkLexOptions(given?.lex);
+    const { flows, ecn, datapath } = checkLexOptions(given?.lex);
     const ownFlows = new DatagramFlows({ seed: FLOW_SEED, ...flows });
     // @ts-expect-error - the class of node:dgram is public, its constructor only by way of createSocket
     super(options, listener);
     this.#flows = ownFlows;
     this.#ecn = ecn;
     this.#hasOwnLookup = given?.lookup !== undefined;
-    const platform = isPlain ? undefined : loadPlatform();
-    this.#state = platform && dgramState(this);
+    const platform = datapath === 'plain' ? undefined : loadPlatform(datapath === 'marked');
+    this.#state = dgramState(this);
     if (platform !== undefined && this.#state === undefined) {
       warnUnmarked(MODULE, `Node ${process.version} keeps the state of its sockets in an unknown way`);
     }
@@ -243,38 +244,18 @@ export class UdpSocket extends Socket {
       state.handle === null ||
       state.sendBlockList !== undefined
     ) {
-      return this.#sendBatchPlain(messages, options, callback);
+      const send = (...args: unknown[]): void => {
+        this.#sendPlain(args, undefined);
+      };
+      sendPlainBatch(send, messages, options, callback);
+      return 0;
     }
     if (state.bindState !== BIND_STATE_BOUND) {
       this.#whenBound(() => this.sendBatch(messages, options, callback));
       return 0;
     }
     const isConnected = state.connectState === CONNECT_STATE_CONNECTED;
-    const common =
-      options.port === undefined ? undefined : this.#requirePeer(path, options.address, options.port);
-    const peers = messages.map((message) => this.#peerOfMessage(path, message, options, common));
-    const outcome = new BatchOutcome(messages.length, callback);
-    const ecn = options.ecn ?? this.#ecn;
-    const hints = hintsOf({ ...options, newFlowlet: false });
-    for (let i = 0; i < messages.length; i++) {
-      const message = messages[i]!;
-      const first = i === 0 ? hintsOf(options) : 0;
-      if (message instanceof Uint8Array) {
-        path.sender.send(peers[i]!, isConnected, message, hints | first, ecn, outcome);
-      } else {
-        const own = message.retransmission === undefined ? hints | first : first & ~1;
-        path.sender.send(
-          peers[i]!,
-          isConnected,
-          message.data,
-          own | hintsOf(message),
-          message.ecn ?? ecn,
-          outcome,
-        );
-      }
-    }
-    path.sender.flush();
-    return outcome.sent;
+    return sendMarkedBatch(path, isConnected, this.#ecn, messages, options, callback);
   }
 
   /**
@@ -419,55 +400,9 @@ export class UdpSocket extends Socket {
     this.once('listening', callback);
   }
 
-  #sendBatchPlain(
-    messages: readonly (Uint8Array | OutgoingDatagram)[],
-    options: BatchOptions,
-    callback: BatchCallback | undefined,
-  ): number {
-    const outcome = new BatchOutcome(messages.length, callback);
-    for (const message of messages) {
-      const own: BatchOptions = message instanceof Uint8Array ? {} : message;
-      const data = message instanceof Uint8Array ? message : message.data;
-      const port = own.port ?? options.port;
-      const done: SendCallback = (error) => {
-        outcome.finish(error ? -(error as SocketError).errno : 0);
-      };
-      if (port === undefined) super.send(data, done);
-      else super.send(data, port, own.address ?? options.address, done);
-    }
-    return 0;
-  }
-
-  #peerOfMessage(
-    path: Datapath,
-    message: Uint8Array | OutgoingDatagram,
-    options: BatchOptions,
-    common: Peer | undefined,
-  ): Peer {
-    const connected = path.connectedPeer;
-    const own: BatchOptions = message instanceof Uint8Array ? {} : message;
-    const port = own.port ?? options.port;
-    if (connected !== undefined) {
-      if (port !== undefined) throw invalidOption('port', port, 'nothing on a connected socket');
-      return connected;
-    }
-    if (own.port === undefined && own.address === undefined && common !== undefined) return common;
-    if (port === undefined) throw invalidOption('port', port, 'a whole number from 1 to 65535');
-    return this.#requirePeer(path, own.address ?? options.address, port);
-  }
-
-  #requirePeer(path: Datapath, address: string | undefined, port: number): Peer {
-    requireInteger('port', port, 1, 65_535);
-    const peer = path.peers.byText(address ?? path.loopback, port);
-    if (peer === undefined) {
-      throw invalidOption('address', address, `an address of the socket's family, not a name`);
-    }
-    return peer;
-  }
-
   #peerOf(remote: RemoteAddress | undefined): Peer | undefined {
     const path = this.#path!;
-    return remote === undefined ? path.connectedPeer : this.#requirePeer(path, remote.address, remote.port);
+    return remote === undefined ? path.connectedPeer : requirePeer(path, remote.address, remote.port);
   }
 }
 

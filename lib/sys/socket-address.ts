@@ -90,9 +90,7 @@ function formatIpv6(bytes: Uint8Array): string {
       bestLength = length;
     }
   }
-  const hasDottedTail =
-    bestAt === 0 &&
-    (bestLength === 6 || (bestLength === 7 && groups[7] !== 1) || (bestLength === 5 && groups[5] === 0xffff));
+  const hasDottedTail = bestAt === 0 && (bestLength === 6 || (bestLength === 5 && groups[5] === 0xffff));
   const hex = (from: number, to: number): string =>
     groups
       .slice(from, to)

@@ -33,7 +33,7 @@ export class SocketWatch {
       }
     };
     this.#handle = koffi.node.poll(fd, { readable: true }, this.#callback as never);
-    // libuv's handle is freed when koffi's object is collected.
+    if (watching.size === 0) process.once('exit', closeAll);
     watching.add(this);
   }
 
@@ -57,7 +57,17 @@ export class SocketWatch {
     this.#handle?.close();
     this.#handle = undefined;
     watching.delete(this);
+    if (watching.size === 0) process.off('exit', closeAll);
   }
 }
 
+/** Active watches; also keeps koffi's objects, without which libuv's handles would be freed. */
 const watching = new Set<SocketWatch>();
+
+/**
+ * Node aborts when its loop still has handles of others at the end: those of sockets that were not closed because they
+ * are not referenced, or because the program calls process.exit in a worker.
+ */
+function closeAll(): void {
+  for (const watch of [...watching]) watch.close();
+}

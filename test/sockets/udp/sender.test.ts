@@ -1,7 +1,8 @@
 /** The sender with a kernel that has no room, knows no segmentation, refuses one datagram... */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DatagramFlows } from '../../../lib/lex/datagram-flows.ts';
-import { DatagramSender, SendStage } from '../../../lib/sockets/datagram-sender.ts';
+import { DatagramSender } from '../../../lib/sockets/datagram-sender.ts';
+import { SendStage } from '../../../lib/sockets/send-stage.ts';
 import { Peers } from '../../../lib/sockets/peers.ts';
 import type { Peer } from '../../../lib/sockets/peers.ts';
 import type { SendOutcome } from '../../../lib/sockets/send-outcome.ts';
