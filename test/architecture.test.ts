@@ -25,7 +25,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   netns: ['sys'],
   sockets: ['sys', 'wire', 'lex'],
   runtime: ['sys', 'device', 'netns', 'wire', 'flow', 'lex', 'pref', 'sim'],
-  bench: ['sys', 'wire', 'flow', 'lex', 'pref', 'sim'],
+  bench: ['sys', 'sockets', 'wire', 'flow', 'lex', 'pref', 'sim'],
   cli: ['runtime', 'netns', 'device', 'sys', 'bench', 'sim', 'wire', 'lex', 'pref'],
   '.': ['wire', 'flow', 'lex', 'pref'],
 };

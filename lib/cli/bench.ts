@@ -37,6 +37,22 @@ export function addBenchCommand(program: Command): void {
         );
       }),
     );
+  addUdpBench(bench);
+}
+
+function addUdpBench(bench: Command): void {
+  bench
+    .command('udp')
+    .description('datagrams a second and processor time a datagram of preflex/udp, against node:dgram')
+    .option('--pairs <count>', 'pairs of runs', parseCount, 9)
+    .option('--datagrams <count>', 'datagrams a run', parseCount, 6_400)
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { pairs: number; datagrams: number; json?: boolean }) =>
+      runCommand(async () => {
+        const { benchUdp } = await import('../bench/udp-bench.ts');
+        show(await benchUdp({ ...flags, onProgress: note }), flags.json ?? false);
+      }),
+    );
 }
 
 function show(results: readonly BenchResult[], isJson: boolean): void {
