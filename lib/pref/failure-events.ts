@@ -22,8 +22,10 @@ export interface FailureEvent {
   readonly failingFlows: number;
   /** Of these: answered a moment ago. */
   readonly answeredFlows: number;
-  /** Timeouts that the failing flows exposed; for `returned`, answers to probes. */
+  /** Timeouts that the failing flows exposed. */
   readonly exposures: number;
+  /** For `returned`: answers to probes in a row; else 0. */
+  readonly probeAnswers: number;
   /** The part of the flows that is failing in ordinary times, 0..1. */
   readonly usualFailingShare: number;
   readonly windowNs: number;

@@ -61,7 +61,7 @@ export interface GatewayOptions {
   readonly failureWindowNs?: number;
   /**
    * Failing flows, of those that are failing or were just answered, from which a route is suspended: 0.5 to 1,
-   * default 0.8.
+   * default 0.9.
    */
   readonly failureShare?: number;
   /** Flows sampled on each route of a destination, 8 to 64, default 64. */
@@ -211,7 +211,7 @@ function checkFailures(options: GatewayOptions): FailureSettings {
   return {
     isOn: requireBoolean('inferFailures', options.inferFailures ?? true),
     windowNs: requireNumber('failureWindowNs', options.failureWindowNs ?? 0.5 * S, 0.2 * S, 0.8 * S),
-    share: requireNumber('failureShare', options.failureShare ?? 0.8, 0.5, 1),
+    share: requireNumber('failureShare', options.failureShare ?? 0.9, 0.5, 1),
     sample: requireInteger('failureSample', options.failureSample ?? 64, 8, 64),
     sampleEntries: requirePowerOf2('failureSampleEntries', entries, 64, 65_536),
   };

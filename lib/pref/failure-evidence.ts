@@ -1,0 +1,206 @@
+/**
+ * How much a group of sampled flows says about its route: what its flows show now, against what they show in
+ * ordinary times.
+ *
+ * If a flow is found failing with probability e in ordinary times, then k exposures that stay without an answer
+ * among f of n flows come about by chance about as often as C(n, f) e^k, were flows independent. `EVIDENCE` is -ln
+ * of what is tolerated. Flows are not independent when losses come in bursts; so the exposures must also be
+ * `PEAK_FACTOR` times as many as in the highest surge that turned out to be no failure: half of the flows or more
+ * failing at once, and then answered.
+ *
+ * Both e and that peak are learned from the route itself: the rougher its ordinary times, the more is asked of it.
+ */
+
+import { FLAG_ANSWERED, IDLE_MS, WORD_ANSWER, WORD_QUESTION } from './failure-sample.ts';
+import type { FlowSample } from './failure-sample.ts';
+
+/** An answer is recent for this part of the window, or for the route's RTT if that is longer. */
+const RECENT_PART = 0.3;
+/** -ln of the chance that is left: 3e-10. */
+const EVIDENCE = 22;
+/** Failing flows, and exposures, without which nothing is decided. */
+const MIN_FAILING = 3;
+const MIN_EXPOSURES = 8;
+/** Exposures of one flow that count at most; those that follow say little about the route. */
+const MAX_COUNTED = 3;
+/** e at first, and its bounds. */
+const FIRST_USUAL_SHARE = 0.05;
+const LEAST_USUAL_SHARE = 0.01;
+const MOST_USUAL_SHARE = 0.5;
+/** Time constant of e, ms. */
+const USUAL_MS = 20_000;
+/** How long what is found at one exposure is taken to have lasted, ms at most. */
+const LONGEST_STEP_MS = 250;
+const PEAK_FACTOR = 3;
+/** Failing flows, of those that are failing or were just answered, from which it is a surge. */
+const SURGE_SHARE = 0.5;
+/** Time constant of forgetting the highest surge, ms. */
+const PEAK_MS = 3_600_000;
+/** The highest surge assumed of a route at first, and the time constant of forgetting that, ms. */
+const FIRST_PEAK = 8;
+const FIRST_PEAK_MS = 20_000;
+/** The longest RTT that is believed, ms. */
+const MAX_RTT_MS = 2000;
+
+/** Judges the groups of a sample. */
+export class FailureEvidence {
+  /** What {@link count} found: flows with an event within the last 2 s. */
+  flows = 0;
+  /** Of these: exposed loss within the window, not answered since. */
+  failing = 0;
+  /** Of these: answered a moment ago. */
+  answered = 0;
+  /** Exposures of the failing ones. */
+  exposures = 0;
+  /** Whether the failing flows are the given share of those that are failing or were just answered. */
+  areMost = false;
+
+  private readonly sample: FlowSample;
+  private readonly windowMs: number;
+  private readonly share: number;
+  private readonly madeAtMs: Int32Array;
+  private readonly usualShares: Float64Array;
+  private readonly usualAtMs: Int32Array;
+  private readonly rttMs: Float64Array;
+  /** The most exposures of a surge, since a failing flow was last answered. */
+  private readonly surges: Int32Array;
+  private readonly peaks: Float64Array;
+  private readonly peakAtMs: Int32Array;
+
+  /** @param share - failing flows that are most, 0.5 to 1 */
+  constructor(sample: FlowSample, windowMs: number, share: number) {
+    this.sample = sample;
+    this.windowMs = windowMs;
+    this.share = share;
+    this.madeAtMs = new Int32Array(sample.groupCount);
+    this.usualShares = new Float64Array(sample.groupCount);
+    this.usualAtMs = new Int32Array(sample.groupCount);
+    this.rttMs = new Float64Array(sample.groupCount);
+    this.surges = new Int32Array(sample.groupCount);
+    this.peaks = new Float64Array(sample.groupCount);
+    this.peakAtMs = new Int32Array(sample.groupCount);
+  }
+
+  /** Begins to judge a group that was made. @hotpath */
+  begin(group: number, nowMs: number): void {
+    this.madeAtMs[group] = nowMs;
+    this.usualShares[group] = FIRST_USUAL_SHARE;
+    this.usualAtMs[group] = nowMs;
+    this.rttMs[group] = 0;
+    this.surges[group] = 0;
+    this.peaks[group] = 0;
+  }
+
+  /** e, within its bounds. */
+  usualShareOf(group: number): number {
+    return Math.min(MOST_USUAL_SHARE, Math.max(LEAST_USUAL_SHARE, this.usualShares[group]));
+  }
+
+  /** How long an answer is recent, ms. */
+  recentMsOf(group: number): number {
+    return Math.max(this.windowMs * RECENT_PART, this.rttMs[group]);
+  }
+
+  /** Smooths the time from a question to its answer. @see RFC 6298 section 2.3. @hotpath */
+  measureRtt(group: number, sampleMs: number): void {
+    const measured = sampleMs < MAX_RTT_MS ? sampleMs : MAX_RTT_MS;
+    const before = this.rttMs[group];
+    this.rttMs[group] = before === 0 ? measured : before + (measured - before) / 8;
+  }
+
+  /** A failing flow was answered: the surge that it was part of was no failure. @hotpath */
+  learnSurge(group: number, nowMs: number): void {
+    const exposures = this.surges[group];
+    if (exposures === 0) return;
+    this.surges[group] = 0;
+    if (exposures <= this.learnedPeak(group, nowMs)) return;
+    this.peaks[group] = exposures;
+    this.peakAtMs[group] = nowMs;
+  }
+
+  /** A surge is over that was a failure. @hotpath */
+  dropSurge(group: number): void {
+    this.surges[group] = 0;
+  }
+
+  /** Whether the last exposure of a flow that has any is recent enough to count. @hotpath */
+  isWithinWindow(flow: number, nowMs: number): boolean {
+    return ((nowMs - this.sample.words[flow + WORD_QUESTION]) | 0) <= this.windowMs;
+  }
+
+  /** Counts the flows of a group by what they show, and drops idle ones. */
+  count(group: number, nowMs: number): void {
+    const { sample } = this;
+    const { words } = sample;
+    const recentMs = this.recentMsOf(group);
+    let failing = 0;
+    let exposures = 0;
+    let newFailing = 0;
+    let newExposures = 0;
+    this.answered = 0;
+    for (let i = sample.sizes[group] - 1; i >= 0; i--) {
+      const flow = sample.memberOf(group, i);
+      const quietMs = sample.quietMs(flow, nowMs);
+      const exposed = Math.min(sample.exposuresOf(flow), MAX_COUNTED);
+      const wasAnswered = sample.hasFlag(flow, FLAG_ANSWERED);
+      if (quietMs > IDLE_MS || quietMs < 0) sample.leave(flow);
+      else if (exposed === 0) {
+        if (wasAnswered && ((nowMs - words[flow + WORD_ANSWER]) | 0) <= recentMs) this.answered++;
+      } else if (this.isWithinWindow(flow, nowMs)) {
+        if (wasAnswered) {
+          failing++;
+          exposures += exposed;
+        } else {
+          newFailing++;
+          newExposures += exposed;
+        }
+      }
+    }
+    // Flows that were never answered may be calls to hosts that do not exist: they support, they do not decide.
+    const supporters = Math.min(newFailing, failing);
+    if (supporters > 0) exposures += Math.floor((newExposures * supporters) / newFailing);
+    this.failing = failing + supporters;
+    this.exposures = exposures;
+    this.flows = sample.sizes[group] - (newFailing - supporters);
+    this.areMost = this.failing >= this.share * (this.failing + this.answered);
+  }
+
+  /** Whether what was counted last is more than chance; if not, it is learned as what is usual. */
+  isEnough(group: number, nowMs: number): boolean {
+    const isSurge = this.failing >= SURGE_SHARE * (this.failing + this.answered);
+    if (isSurge && this.exposures > this.surges[group]) this.surges[group] = this.exposures;
+    const least = Math.max(MIN_EXPOSURES, PEAK_FACTOR * this.peakOf(group, nowMs));
+    if (this.failing >= MIN_FAILING && this.exposures >= least) {
+      const evidence = -Math.log(this.usualShareOf(group)) * this.exposures;
+      if (evidence - logChoose(this.flows, this.failing) >= EVIDENCE) return true;
+    }
+    this.learnUsualShare(group, nowMs);
+    return false;
+  }
+
+  private learnUsualShare(group: number, nowMs: number): void {
+    const elapsedMs = Math.max(0, (nowMs - this.usualAtMs[group]) | 0);
+    const found = this.flows === 0 ? 0 : this.failing / this.flows;
+    this.usualAtMs[group] = nowMs;
+    this.usualShares[group] =
+      this.usualShares[group] * Math.exp(-elapsedMs / USUAL_MS) +
+      (found * Math.min(elapsedMs, LONGEST_STEP_MS)) / USUAL_MS;
+  }
+
+  private peakOf(group: number, nowMs: number): number {
+    const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
+    return Math.max(FIRST_PEAK * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedPeak(group, nowMs));
+  }
+
+  private learnedPeak(group: number, nowMs: number): number {
+    const sinceMs = Math.max(0, (nowMs - this.peakAtMs[group]) | 0);
+    return this.peaks[group] * Math.exp(-sinceMs / PEAK_MS);
+  }
+}
+
+/** ln of the binomial coefficient, for up to 64 things. */
+function logChoose(n: number, k: number): number {
+  let sum = 0;
+  for (let i = 1; i <= k; i++) sum += Math.log((n - k + i) / i);
+  return sum;
+}
