@@ -94,7 +94,7 @@ describeNetns('daemons', () => {
       'strategy: fastest',
       'intervalSeconds: -1',
       'betas: { equal: 0.5, loss: 0.6 }',
-      'exposeTo: [a]',
+      'colour: red',
       '',
     ].join('\n');
     const args = gatewayConfig('bad.yaml', text);
@@ -104,7 +104,7 @@ describeNetns('daemons', () => {
     expect(stderr).toMatch(/bad\.yaml:7:11: strategy: "fastest" .* one of equal, conservative, loss, mixed/);
     expect(stderr).toMatch(/bad\.yaml:8:18: intervalSeconds: -1 .* from 0\.001 to 86400/);
     expect(stderr).toMatch(/bad\.yaml:9:\d+: betas: a sum of 1\.1 .* sum is 1/);
-    expect(stderr).toMatch(/bad\.yaml:10:1: exposeTo: is not a known key/);
+    expect(stderr).toMatch(/bad\.yaml:10:1: colour: is not a known key/);
   });
 
   it.each([
