@@ -24,6 +24,8 @@ export interface BenchUdpOptions {
   readonly pairs?: number;
   /** Datagrams a run; default 6,400. */
   readonly datagrams?: number;
+  /** Only measurements whose name contains this. */
+  readonly only?: string;
   readonly onProgress?: (line: string) => void;
 }
 
@@ -83,6 +85,7 @@ const MEASUREMENTS: readonly Measurement[] = [
 export async function benchUdp(options: BenchUdpOptions = {}): Promise<BenchResult[]> {
   const results: BenchResult[] = [];
   for (const measurement of MEASUREMENTS) {
+    if (!measurement.name.includes(options.only ?? '')) continue;
     for (const bytes of SIZES) results.push(...(await measure(measurement, bytes, options)));
   }
   return results;

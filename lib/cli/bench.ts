@@ -46,8 +46,9 @@ function addUdpBench(bench: Command): void {
     .description('datagrams a second and processor time a datagram of preflex/udp, against node:dgram')
     .option('--pairs <count>', 'pairs of runs', parseCount, 9)
     .option('--datagrams <count>', 'datagrams a run', parseCount, 6_400)
+    .option('--only <text>', 'measurements whose name contains this', '')
     .option('--json', 'print the results as one JSON object')
-    .action((flags: { pairs: number; datagrams: number; json?: boolean }) =>
+    .action((flags: { pairs: number; datagrams: number; only: string; json?: boolean }) =>
       runCommand(async () => {
         const { benchUdp } = await import('../bench/udp-bench.ts');
         show(await benchUdp({ ...flags, onProgress: note }), flags.json ?? false);

@@ -1,14 +1,10 @@
 /**
  * The datapath of one socket: takes the place of libuv's behind a node:dgram handle.
  *
- *      handle.recvStart   options, watch ---> readable: receive, learn, hand over in setImmediate
+ *      handle.recvStart   options, watch ---> readable: receive, learn, hand over to listeners
  *      handle.send        sender             writable: continue the sender
  *      handle.connect     remember the peer
  *      handle.close       flush, stop
- *
- * Received datagrams are handed over one in each setImmediate: between two of them Node runs what promises and
- * process.nextTick have become due, as between two datagrams of node:dgram, so that `await once(socket, 'message')`
- * misses none.
  */
 import type { AsyncResource } from 'node:async_hooks';
 import type { Socket } from 'node:dgram';
@@ -23,6 +19,7 @@ import { DatagramReceiver } from './datagram-receiver.ts';
 import { DatagramSender } from './datagram-sender.ts';
 import type { DgramHandle, DgramState } from './dgram-internals.ts';
 import { CONNECT_STATE_CONNECTED } from './dgram-internals.ts';
+import { handOver } from './hand-over.ts';
 import type { Peer } from './peers.ts';
 import { Peers } from './peers.ts';
 import type { Platform } from './udp-platform.ts';
@@ -32,6 +29,12 @@ import { HandleOutcome } from './send-outcome.ts';
 const EIO = 5;
 /** The socket says "error" this often without telling one: give it up. */
 const MAX_EMPTY_ERRORS = 16;
+
+/** Times that the socket is read in one turn of the loop, as libuv does. */
+const MAX_ROUNDS = 32;
+/** Times that reading once more may be in vain before it is left. */
+const EAGERNESS = 4;
+const WAKES_BETWEEN_TRIES = 16;
 
 /** A request of node:dgram for one datagram (SendWrap). */
 interface HandleRequest {
@@ -60,6 +63,9 @@ export class Datapath {
   #watch: SocketWatch | undefined;
   #isBlocked = false;
   #emptyErrors = 0;
+  /** Above 0 while reading once more has paid. */
+  #eagerness = 0;
+  #wakesSinceTry = 0;
 
   /** @param resource - the async context in which the socket's events happen */
   constructor(
@@ -169,45 +175,81 @@ export class Datapath {
     this.receiver.fd = -1;
   }
 
+  /**
+   * Receives and hands over, again and again while a listener's answer brings the next datagram at once: that is half
+   * as dear as another turn of the loop.
+   */
   #onEvent(isBroken: boolean): void {
+    if (this.#isBlocked) this.sender.continue();
+    if (!this.#receive(isBroken)) return;
+    if (this.#eagerness <= 0) {
+      // Not worth it lately; look once in a while whether it has become so.
+      if (++this.#wakesSinceTry < WAKES_BETWEEN_TRIES) return;
+      this.#wakesSinceTry = 0;
+    }
+    for (let round = 1; round < MAX_ROUNDS; round++) {
+      if (!this.#receive(false)) {
+        this.#eagerness--;
+        return;
+      }
+      this.#eagerness = EAGERNESS;
+    }
+  }
+
+  /**
+   * Receives once.
+   *
+   * @returns whether everything received was handed over and the socket is still open
+   */
+  #receive(isBroken: boolean): boolean {
     const received: ReceivedDatagram[] = [];
     const errno = this.receiver.receive(received) ? 0 : this.#platform.calls.lastErrno();
     const isError = errno !== 0 && errno !== EAGAIN && errno !== EINTR;
-    if (this.#isBlocked) this.sender.continue();
-    if (received.length > 0) this.#resource.runInAsyncScope(this.#handOver, this, received);
-    if (isError) this.#resource.runInAsyncScope(setImmediate, null, () => this.#report(errno));
-    if (!isBroken) return;
-    this.#emptyErrors = isError || received.length > 0 ? 0 : this.#emptyErrors + 1;
+    if (isBroken) this.#mend(isError || received.length > 0);
+    // Last, because it calls the program, which may close the socket.
+    if (isError) handOver(this.#resource, [errno], this.#report);
+    return received.length > 0 && this.#emit(received) && this.receiver.fd >= 0;
+  }
+
+  /** An error stopped the watch. @param isExplained - it was found */
+  #mend(isExplained: boolean): void {
+    this.#emptyErrors = isExplained ? 0 : this.#emptyErrors + 1;
     if (this.#emptyErrors < MAX_EMPTY_ERRORS) {
       this.#watch?.restart(this.#isBlocked);
       return;
     }
     this.#stop();
-    setImmediate(() => this.#report(EIO));
+    handOver(this.#resource, [EIO], this.#report);
   }
 
-  #handOver(received: ReceivedDatagram[]): void {
-    const handle = this.#handle!;
-    const hasBatchListener = this.#socket.listenerCount('messages') > 0;
-    if (hasBatchListener) setImmediate(emitBatch, this, handle, received);
-    if (hasBatchListener && this.#socket.listenerCount('message') === 0) return;
-    for (const datagram of received) setImmediate(emitOne, this, handle, datagram);
+  #emit(received: readonly ReceivedDatagram[]): boolean {
+    if (this.#socket.listenerCount('messages') > 0) {
+      const isDone = handOver(this.#resource, [received], this.#emitBatch);
+      if (!isDone || this.#socket.listenerCount('message') === 0) return isDone;
+    }
+    return handOver(this.#resource, received, this.#emitOne);
   }
 
-  /** Whether the handle is still this socket's, so that events may follow. */
-  isOpen(handle: DgramHandle): boolean {
-    return this.#handle === handle;
-  }
+  // Each of these returns whether the socket is still open.
 
-  /** Emits the event of a batch. @internal */
-  emitBatch(received: ReceivedDatagram[]): void {
-    (this.#socket as NodeJS.EventEmitter).emit('messages', received);
-  }
-
-  #report(errno: number): void {
+  readonly #emitOne = ({ data, remote }: ReceivedDatagram): boolean => {
     const handle = this.#handle;
-    if (handle !== undefined) handle.onmessage?.(-errno, handle);
-  }
+    if (handle === undefined) return false;
+    const { address, family, port } = remote;
+    handle.onmessage?.(data.length, handle, data, { address, family, port });
+    return this.#handle === handle;
+  };
+
+  readonly #emitBatch = (received: readonly ReceivedDatagram[]): boolean => {
+    if (this.#handle === undefined) return false;
+    return (this.#socket as NodeJS.EventEmitter).emit('messages', received);
+  };
+
+  readonly #report = (errno: number): boolean => {
+    const handle = this.#handle;
+    handle?.onmessage?.(-errno, handle);
+    return this.#handle !== undefined;
+  };
 
   /** The call that node:dgram makes: bytes + 1, minus an errno, or 0 when the request will be completed. */
   #sendForNode(args: unknown[]): number {
@@ -240,16 +282,6 @@ export class Datapath {
       ? this.peers.byText(out.address!, out.port!)
       : this.peers.byText(address, port);
   }
-}
-
-function emitOne(path: Datapath, handle: DgramHandle, { data, remote }: ReceivedDatagram): void {
-  if (!path.isOpen(handle)) return;
-  const { address, family, port } = remote;
-  handle.onmessage?.(data.length, handle, data, { address, family, port });
-}
-
-function emitBatch(path: Datapath, handle: DgramHandle, received: ReceivedDatagram[]): void {
-  if (path.isOpen(handle)) path.emitBatch(received);
 }
 
 function bytesOf(view: ArrayBufferView): Uint8Array {
