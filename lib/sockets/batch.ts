@@ -22,12 +22,12 @@ const NO_OPTIONS: BatchOptions = {};
  */
 export function sendMarkedBatch(
   path: Datapath,
-  isConnected: boolean,
   ecn: number,
   messages: readonly BatchMessage[],
   options: BatchOptions,
   callback: BatchCallback | undefined,
 ): number {
+  const isConnected = path.connectedPeer !== undefined;
   const common =
     options.port === undefined || isConnected ? undefined : requirePeer(path, options.address, options.port);
   const peers = messages.map((message) => peerOfMessage(path, message, options, common));

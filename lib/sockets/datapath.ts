@@ -147,6 +147,11 @@ export class Datapath {
     Object.assign(handle, own);
   }
 
+  /** Whether the socket is bound and open, and marks. @hotpath */
+  get isReady(): boolean {
+    return this.sender.fd >= 0;
+  }
+
   /** Starts receiving. Returns why it cannot, or nothing. */
   #start(handle: DgramHandle): string {
     const { calls } = this.#platform;

@@ -14,7 +14,7 @@ import { Datapath } from './datapath.ts';
 import { warnUnmarked } from './availability.ts';
 import type { ReceivedDatagram } from './datagram-receiver.ts';
 import type { DgramState } from './dgram-internals.ts';
-import { BIND_STATE_BOUND, CONNECT_STATE_CONNECTED, dgramState, onEachHandle } from './dgram-internals.ts';
+import { BIND_STATE_BOUND, dgramState, onEachHandle } from './dgram-internals.ts';
 import type {
   BatchOptions,
   OutgoingDatagram,
@@ -71,6 +71,8 @@ export class UdpSocket extends Socket {
   readonly #flows: DatagramFlows;
   readonly #ecn: number;
   readonly #hasOwnLookup: boolean;
+  /** Node looks at that itself. */
+  readonly #hasBlockList: boolean;
   readonly #state: DgramState | undefined;
   readonly #path: Datapath | undefined;
   #lastPeer: Peer | undefined;
@@ -94,6 +96,7 @@ export class UdpSocket extends Socket {
     this.#flows = ownFlows;
     this.#ecn = ecn;
     this.#hasOwnLookup = given?.lookup !== undefined;
+    this.#hasBlockList = (given as { sendBlockList?: unknown } | undefined)?.sendBlockList !== undefined;
     const platform = datapath === 'plain' ? undefined : loadPlatform(datapath === 'marked');
     this.#state = dgramState(this);
     if (platform !== undefined && this.#state === undefined) {
@@ -163,22 +166,12 @@ export class UdpSocket extends Socket {
     const options = trailingOptions(args);
     if (options !== undefined) checkSendOptions(options);
     const path = this.#path;
-    const state = this.#state;
-    if (
-      !path?.isActive ||
-      state === undefined ||
-      state.handle === null ||
-      state.sendBlockList !== undefined
-    ) {
-      this.#sendPlain(args, options);
-      return;
-    }
-    if (state.bindState !== BIND_STATE_BOUND) {
-      if (options === undefined) this.#sendPlain(args, options);
+    if (!path?.isReady || this.#hasBlockList) {
+      if (options === undefined || !this.#canBind()) this.#sendPlain(args, options);
       else this.#sendOnceBound(args);
       return;
     }
-    const isConnected = state.connectState === CONNECT_STATE_CONNECTED;
+    const isConnected = path.connectedPeer !== undefined;
     const count = options === undefined ? args.length : args.length - 1;
     const read = readSendArguments(args, count, isConnected);
     if (read === undefined) {
@@ -238,24 +231,18 @@ export class UdpSocket extends Socket {
     const state = this.#state;
     // Throws, as every method of node:dgram does on a closed socket.
     if (state?.handle === null) this.address();
-    if (
-      !path?.isActive ||
-      state === undefined ||
-      state.handle === null ||
-      state.sendBlockList !== undefined
-    ) {
+    if (this.#canBind()) {
+      this.#whenBound(() => this.sendBatch(messages, options, callback));
+      return 0;
+    }
+    if (!path?.isReady || this.#hasBlockList) {
       const send = (...args: unknown[]): void => {
         this.#sendPlain(args, undefined);
       };
       sendPlainBatch(send, messages, options, callback);
       return 0;
     }
-    if (state.bindState !== BIND_STATE_BOUND) {
-      this.#whenBound(() => this.sendBatch(messages, options, callback));
-      return 0;
-    }
-    const isConnected = state.connectState === CONNECT_STATE_CONNECTED;
-    return sendMarkedBatch(path, isConnected, this.#ecn, messages, options, callback);
+    return sendMarkedBatch(path, this.#ecn, messages, options, callback);
   }
 
   /**
@@ -382,7 +369,7 @@ export class UdpSocket extends Socket {
 
   #sendOnceBound(args: unknown[]): void {
     // Node's own look at the arguments: it throws here and now, or it would have sent.
-    if (readSendArguments(args, args.length - 1, this.#isConnecting()) === undefined) {
+    if (readSendArguments(args, args.length - 1, false) === undefined) {
       this.#sendPlain(args, args.at(-1) as SendOptions);
       return;
     }
@@ -391,8 +378,11 @@ export class UdpSocket extends Socket {
     });
   }
 
-  #isConnecting(): boolean {
-    return this.#state!.connectState === CONNECT_STATE_CONNECTED;
+  /** Whether the socket would mark if it were bound, which it is not yet. */
+  #canBind(): boolean {
+    const state = this.#state;
+    if (!this.#path?.isActive || this.#hasBlockList || !state?.handle) return false;
+    return state.bindState !== BIND_STATE_BOUND;
   }
 
   #whenBound(callback: () => void): void {
