@@ -72,7 +72,7 @@ const NONE = -1;
 const LIFE_KNOWN = 0;
 /** One does. */
 const LIFE_AWAITED = 1;
-/** One does, and the list of events says so. */
+/** All routes were found to fail, and nothing was answered since. */
 const LIFE_MISSED = 2;
 
 /** Watches a sample of flows and suspends routes. */
@@ -316,10 +316,11 @@ export class FailureDetector {
       if (++this.probeAnswers[group] >= ANSWERS_TO_RETURN) this.bringBack(group);
       return;
     }
-    if (exposures === 0) return;
-    // While all routes fail, a surge is a failure indeed, and no reason to ask for more.
-    if (this.lifeStates[group] === LIFE_KNOWN) evidence.learnSurge(group, nowMs);
-    else evidence.dropSurge(group);
+    if (this.lifeStates[group] !== LIFE_KNOWN) {
+      // What was seen while all routes failed was a failure, and is no reason to ask for more.
+      this.lifeStates[group] = LIFE_KNOWN;
+      evidence.dropSurge(group);
+    } else if (exposures > 0) evidence.learnSurge(group, nowMs);
   }
 
   /** An answer to a flow that was drawn another route: what it exposed here stays for the length of the window. */
@@ -337,7 +338,7 @@ export class FailureDetector {
     const { evidence, nowMs, sample, suspensions } = this;
     evidence.count(group, nowMs);
     if (!evidence.isEnough(group, nowMs)) {
-      this.lifeStates[group] = LIFE_KNOWN;
+      if (this.lifeStates[group] === LIFE_AWAITED) this.lifeStates[group] = LIFE_KNOWN;
       return;
     }
     if (!evidence.areMost) {
@@ -356,6 +357,7 @@ export class FailureDetector {
       this.awaitLife(group);
     } else {
       suspensions.begin(destination, slot);
+      this.lifeStates[group] = LIFE_KNOWN;
       sample.isPinned[group] = 1;
       this.probeAnswers[group] = 0;
       this.probesLost[group] = 0;
@@ -364,7 +366,10 @@ export class FailureDetector {
     }
   }
 
-  /** Whether nothing was answered on these routes a moment ago, though there was traffic just before. */
+  /**
+   * Whether nothing was answered on these routes a moment ago, though there was traffic just before, or nothing
+   * since all were found to fail.
+   */
   private areSilent(destination: number, slots: number): boolean {
     const { evidence, nowMs, sample } = this;
     let isSilent = false;
@@ -373,6 +378,7 @@ export class FailureDetector {
       if (group < 0) continue;
       evidence.count(group, nowMs);
       if (evidence.answered > 0) return false;
+      if (this.lifeStates[group] === LIFE_MISSED) isSilent = true;
       const activeMs = this.windowMs + evidence.recentMsOf(group);
       for (let i = 0; i < sample.sizes[group]; i++) {
         const flow = sample.memberOf(group, i);
@@ -422,17 +428,23 @@ export class FailureDetector {
   private bringBack(group: number): void {
     const { evidence, nowMs, sample } = this;
     this.suspensions.end(sample.destinationOf(group), sample.slotOf(group));
-    sample.isPinned[group] = 0;
     // Not one probe was lost: it was over before it was decided, and next time more is asked.
     if (this.probesLost[group] === 0) evidence.learnSurge(group, nowMs);
     else evidence.dropSurge(group);
+    this.release(group);
+    this.log('returned', group);
+  }
+
+  /** Takes the group of a route that was suspended into ordinary use. */
+  private release(group: number): void {
+    const { sample } = this;
+    sample.isPinned[group] = 0;
     for (let i = sample.sizes[group] - 1; i >= 0; i--) {
       const flow = sample.memberOf(group, i);
       // Those that failed have gone over other routes since, and say nothing about this one.
       if (sample.hasFlag(flow, FLAG_PROBE)) sample.words[flow + WORD_META] &= ~FLAG_PROBE;
       else sample.leave(flow);
     }
-    this.log('returned', group);
   }
 
   /** Uses the suspended routes of a destination as before. */
@@ -443,8 +455,10 @@ export class FailureDetector {
     for (let slot = 0; mask >>> slot !== 0; slot++) {
       const group = ((mask >>> slot) & 1) === 1 ? sample.findGroup(destination, slot) : NONE;
       if (group < 0) continue;
+      this.evidence.dropSurge(group);
+      this.release(group);
+      this.lifeStates[group] = LIFE_MISSED;
       this.log('lifted', group);
-      sample.removeGroup(group);
     }
   }
 

@@ -17,7 +17,7 @@ export class Suspensions {
   private readonly table: RouteTable;
   private readonly probeShare: (routeCount: number) => number;
   private masks = new Uint16Array(0);
-  /** Ratios from before, by destination and slot (destination << 4 | slot); for suspended ones only. */
+  /** What suspended routes would have if none were, by destination << 4 | slot. */
   private readonly ratiosBefore = new Map<number, number>();
   private readonly next: Float64Array;
 
@@ -42,7 +42,7 @@ export class Suspensions {
       grown.set(this.masks);
       this.masks = grown;
     }
-    this.ratiosBefore.set((destination << 4) | slot, this.table.ratio(destination, slot));
+    this.ratiosBefore.set((destination << 4) | slot, this.ratioWithout(destination, slot));
     this.masks[destination] |= 1 << slot;
     this.count++;
     for (let i = 0; i < this.table.routeCount; i++) this.next[i] = this.table.ratio(destination, i);
@@ -73,7 +73,7 @@ export class Suspensions {
     }
     for (let slot = 0; slot < table.routeCount; slot++) {
       if (((mask >>> slot) & 1) === 1) this.end(destination, slot);
-      else if (before < 1) next[slot] *= (1 - before) / rest;
+      else if (rest > 0) next[slot] *= Math.max(0, 1 - before) / rest;
     }
     table.setRatios(destination, next);
   }
@@ -105,6 +105,21 @@ export class Suspensions {
       else if (rest > 0) next[slot] *= scale;
       else next[slot] = ((up >>> slot) & 1) === 1 ? 1 / others : 0;
     }
+  }
+
+  /** The ratio that a route would have if none of its destination were suspended. */
+  private ratioWithout(destination: number, slot: number): number {
+    const { table } = this;
+    const mask = this.masks[destination];
+    let before = 0;
+    let now = 0;
+    for (let other = 0; mask >>> other !== 0; other++) {
+      if (((mask >>> other) & 1) === 0) continue;
+      before += this.ratiosBefore.get((destination << 4) | other) ?? 0;
+      now += table.ratio(destination, other);
+    }
+    const ratio = table.ratio(destination, slot);
+    return now < 1 ? (ratio * Math.max(0, 1 - before)) / (1 - now) : ratio;
   }
 
   private probeShareOf(up: number): number {

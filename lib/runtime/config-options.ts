@@ -16,7 +16,7 @@ const NS_PER_S = 1e9;
  * hold what one second brings.
  */
 export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOptions {
-  const { fne, routes } = config;
+  const { failures, fne, routes } = config;
   const pathIdOf = new Map(routes.map((route) => [route.name, route.pathId]));
   return {
     plumbing: {
@@ -42,6 +42,11 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
       fneBurstPerDestination: Math.max(1, fne.perPrefixPerSecond),
       fneRateTotal: fne.totalPerSecond,
       fneBurstTotal: Math.max(1, fne.totalPerSecond),
+      inferFailures: failures.infer,
+      failureWindowNs: failures.windowSeconds * NS_PER_S,
+      failureShare: failures.share,
+      failureSample: failures.sample,
+      failureSampleEntries: failures.sampleEntries,
     },
     destinations: config.destinations.map((destination) => ({
       prefixes: destination.prefixes,

@@ -94,6 +94,15 @@ export function gatewayConfigSchema({ z }: Pick<typeof zod, 'z'>) {
       inferFromAnswer: yesOrNo().default(true),
       countRepeats: yesOrNo().default(true),
     }).prefault({}),
+    failures: mapping({
+      infer: yesOrNo().default(true),
+      windowSeconds: number(0.2, 0.8).default(0.5),
+      share: number(0.5, 1).default(0.9),
+      sample: integer(8, 64).default(64),
+      sampleEntries: integer(64, 65_536)
+        .refine((value) => (value & (value - 1)) === 0, 'a power of 2 from 64 to 65536')
+        .default(8192),
+    }).prefault({}),
     notLect: choice(['default', 'hash']).default('hash'),
   });
 }

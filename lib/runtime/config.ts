@@ -53,6 +53,14 @@ export interface GatewayConfig {
     readonly inferFromAnswer: boolean;
     readonly countRepeats: boolean;
   };
+  /** When a route is suspended for a destination because the marks say that it failed. */
+  readonly failures: {
+    readonly infer: boolean;
+    readonly windowSeconds: number;
+    readonly share: number;
+    readonly sample: number;
+    readonly sampleEntries: number;
+  };
   readonly notLect: 'default' | 'hash';
 }
 
@@ -218,6 +226,7 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     intervalSeconds: parsed.intervalSeconds,
     startShare: parsed.startShare ?? (betas.equal > 0 ? 'probe' : 'equal'),
     fne: parsed.fne,
+    failures: parsed.failures,
     notLect: parsed.notLect,
   };
 }

@@ -41,6 +41,11 @@ describe('the options of the gateway', () => {
     [{ fneBurstPerDestination: 0 }, /fneBurstPerDestination: 0/],
     [{ fneRateTotal: Number.NaN }, /fneRateTotal: NaN/],
     [{ fneBurstTotal: 0.5 }, /fneBurstTotal: 0.5/],
+    [{ inferFailures: 'on' }, /inferFailures/],
+    [{ failureWindowNs: 0.1e9 }, /failureWindowNs: 100000000 .* from 200000000 to 800000000/],
+    [{ failureShare: 0.4 }, /failureShare: 0.4 .* from 0.5 to 1/],
+    [{ failureSample: 65 }, /failureSample: 65 .* from 8 to 64/],
+    [{ failureSampleEntries: 1000 }, /failureSampleEntries: 1000 .* power of 2/],
     [{ seed: -1 }, /seed: -1/],
     [{ flowTable: true }, /gateway.flowTable/],
   ])('are refused by name: %j', (options, message) => {
