@@ -10,6 +10,7 @@ import type { UdpSocket } from '../../../lib/sockets/udp.ts';
 import { Worker } from 'node:worker_threads';
 
 const [, , name, moduleName] = process.argv;
+if (name === 'withoutTicks') Reflect.deleteProperty(process, '_tickCallback');
 if (name === 'otherPlatform') Object.defineProperty(process, 'platform', { value: 'sunos' });
 const warnings: string[] = [];
 process.on('warning', (warning) => {
@@ -79,6 +80,19 @@ const cases: Record<string, () => Promise<unknown> | unknown> = {
 
   plain: fallback,
   otherPlatform: fallback,
+
+  /** The scenarios of message delivery, without what Node's timers use to run ticks. */
+  async withoutTicks() {
+    const { SCENARIOS } = await import('./scenarios.ts');
+    const { runOnBoth } = await import('./trace.ts');
+    const names = Object.keys(SCENARIOS).filter((name) => /message|forms of send, un|many/.test(name));
+    const different: unknown[] = [];
+    for (const name of names) {
+      const [expected, actual] = await runOnBoth(SCENARIOS[name]!);
+      if (JSON.stringify(actual) !== JSON.stringify(expected)) different.push({ name, expected, actual });
+    }
+    return { count: names.length, different };
+  },
 
   /** In a worker thread: marked when told so, and every orderly end of the worker is one. */
   async worker() {

@@ -46,6 +46,15 @@ describe('a process', () => {
     expect(await inChild('closed', module)).toBe(true);
   });
 
+  it('delivers messages as node:dgram does where Node does not expose its ticks', async () => {
+    const { count, different } = (await inChild('withoutTicks', 'preflex')) as {
+      count: number;
+      different: unknown[];
+    };
+    expect(count).toBeGreaterThan(6);
+    expect(different).toEqual([]);
+  });
+
   it('marks in a worker thread when told so, and ends with it', async () => {
     expect(await inChild('worker', 'preflex')).toEqual([
       ['auto', 'terminate', false, 1],
