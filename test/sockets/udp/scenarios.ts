@@ -1,6 +1,7 @@
 /** Scenarios of UDP sockets, each one thing that programs do with them, rightly or wrongly. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type dgram from 'node:dgram';
+import { BlockList } from 'node:net';
 import type { DatagramModule, Scenario, Trace } from './trace.ts';
 import { bound, event, settle } from './trace.ts';
 
@@ -685,6 +686,23 @@ export const SCENARIOS: Record<string, Scenario> = {
     sender.setMulticastLoopback(true);
     sender.send('to the group', port, '239.1.2.3', callback(trace, 'send'));
     await event(receiver, 'message');
+  },
+
+  'block lists, where Node has them': async (udp, trace) => {
+    const list = new BlockList();
+    list.addAddress('127.0.0.1');
+    const { port } = await server(udp, trace);
+    const sender = trace.watch(udp.createSocket({ type: 'udp4', sendBlockList: list }), 'sender', ['error']);
+    await bound(sender);
+    trace.namePort(sender.address().port, 'CLIENT');
+    sender.send('blocked?', port, '127.0.0.1', callback(trace, 'send'));
+    sender.send('blocked?', port);
+    await settle();
+    const deaf = trace.watch(udp.createSocket({ type: 'udp4', receiveBlockList: list }), 'deaf', ['message']);
+    await bound(deaf);
+    const other = await client(udp, trace);
+    other.send('heard?', deaf.address().port, '127.0.0.1', callback(trace, 'other'));
+    await settle();
   },
 
   'a signal that is aborted': async (udp, trace) => {
