@@ -55,7 +55,7 @@ export interface GatewayOptions {
   readonly fneRateTotal?: number;
   /** Assignments at once in total: 1 to 10^9, default 100,000. */
   readonly fneBurstTotal?: number;
-  /** Whether failures are inferred from the marks and routes suspended for them; default false. */
+  /** Whether failures are inferred from the marks and routes suspended for them; default true. */
   readonly inferFailures?: boolean;
   /** The window within which failing flows must have exposed loss, ns: 0.2 s to 0.8 s, default 0.5 s. */
   readonly failureWindowNs?: number;
@@ -209,7 +209,7 @@ function checkExposeTo(exposeTo: Iterable<number>, routes: readonly RouteOptions
 function checkFailures(options: GatewayOptions): FailureSettings {
   const entries = options.failureSampleEntries ?? 8192;
   return {
-    isOn: requireBoolean('inferFailures', options.inferFailures ?? false),
+    isOn: requireBoolean('inferFailures', options.inferFailures ?? true),
     windowNs: requireNumber('failureWindowNs', options.failureWindowNs ?? 0.5 * S, 0.2 * S, 0.8 * S),
     share: requireNumber('failureShare', options.failureShare ?? 0.9, 0.5, 1),
     sample: requireInteger('failureSample', options.failureSample ?? 64, 8, 64),
