@@ -37,6 +37,8 @@ export class Peer implements DatagramPeer {
   /** struct sockaddr, as words. */
   readonly name: Int32Array;
   readonly nameBytes: number;
+  /** Where the structure is in memory. */
+  readonly nameAddress: number;
   /** Level and option of the control message that carries the traffic class. */
   readonly level: number;
   readonly option: number;
@@ -45,11 +47,16 @@ export class Peer implements DatagramPeer {
   /** Next peer whose structure has the same hash. */
   next: Peer | undefined;
 
-  /** @param name - struct sockaddr; kept */
-  constructor(name: Int32Array, calls: DatagramCalls) {
+  /** @param words - struct sockaddr; copied */
+  constructor(words: Int32Array, calls: DatagramCalls) {
+    // V8 would keep a small array's memory where it moves.
+    const memory = new ArrayBuffer(4 * SOCKET_ADDRESS_WORDS);
+    const name = new Int32Array(memory);
+    name.set(words);
     const isIpv4Socket = (name[0]! & 0xffff) === AF_INET;
     const isMapped = isMappedAddress(name);
     this.name = name;
+    this.nameAddress = calls.addressOf(memory);
     this.nameBytes = socketAddressBytes(name[0]! & 0xffff);
     this.port = socketPort(name, 0);
     this.end = Object.freeze({

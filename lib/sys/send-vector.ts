@@ -40,7 +40,6 @@ export class SendVector {
   readonly #words: Int32Array;
   readonly #address: number;
   readonly #payloadAddress: number;
-  readonly #payloadAt: Int32Array;
   readonly #iovecs: number;
   readonly #names: number;
   readonly #controls: number;
@@ -55,7 +54,6 @@ export class SendVector {
     const payload = new ArrayBuffer(payloadBytes);
     this.payload = Buffer.from(payload);
     this.#payloadAddress = calls.addressOf(payload);
-    this.#payloadAt = new Int32Array(capacity);
     this.#iovecs = capacity * HEADER_WORDS;
     this.#names = this.#iovecs + capacity * IOVEC_WORDS;
     this.#controls = this.#names + capacity * NAME_WORDS;
@@ -94,7 +92,6 @@ export class SendVector {
     words[header + HEADER_NAME_LENGTH] = nameBytes;
     const iovec = this.#iovecs + message * IOVEC_WORDS;
     this.#writeAddress(iovec, this.#payloadAddress + at);
-    this.#payloadAt[message] = at;
     words[iovec + 2] = length;
     if (trafficClass < 0) {
       words[header + HEADER_CONTROL_LENGTH] = 0;
@@ -115,20 +112,19 @@ export class SendVector {
    * @returns how many went, or -1 when the first of them did not; the calls' lastErrno says why
    */
   send(fd: number, first: number, count: number): number {
-    const words = this.#words;
-    const header = first * HEADER_WORDS;
-    if (count > 1 || words[header + HEADER_CONTROL_LENGTH] !== 0) {
-      return this.#calls.sendMessages(fd, this.#addressOfWord(header), count);
-    }
-    const iovec = this.#iovecs + first * IOVEC_WORDS;
-    const sent = this.#calls.sendBytes(
-      fd,
-      this.#payloadAddress + this.#payloadAt[first]!,
-      words[iovec + 2]!,
-      this.#addressOfWord(this.#names + first * NAME_WORDS),
-      words[header + HEADER_NAME_LENGTH]!,
-    );
-    return sent < 0 ? -1 : 1;
+    return this.#calls.sendMessages(fd, this.#addressOfWord(first * HEADER_WORDS), count);
+  }
+
+  /**
+   * Sends one datagram without control messages, past the vector.
+   *
+   * @hotpath
+   * @param at - offset in {@link payload}
+   * @param nameAddress - where the socket address is in memory; 0 with 0 bytes on a connected socket
+   * @returns false when it did not go; the calls' lastErrno says why
+   */
+  sendOne(fd: number, at: number, length: number, nameAddress: number, nameBytes: number): boolean {
+    return this.#calls.sendBytes(fd, this.#payloadAddress + at, length, nameAddress, nameBytes) >= 0;
   }
 
   #layOut(message: number): void {

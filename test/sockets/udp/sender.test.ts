@@ -210,6 +210,30 @@ describe('DatagramSender', () => {
     expect(outcomes.lines).toEqual(['a 0 1', 'bb 0 2', 'cc 0 2', 'dd 0 2', 'ee 0 2', 'f 0 1']);
   });
 
+  it('an error of a datagram that goes past the vector is told, and it is not tried again', () => {
+    for (let i = 0; i < 12; i++) {
+      send(String(i));
+      sender.flush();
+    }
+    let isPending = true;
+    kernel.judge = () => {
+      const errno = isPending ? ECONNREFUSED : 0;
+      isPending = false;
+      return errno;
+    };
+    for (const text of ['refused', 'sent']) {
+      send(text);
+      sender.flush();
+    }
+    expect(outcomes.lines.slice(12)).toEqual([`refused ${ECONNREFUSED} 0`, 'sent 0 4']);
+    kernel.answers.push(-EINTR, -EAGAIN);
+    send('later');
+    sender.flush();
+    expect(sender.queue.count).toBe(1);
+    sender.continue();
+    expect(outcomes.lines.slice(14)).toEqual(['later 0 5']);
+  });
+
   it('keeps the mark that a waiting datagram got when it was sent', () => {
     send('a');
     send('b');
