@@ -16,7 +16,7 @@ import {
   FIELD_LEX_BYTES,
   HEADER_INTERVAL,
   HEADER_WIDTH,
-  ROUTE_WIDTH,
+  METER_WIDTH,
 } from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
 
@@ -125,7 +125,7 @@ export class Meter {
     cold[at] = this.intervals;
     const floats = this.table.floats[destination >>> CHUNK_BITS];
     for (let slot = 0; slot < this.table.routeCount; slot++) {
-      const running = this.table.routeAt(destination, slot) + FIELD_BYTES;
+      const running = this.table.meterAt(destination, slot) + FIELD_BYTES;
       const books = at + 1 + slot * COLD_ROUTE_WIDTH;
       for (let field = 0; field < METER_FIELDS; field++) {
         cold[books + LAST + field] = floats[running + field];
@@ -147,7 +147,7 @@ export class Meter {
   /** A METER_ figure since the destination was added, the running interval included. */
   total(destination: number, slot: number, field: number): number {
     const floats = this.table.floats[destination >>> CHUNK_BITS];
-    const running = floats[this.table.routeAt(destination, slot) + FIELD_BYTES + field];
+    const running = floats[this.table.meterAt(destination, slot) + FIELD_BYTES + field];
     const cold = this.cold[destination >>> CHUNK_BITS];
     const at = (destination & CHUNK_MASK) * this.coldStride;
     return running + (cold === undefined ? 0 : cold[at + 1 + slot * COLD_ROUTE_WIDTH + TOTAL + field]);
@@ -181,7 +181,7 @@ export class Meter {
       if (this.activeCount === this.active.length) this.growActive();
       this.active[this.activeCount++] = destination;
     }
-    return record + HEADER_WIDTH + slot * ROUTE_WIDTH;
+    return record + HEADER_WIDTH + slot * METER_WIDTH;
   }
 
   private growActive(): void {

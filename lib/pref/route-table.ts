@@ -7,12 +7,13 @@
  * order configured.
  *
  * ```
- * states[d]  int32    up mask | version << 16: 4 bytes, so that a million of them stay near the processor
  * masks[d]   int32    allowed mask | down mask << 16
- * record     int32    started | interval in which it last had traffic
+ * record     int32    up mask | version << 16 | 1 << 31 once it has its first ratios
+ *            int32    interval in which it last had traffic
  *            float64  per slot: ratio, credit, T, L, fneRepeatBytes, flowlets
  * ```
- * A record is one stretch of memory, a cache miss or two. Records stand in chunks of 4,096 destinations,
+ * A record is one stretch of memory, and a packet that is only counted touches its beginning: with a million
+ * destinations each array touched is a cache miss of some 200 ns. Records stand in chunks of 4,096 destinations,
  * allocated when the first of them is added; memory that no packet ever touched costs nothing. With three
  * routes a record takes 152 bytes.
  *
@@ -29,27 +30,30 @@ export const CHUNK_BITS = 12;
 /** The index within the chunk. */
 export const CHUNK_MASK = (1 << CHUNK_BITS) - 1;
 
-/** int32 of the header: whether the record has its first ratios. */
-const HEADER_STARTED = 0;
+/** int32 of the header: which routes are up. */
+const HEADER_STATE = 0;
 /** int32 of the header: the meter's interval in which the destination last had traffic. */
 export const HEADER_INTERVAL = 1;
 /** float64 that the header takes. */
 export const HEADER_WIDTH = 1;
 
-/** Field of a route: flowlet ratio f_di, 0..1; the up routes of a destination sum to 1. */
+/** Metered field of a route: T_i of the running interval, bytes. */
+export const FIELD_BYTES = 0;
+/** Metered field of a route: L_i of the running interval, bytes. */
+export const FIELD_LEX_BYTES = 1;
+/** Metered field of a route: bytes of repeated FNE packets that tell of loss on it, running interval. */
+export const FIELD_FNE_REPEAT_BYTES = 2;
+/** Metered field of a route: flowlets it was chosen for, running interval. */
+export const FIELD_FLOWLETS = 3;
+/** float64 that the metered fields of a route take. */
+export const METER_WIDTH = 4;
+
+/** Share field of a route: flowlet ratio f_di, 0..1; the up routes of a destination sum to 1. */
 export const FIELD_RATIO = 0;
-/** Field of a route: its claim to the next flowlet; the routes of a destination sum to 0. */
+/** Share field of a route: its claim to the next flowlet; the routes of a destination sum to 0. */
 export const FIELD_CREDIT = 1;
-/** Field of a route: T_i of the running interval, bytes. */
-export const FIELD_BYTES = 2;
-/** Field of a route: L_i of the running interval, bytes. */
-export const FIELD_LEX_BYTES = 3;
-/** Field of a route: bytes of repeated FNE packets that tell of loss on it, running interval. */
-export const FIELD_FNE_REPEAT_BYTES = 4;
-/** Field of a route: flowlets it was chosen for, running interval. */
-export const FIELD_FLOWLETS = 5;
-/** float64 a route takes. */
-export const ROUTE_WIDTH = 6;
+/** float64 that the share fields of a route take. */
+export const SHARE_WIDTH = 2;
 
 /** What `slotOf` holds for a path ID without route. */
 export const NO_SLOT = 255;
@@ -57,6 +61,7 @@ export const NO_SLOT = 255;
 const MASK_BITS = 16;
 const SLOT_MASK = (1 << MASK_BITS) - 1;
 const MAX_VERSION = 0x7fff;
+const STARTED = 0x8000;
 
 /**
  * The share of flowlets a route starts with when it comes up, given how many routes are up with it:
@@ -73,6 +78,8 @@ export class RouteTable {
   readonly slotOf = new Uint8Array(64).fill(NO_SLOT);
   /** float64 a destination. */
   readonly stride: number;
+  /** Where the share fields begin in a record. */
+  readonly sharesFrom: number;
   /** The records, a chunk each. */
   readonly floats: Float64Array[] = [];
   /** The same memory as int32. */
@@ -80,7 +87,6 @@ export class RouteTable {
   /** Destinations in the table. */
   size = 0;
 
-  private states = new Int32Array(0);
   private masks = new Int32Array(0);
   private readonly newcomerShare: NewcomerShare;
   private readonly seed: number;
@@ -103,7 +109,8 @@ export class RouteTable {
         throw invalidOption('pathId', pathId, 'a path ID that no other route has');
       this.slotOf[pathId] = slot;
     }
-    this.stride = HEADER_WIDTH + this.routeCount * ROUTE_WIDTH;
+    this.sharesFrom = HEADER_WIDTH + this.routeCount * METER_WIDTH;
+    this.stride = this.sharesFrom + this.routeCount * SHARE_WIDTH;
     this.newcomerShare = newcomerShare;
     this.seed = seed;
     this.globalUp = (1 << this.routeCount) - 1;
@@ -127,7 +134,6 @@ export class RouteTable {
       if (this.masks.length < this.capacity) this.grow();
     }
     this.masks[destination] = allowedMask;
-    this.states[destination] = 0;
     this.size++;
     return destination;
   }
@@ -161,8 +167,8 @@ export class RouteTable {
    * The slots that are up for the destination, 0 for none. Takes over changes since its last use. @hotpath
    */
   upMask(destination: number): number {
-    const state = this.states[destination];
-    return state >>> MASK_BITS === this.version ? state & SLOT_MASK : this.refresh(destination);
+    const state = this.ints[destination >>> CHUNK_BITS][this.headerAt(destination) + HEADER_STATE];
+    return state >>> MASK_BITS === (this.version | STARTED) ? state & SLOT_MASK : this.refresh(destination);
   }
 
   /** Whether the route is up for destinations that did not take it down for themselves. */
@@ -178,7 +184,9 @@ export class RouteTable {
     this.version++;
     if (this.version <= MAX_VERSION) return;
     // Once in 32,767 changes all are marked as outdated, or an old state could pass for a new one.
-    for (let i = 0; i < this.states.length; i++) this.states[i] &= SLOT_MASK;
+    for (const ints of this.ints) {
+      for (let at = HEADER_STATE; at < ints.length; at += this.stride * 2) ints[at] &= SLOT_MASK | (1 << 31);
+    }
     this.version = 1;
   }
 
@@ -195,7 +203,7 @@ export class RouteTable {
   ratio(destination: number, slot: number): number {
     const isUp = (this.upMask(destination) >>> slot) & 1;
     return isUp === 1
-      ? this.floats[destination >>> CHUNK_BITS][this.routeAt(destination, slot) + FIELD_RATIO]
+      ? this.floats[destination >>> CHUNK_BITS][this.shareAt(destination, slot) + FIELD_RATIO]
       : 0;
   }
 
@@ -215,14 +223,19 @@ export class RouteTable {
     for (let slot = 0; slot < this.routeCount; slot++) if ((up >>> slot) & 1) sum += next[slot];
     if (!(sum > 0 && sum < Infinity)) return;
     for (let slot = 0; slot < this.routeCount; slot++) {
-      if ((up >>> slot) & 1) floats[this.routeAt(destination, slot) + FIELD_RATIO] = next[slot] / sum;
+      if ((up >>> slot) & 1) floats[this.shareAt(destination, slot) + FIELD_RATIO] = next[slot] / sum;
     }
     this.centreCredits(destination, up);
   }
 
-  /** Offset of a slot's fields in the destination's chunk. */
-  routeAt(destination: number, slot: number): number {
-    return (destination & CHUNK_MASK) * this.stride + HEADER_WIDTH + slot * ROUTE_WIDTH;
+  /** Offset of a slot's metered fields in the destination's chunk. */
+  meterAt(destination: number, slot: number): number {
+    return (destination & CHUNK_MASK) * this.stride + HEADER_WIDTH + slot * METER_WIDTH;
+  }
+
+  /** Offset of a slot's share fields in the destination's chunk. */
+  shareAt(destination: number, slot: number): number {
+    return (destination & CHUNK_MASK) * this.stride + this.sharesFrom + slot * SHARE_WIDTH;
   }
 
   private headerAt(destination: number): number {
@@ -231,24 +244,20 @@ export class RouteTable {
 
   private grow(): void {
     const length = Math.max(this.capacity, this.masks.length * 2);
-    const { masks, states } = this;
+    const masks = this.masks;
     this.masks = new Int32Array(length);
     this.masks.set(masks);
-    this.states = new Int32Array(length);
-    this.states.set(states);
   }
 
   private refresh(destination: number): number {
     const masks = this.masks[destination];
-    const old = this.states[destination] & SLOT_MASK;
-    const up = masks & SLOT_MASK & this.globalUp & ~(masks >>> MASK_BITS);
-    this.states[destination] = up | (this.version << MASK_BITS);
     const ints = this.ints[destination >>> CHUNK_BITS];
-    const started = this.headerAt(destination) + HEADER_STARTED;
-    if (ints[started] === 0) {
-      ints[started] = 1;
-      this.start(destination, up);
-    } else if (up !== old) this.changeRoutes(destination, old, up);
+    const header = this.headerAt(destination) + HEADER_STATE;
+    const before = ints[header];
+    const up = masks & SLOT_MASK & this.globalUp & ~(masks >>> MASK_BITS);
+    ints[header] = up | ((this.version | STARTED) << MASK_BITS);
+    if (before === 0) this.start(destination, up);
+    else if (up !== (before & SLOT_MASK)) this.changeRoutes(destination, before & SLOT_MASK, up);
     return up;
   }
 
@@ -262,7 +271,7 @@ export class RouteTable {
     for (let slot = 0; slot < this.routeCount; slot++) {
       if (((up >>> slot) & 1) === 0) continue;
       const random = mixBits(mixBits(destination ^ this.seed) + Math.imul(slot + 1, 0x9e3779b1));
-      floats[this.routeAt(destination, slot) + FIELD_CREDIT] = random / 2 ** 32;
+      floats[this.shareAt(destination, slot) + FIELD_CREDIT] = random / 2 ** 32;
     }
     this.centreCredits(destination, up);
   }
@@ -271,7 +280,7 @@ export class RouteTable {
     const floats = this.floats[destination >>> CHUNK_BITS];
     const share = 1 / countBits(up);
     for (let slot = 0; slot < this.routeCount; slot++) {
-      if ((up >>> slot) & 1) floats[this.routeAt(destination, slot) + FIELD_RATIO] = share;
+      if ((up >>> slot) & 1) floats[this.shareAt(destination, slot) + FIELD_RATIO] = share;
     }
   }
 
@@ -280,7 +289,7 @@ export class RouteTable {
     const floats = this.floats[destination >>> CHUNK_BITS];
     let stayed = 0;
     for (let slot = 0; slot < this.routeCount; slot++) {
-      const route = this.routeAt(destination, slot);
+      const route = this.shareAt(destination, slot);
       if ((old & up & (1 << slot)) !== 0) stayed += floats[route + FIELD_RATIO];
       else floats[route + FIELD_RATIO] = 0;
       if ((up & (1 << slot)) === 0) floats[route + FIELD_CREDIT] = 0;
@@ -292,7 +301,7 @@ export class RouteTable {
       const share = cameCount === 0 ? 0 : this.newcomerShare(upCount);
       const scale = (1 - share * cameCount) / stayed;
       for (let slot = 0; slot < this.routeCount; slot++) {
-        const ratio = this.routeAt(destination, slot) + FIELD_RATIO;
+        const ratio = this.shareAt(destination, slot) + FIELD_RATIO;
         if ((old & up & (1 << slot)) !== 0) floats[ratio] *= scale;
         else if ((up & (1 << slot)) !== 0) floats[ratio] = share;
       }
@@ -310,14 +319,14 @@ export class RouteTable {
     let count = 0;
     for (let slot = 0; slot < this.routeCount; slot++) {
       if (((up >>> slot) & 1) === 0) continue;
-      const route = this.routeAt(destination, slot);
+      const route = this.shareAt(destination, slot);
       if (floats[route + FIELD_RATIO] > 0) {
         sum += floats[route + FIELD_CREDIT];
         count++;
       } else floats[route + FIELD_CREDIT] = 0;
     }
     for (let slot = 0; slot < this.routeCount; slot++) {
-      const route = this.routeAt(destination, slot);
+      const route = this.shareAt(destination, slot);
       if ((up >>> slot) & 1 && floats[route + FIELD_RATIO] > 0) floats[route + FIELD_CREDIT] -= sum / count;
     }
   }

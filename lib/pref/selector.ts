@@ -6,11 +6,9 @@
 import { mixBits } from './flow-hash.ts';
 import {
   CHUNK_BITS,
-  CHUNK_MASK,
   FIELD_CREDIT,
   FIELD_RATIO,
-  HEADER_WIDTH,
-  ROUTE_WIDTH,
+  SHARE_WIDTH,
   countBits,
 } from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
@@ -38,9 +36,9 @@ export class Selector {
     let candidates = up & ~excludeMask;
     if (candidates === 0) candidates = up;
     const floats = table.floats[destination >>> CHUNK_BITS];
-    const first = (destination & CHUNK_MASK) * table.stride + HEADER_WIDTH;
+    const first = table.shareAt(destination, 0);
     let sum = 0;
-    for (let rest = candidates, route = first; rest !== 0; rest >>>= 1, route += ROUTE_WIDTH) {
+    for (let rest = candidates, route = first; rest !== 0; rest >>>= 1, route += SHARE_WIDTH) {
       if ((rest & 1) !== 0) sum += floats[route + FIELD_RATIO];
     }
     // All candidates may have ratio 0 when betaE is 0 and the others are excluded: any of them is better than
@@ -49,7 +47,7 @@ export class Selector {
     const scale = sum > 0 ? 1 / sum : 0;
     let best = -1;
     let bestCredit = -Infinity;
-    for (let slot = 0, route = first; candidates >>> slot !== 0; slot++, route += ROUTE_WIDTH) {
+    for (let slot = 0, route = first; candidates >>> slot !== 0; slot++, route += SHARE_WIDTH) {
       if (((candidates >>> slot) & 1) === 0) continue;
       const gain = floats[route + FIELD_RATIO] * scale + equalGain;
       if (gain === 0) continue;
@@ -60,7 +58,7 @@ export class Selector {
         best = slot;
       }
     }
-    floats[first + best * ROUTE_WIDTH + FIELD_CREDIT] -= 1;
+    floats[first + best * SHARE_WIDTH + FIELD_CREDIT] -= 1;
     return best;
   }
 
@@ -104,10 +102,10 @@ export class Selector {
     let up = table.upMask(destination);
     if ((up & ~excludeMask) !== 0) up &= ~excludeMask;
     const floats = table.floats[destination >>> CHUNK_BITS];
-    const first = (destination & CHUNK_MASK) * table.stride + HEADER_WIDTH;
+    const first = table.shareAt(destination, 0);
     let best = -1;
     let bestDistance = Infinity;
-    for (let slot = 0, route = first; up >>> slot !== 0; slot++, route += ROUTE_WIDTH) {
+    for (let slot = 0, route = first; up >>> slot !== 0; slot++, route += SHARE_WIDTH) {
       const ratio = floats[route + FIELD_RATIO];
       if (((up >>> slot) & 1) === 0 || ratio === 0) continue;
       const uniform = (scoreOf(h1, h2, table.pathIdOf[slot]) + 0.5) / 2 ** 32;

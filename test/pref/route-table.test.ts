@@ -13,7 +13,7 @@ function ratiosOf(table: RouteTable, destination: number): number[] {
 function creditsOf(table: RouteTable, destination: number): number[] {
   table.upMask(destination);
   const floats = table.floats[destination >>> 12];
-  return Array.from(table.pathIdOf, (_, slot) => floats[table.routeAt(destination, slot) + FIELD_CREDIT]);
+  return Array.from(table.pathIdOf, (_, slot) => floats[table.shareAt(destination, slot) + FIELD_CREDIT]);
 }
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
