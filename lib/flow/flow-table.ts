@@ -10,8 +10,10 @@
  *      word 14 .. 31   the user's; doubles must start at an even word
  *
  * Records are kept together rather than one array a field, because with a million flows each array touched is
- * a cache miss. An index entry is one word, `upper bits of the hash | record + 1`: the bits of the hash that are left
- * refuse nearly every wrong candidate without touching its record, and a short index stays in the cache for longer.
+ * a cache miss of some 200 ns. For the same reason there is no index beside them: a record stands at the place that
+ * its hash says, or at one of the next if that is taken (linear probing), and the processor can fetch it before it
+ * knows that it is the right one. A byte a place, 0 when it is free, else bits of the hash, refuses nearly all wrong
+ * ones without touching them. One place in five stays free.
  *
  * The table never grows. A new flow that finds it full takes the place of the longest idle of
  * {@link EVICTION_SAMPLE} records looked at in turn ("sampled LRU"): the cost is bounded, and a flood of new flows
@@ -33,24 +35,37 @@ export const EVICTION_SAMPLE = 16;
 
 const WORD_HASH = 10;
 const CLASS_MASK = 0xff;
+/** Places a record: four in five are taken when the table is full. */
+const PLACES_PER_RECORD = 1.25;
+/** Free places that a sweep passes for one record. */
+const PLACES_PER_STEP = 16;
 
 /** Options of a {@link FlowTable}. */
 export interface FlowTableOptions {
-  /** Largest number of flows, 1 to 16,777,216. A record takes 128 bytes, its index entries 8 to 16. */
+  /** Largest number of flows, 1 to 16,777,216; 161 bytes each. */
   readonly capacity: number;
   /** Idle limits in ns by idle class (word {@link WORD_TAG}); a record idle for longer is swept. */
   readonly idleLimitsNs: readonly number[];
   /** Seed of the hash, any int32. */
   readonly seed: number;
+  /** Further doubles a record, which stand in {@link FlowTable.extras}; default 0. */
+  readonly extraDoubles?: number;
 }
 
-/** Fixed-capacity table of flow records. Record numbers stay valid until the record is removed. */
+/**
+ * Fixed-capacity table of flow records. A record number is the place that the record stands at: it holds until the
+ * next insert, remove or sweep, which may move records.
+ */
 export class FlowTable {
   readonly capacity: number;
+  /** Record numbers are below this. */
+  readonly places: number;
   /** All records as int32 words; record r starts at `r * RECORD_WORDS`. */
   readonly words: Int32Array;
   /** The same memory as doubles; record r starts at `r * RECORD_WORDS / 2`. */
   readonly doubles: Float64Array;
+  /** What seldom changes of a record; record r starts at `r * extraDoubles`. Moves with it, 0 in a new one. */
+  readonly extras: Float64Array;
   /** The key to look up: written by loadOutboundKey / loadInboundKey before {@link find} and {@link insert}. */
   readonly key = new Int32Array(FLOW_KEY_WORDS);
   /** Records in use. */
@@ -62,13 +77,9 @@ export class FlowTable {
 
   readonly #seed: number;
   readonly #idleLimitsNs: Float64Array;
-  readonly #index: Int32Array;
-  readonly #indexMask: number;
-  /** Bits of an index entry that hold record + 1; the others are of the hash. */
-  readonly #recordMask: number;
-  readonly #free: Int32Array;
-  #freeCount = 0;
-  #used = 0;
+  readonly #extraDoubles: number;
+  readonly #tags: Uint8Array;
+  readonly #placesPerHash: number;
   #hand = 0;
   #hash = 0;
 
@@ -77,15 +88,14 @@ export class FlowTable {
     this.#seed = options.seed | 0;
     options.idleLimitsNs.forEach((limit, i) => requireNumber(`idleLimitsNs[${i}]`, limit, 1, Infinity));
     this.#idleLimitsNs = Float64Array.from(options.idleLimitsNs);
-    const memory = new ArrayBuffer(this.capacity * RECORD_WORDS * 4);
+    this.#extraDoubles = requireInteger('extraDoubles', options.extraDoubles ?? 0, 0, 64);
+    this.places = Math.ceil(this.capacity * PLACES_PER_RECORD);
+    this.#placesPerHash = this.places / 2 ** 32;
+    const memory = new ArrayBuffer(this.places * RECORD_WORDS * 4);
     this.words = new Int32Array(memory);
     this.doubles = new Float64Array(memory);
-    let slots = 4;
-    while (slots < this.capacity * 2) slots *= 2;
-    this.#index = new Int32Array(slots);
-    this.#indexMask = slots - 1;
-    this.#recordMask = (1 << (32 - Math.clz32(this.capacity))) - 1;
-    this.#free = new Int32Array(this.capacity);
+    this.extras = new Float64Array(this.places * this.#extraDoubles);
+    this.#tags = new Uint8Array(this.places);
   }
 
   /**
@@ -94,21 +104,16 @@ export class FlowTable {
    * @hotpath
    */
   find(): number {
-    const key = this.key;
-    const hash = hashFlowKey(key, this.#seed);
+    const hash = hashFlowKey(this.key, this.#seed);
     this.#hash = hash;
-    const index = this.#index;
-    const mask = this.#indexMask;
-    const recordMask = this.#recordMask;
-    let slot = hash & mask;
+    const tags = this.#tags;
+    const tag = tagOf(hash);
+    let place = this.#placeOf(hash);
     for (;;) {
-      const entry = index[slot];
-      if (entry === 0) return -1;
-      if (((entry ^ hash) & ~recordMask) === 0) {
-        const record = (entry & recordMask) - 1;
-        if (this.#matches(record * RECORD_WORDS)) return record;
-      }
-      slot = (slot + 1) & mask;
+      const found = tags[place];
+      if (found === tag && this.#matches(place * RECORD_WORDS)) return place;
+      if (found === 0) return -1;
+      place = this.#next(place);
     }
   }
 
@@ -121,49 +126,68 @@ export class FlowTable {
    */
   insert(nowNs: number): number {
     const hash = this.#hash;
-    const record = this.#allocate(nowNs);
-    const base = record * RECORD_WORDS;
+    if (this.size === this.capacity) this.#evict(nowNs);
+    const tags = this.#tags;
+    let place = this.#placeOf(hash);
+    while (tags[place] !== 0) place = this.#next(place);
+    tags[place] = tagOf(hash);
+    const base = place * RECORD_WORDS;
     const words = this.words;
     words.fill(0, base, base + RECORD_WORDS);
     for (let i = 0; i < FLOW_KEY_WORDS; i++) words[base + i] = this.key[i];
     words[base + WORD_HASH] = hash;
     this.doubles[(base >> 1) + DOUBLE_LAST_SEEN] = nowNs;
-    const index = this.#index;
-    const mask = this.#indexMask;
-    let slot = hash & mask;
-    while (index[slot] !== 0) slot = (slot + 1) & mask;
-    index[slot] = (hash & ~this.#recordMask) | (record + 1);
+    const width = this.#extraDoubles;
+    if (width > 0) this.extras.fill(0, place * width, (place + 1) * width);
     this.size++;
-    return record;
+    return place;
   }
 
-  /** Removes a record. Its number may be given to another flow afterwards. */
+  /** Removes a record; others may move into the gap, so that no probe sequence is broken (Knuth 6.4, algorithm R). */
   remove(record: number): void {
-    this.#unindex(record);
-    // Protocol 0 with version 0 is no flow: it marks the record as unused.
-    this.words[record * RECORD_WORDS] = 0;
-    this.#free[this.#freeCount++] = record;
+    const { words } = this;
+    const tags = this.#tags;
+    const width = this.#extraDoubles;
+    let gap = record;
+    for (let place = this.#next(record); tags[place] !== 0; place = this.#next(place)) {
+      const home = this.#placeOf(words[place * RECORD_WORDS + WORD_HASH]);
+      // It stays when its home lies cyclically in (gap, place].
+      if (this.#distance(home, place) < this.#distance(gap, place)) continue;
+      tags[gap] = tags[place];
+      words.copyWithin(gap * RECORD_WORDS, place * RECORD_WORDS, (place + 1) * RECORD_WORDS);
+      if (width > 0) this.extras.copyWithin(gap * width, place * width, (place + 1) * width);
+      gap = place;
+    }
+    tags[gap] = 0;
     this.size--;
   }
 
-  /** True when `record` is in use. */
+  /** True when a record stands at `record`. */
   isUsed(record: number): boolean {
-    return record >= 0 && record < this.#used && this.words[record * RECORD_WORDS] !== 0;
+    return record >= 0 && record < this.places && this.#tags[record] !== 0;
   }
 
   /**
-   * Looks at the next `steps` records in turn and removes those that were idle for longer than their class allows.
+   * Looks at the next `steps` records in turn, or fewer where most places are free, and removes those that were idle
+   * for longer than their class allows.
    *
    * @returns how many were removed
    */
   sweep(nowNs: number, steps: number): number {
     let removed = 0;
-    const count = Math.min(steps, this.#used);
-    for (let i = 0; i < count; i++) {
-      const record = this.#advanceHand();
-      if (this.words[record * RECORD_WORDS] !== 0 && this.#isExpired(record, nowNs)) {
-        this.remove(record);
+    let looked = 0;
+    let passes = Math.min(this.places, steps * PLACES_PER_STEP);
+    while (looked < steps && passes > 0) {
+      const place = this.#hand;
+      const isUsed = this.#tags[place] !== 0;
+      if (isUsed) looked++;
+      if (isUsed && this.#isExpired(place, nowNs)) {
+        // Another record may have moved here, so the hand stays.
+        this.remove(place);
         removed++;
+      } else {
+        this.#hand = this.#next(place);
+        passes--;
       }
     }
     this.expired += removed;
@@ -179,10 +203,18 @@ export class FlowTable {
     return this.doubles[record * (RECORD_WORDS / 2) + DOUBLE_LAST_SEEN];
   }
 
-  #advanceHand(): number {
-    const record = this.#hand;
-    this.#hand = record + 1 >= this.#used ? 0 : record + 1;
-    return record;
+  /** The upper bits of the hash; the tag has the lower ones. */
+  #placeOf(hash: number): number {
+    return ((hash >>> 0) * this.#placesPerHash) | 0;
+  }
+
+  #next(place: number): number {
+    return place + 1 === this.places ? 0 : place + 1;
+  }
+
+  /** Steps from one place forward to another. */
+  #distance(from: number, to: number): number {
+    return to >= from ? to - from : to - from + this.places;
   }
 
   #matches(base: number): boolean {
@@ -201,45 +233,25 @@ export class FlowTable {
     );
   }
 
-  #allocate(nowNs: number): number {
-    if (this.#freeCount > 0) return this.#free[--this.#freeCount];
-    if (this.#used < this.capacity) return this.#used++;
-    // Every record is in use here, so every one that the hand meets is a candidate.
-    let victim = this.#advanceHand();
-    let oldestNs = this.#lastSeenNs(victim);
-    for (let i = 1; i < EVICTION_SAMPLE; i++) {
-      const record = this.#advanceHand();
-      if (this.#lastSeenNs(record) < oldestNs) {
-        victim = record;
-        oldestNs = this.#lastSeenNs(record);
-      }
+  /** Removes the longest idle of the next few records. The table is full, so they are not far. */
+  #evict(nowNs: number): void {
+    let victim = -1;
+    let oldestNs = Infinity;
+    for (let looked = 0; looked < EVICTION_SAMPLE; this.#hand = this.#next(this.#hand)) {
+      if (this.#tags[this.#hand] === 0) continue;
+      looked++;
+      const seenNs = this.#lastSeenNs(this.#hand);
+      if (seenNs >= oldestNs) continue;
+      victim = this.#hand;
+      oldestNs = seenNs;
     }
     if (this.#isExpired(victim, nowNs)) this.expired++;
     else this.evicted++;
-    this.#unindex(victim);
-    this.size--;
-    return victim;
+    this.remove(victim);
   }
+}
 
-  /** Takes a record out of the index, closing the gap so that no probe sequence is broken (Knuth 6.4, algorithm R). */
-  #unindex(record: number): void {
-    const index = this.#index;
-    const mask = this.#indexMask;
-    const recordMask = this.#recordMask;
-    let gap = this.words[record * RECORD_WORDS + WORD_HASH] & mask;
-    while ((index[gap] & recordMask) !== record + 1) gap = (gap + 1) & mask;
-    let slot = gap;
-    for (;;) {
-      slot = (slot + 1) & mask;
-      const entry = index[slot];
-      if (entry === 0) break;
-      const home = this.words[((entry & recordMask) - 1) * RECORD_WORDS + WORD_HASH] & mask;
-      // Move the entry back unless its home lies cyclically in (gap, slot].
-      if (((slot - home) & mask) >= ((slot - gap) & mask)) {
-        index[gap] = entry;
-        gap = slot;
-      }
-    }
-    index[gap] = 0;
-  }
+/** Bits of the hash, never 0. */
+function tagOf(hash: number): number {
+  return (hash & 0x7f) | 0x80;
 }

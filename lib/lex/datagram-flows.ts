@@ -102,7 +102,6 @@ export class DatagramFlows {
 
   readonly #settings: LexSettings;
   #flows: FlowTable;
-  #peers: Float64Array;
 
   /**
    * @param options - those of LexHost; flowCapacity is the most peers that are remembered
@@ -112,7 +111,6 @@ export class DatagramFlows {
     this.#settings = lexSettings(options);
     const capacity = Math.min(FIRST_CAPACITY, this.#settings.flowCapacity);
     this.#flows = this.#makeTable(capacity);
-    this.#peers = new Float64Array(capacity * PEER_COUNTERS);
   }
 
   /** Flows remembered now. */
@@ -215,8 +213,8 @@ export class DatagramFlows {
     noteHeard(words, doubles, base, nowNs);
     this.#countReceived(receiveMark(words, doubles, base, mark, nowNs, settings, this.counters));
     const at = record * PEER_COUNTERS;
-    this.#peers[at + RECEIVED_PACKETS]++;
-    if (isAssignment(settings.scheme, mark)) this.#peers[at + ASSIGNMENTS]++;
+    this.#flows.extras[at + RECEIVED_PACKETS]++;
+    if (isAssignment(settings.scheme, mark)) this.#flows.extras[at + ASSIGNMENTS]++;
   }
 
   /**
@@ -251,7 +249,7 @@ export class DatagramFlows {
       if (record >= 0) setFlag(flows.words, recordBase(record), FLAG_FLOWLET_DUE);
       return record < 0 ? 0 : 1;
     }
-    for (let record = 0; record < flows.capacity; record++) {
+    for (let record = 0; record < flows.places; record++) {
       if (flows.isUsed(record)) setFlag(flows.words, recordBase(record), FLAG_FLOWLET_DUE);
     }
     return flows.size;
@@ -261,9 +259,9 @@ export class DatagramFlows {
   report(peer: DatagramPeer): PeerReport | undefined {
     const record = this.#find(peer);
     if (record < 0) return undefined;
-    const { words } = this.#flows;
+    const { words, extras } = this.#flows;
     const base = recordBase(record);
-    const counter = (field: number): number => this.#peers[record * PEER_COUNTERS + field]!;
+    const counter = (field: number): number => extras[record * PEER_COUNTERS + field]!;
     return {
       pathId: pinnedPath(words, base),
       isHeard: hasFlag(words, base, FLAG_HEARD),
@@ -299,35 +297,31 @@ export class DatagramFlows {
       if (removed === 0 && flows.capacity < this.#settings.flowCapacity) this.#grow(nowNs);
       this.#find(peer);
     }
-    const record = this.#flows.insert(nowNs);
-    this.#peers.fill(0, record * PEER_COUNTERS, (record + 1) * PEER_COUNTERS);
-    return record;
+    return this.#flows.insert(nowNs);
   }
 
   #grow(nowNs: number): void {
     const old = this.#flows;
-    const oldPeers = this.#peers;
     const flows = this.#makeTable(Math.min(old.capacity * 2, this.#settings.flowCapacity));
-    const peers = new Float64Array(flows.capacity * PEER_COUNTERS);
-    for (let record = 0; record < old.capacity; record++) {
+    for (let record = 0; record < old.places; record++) {
       if (!old.isUsed(record)) continue;
       const from = recordBase(record);
       flows.key.set(old.words.subarray(from, from + flows.key.length));
       flows.find();
       const copy = flows.insert(nowNs);
       flows.words.set(old.words.subarray(from, from + recordBase(1)), recordBase(copy));
-      const counters = oldPeers.subarray(record * PEER_COUNTERS, (record + 1) * PEER_COUNTERS);
-      peers.set(counters, copy * PEER_COUNTERS);
+      const counters = old.extras.subarray(record * PEER_COUNTERS, (record + 1) * PEER_COUNTERS);
+      flows.extras.set(counters, copy * PEER_COUNTERS);
     }
     flows.evicted = old.evicted;
     flows.expired = old.expired;
     this.#flows = flows;
-    this.#peers = peers;
   }
 
   #makeTable(capacity: number): FlowTable {
     const { idleLimitNs, closedLimitNs, datagramLimitNs, seed } = this.#settings;
-    return new FlowTable({ capacity, idleLimitsNs: [idleLimitNs, closedLimitNs, datagramLimitNs], seed });
+    const idleLimitsNs = [idleLimitNs, closedLimitNs, datagramLimitNs];
+    return new FlowTable({ capacity, idleLimitsNs, seed, extraDoubles: PEER_COUNTERS });
   }
 
   /** @param by - 1, or -1 to take back */
@@ -346,7 +340,7 @@ export class DatagramFlows {
     hints: number,
     by: number,
   ): void {
-    const peers = this.#peers;
+    const peers = this.#flows.extras;
     const at = record * PEER_COUNTERS;
     peers[at + SENT_PACKETS] += by;
     peers[at + SENT_BYTES] += by * payloadBytes;
