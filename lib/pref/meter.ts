@@ -2,7 +2,7 @@
  * What went over each route of each destination: in the running interval, in the last complete one, and since
  * the start.
  *
- * The running figures stand in the route table's records, next to what a packet reads anyway. The others are
+ * The running figures stand in the route table, next to what a packet reads anyway. The others are
  * colder: per destination the number of the interval that `last` is of, then per route `last` and `total`,
  * four figures each. Only destinations that had traffic are touched when an interval ends.
  */
@@ -15,8 +15,6 @@ import {
   FIELD_FNE_REPEAT_BYTES,
   FIELD_LEX_BYTES,
   HEADER_INTERVAL,
-  HEADER_WIDTH,
-  METER_WIDTH,
 } from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
 
@@ -63,8 +61,9 @@ export class Meter {
 
   /** Counts a packet with a LEX mark. @hotpath */
   addPacket(destination: number, slot: number, bytes: number, isLex: boolean): void {
+    this.use(destination);
     const floats = this.table.floats[destination >>> CHUNK_BITS];
-    const route = this.use(destination, slot);
+    const route = this.table.meterAt(destination, slot);
     const total = slot * METER_FIELDS;
     floats[route + FIELD_BYTES] += bytes;
     this.routeTotals[total + METER_BYTES] += bytes;
@@ -75,14 +74,18 @@ export class Meter {
 
   /** Counts a repeated FNE packet against the route that the earlier one took. @hotpath */
   addFneRepeat(destination: number, slot: number, bytes: number): void {
-    this.table.floats[destination >>> CHUNK_BITS][this.use(destination, slot) + FIELD_FNE_REPEAT_BYTES] +=
+    const { table } = this;
+    this.use(destination);
+    table.shares[destination >>> CHUNK_BITS][table.shareAt(destination, slot) + FIELD_FNE_REPEAT_BYTES] +=
       bytes;
     this.routeTotals[slot * METER_FIELDS + METER_FNE_REPEAT_BYTES] += bytes;
   }
 
   /** Counts a flowlet that the route was chosen for. @hotpath */
   addFlowlet(destination: number, slot: number): void {
-    this.table.floats[destination >>> CHUNK_BITS][this.use(destination, slot) + FIELD_FLOWLETS] += 1;
+    const { table } = this;
+    this.use(destination);
+    table.shares[destination >>> CHUNK_BITS][table.shareAt(destination, slot) + FIELD_FLOWLETS] += 1;
     this.routeTotals[slot * METER_FIELDS + METER_FLOWLETS] += 1;
   }
 
@@ -124,14 +127,20 @@ export class Meter {
     if (cold[at] === this.intervals) return false;
     cold[at] = this.intervals;
     const floats = this.table.floats[destination >>> CHUNK_BITS];
+    const shares = this.table.shares[destination >>> CHUNK_BITS];
     for (let slot = 0; slot < this.table.routeCount; slot++) {
-      const running = this.table.meterAt(destination, slot) + FIELD_BYTES;
       const books = at + 1 + slot * COLD_ROUTE_WIDTH;
       for (let field = 0; field < METER_FIELDS; field++) {
-        cold[books + LAST + field] = floats[running + field];
-        cold[books + TOTAL + field] += floats[running + field];
-        floats[running + field] = 0;
+        const figure = this.running(destination, slot, field);
+        cold[books + LAST + field] = figure;
+        cold[books + TOTAL + field] += figure;
       }
+      const record = this.table.meterAt(destination, slot);
+      floats[record + FIELD_BYTES] = 0;
+      floats[record + FIELD_LEX_BYTES] = 0;
+      const share = this.table.shareAt(destination, slot);
+      shares[share + FIELD_FNE_REPEAT_BYTES] = 0;
+      shares[share + FIELD_FLOWLETS] = 0;
     }
     return true;
   }
@@ -146,8 +155,7 @@ export class Meter {
 
   /** A METER_ figure since the destination was added, the running interval included. */
   total(destination: number, slot: number, field: number): number {
-    const floats = this.table.floats[destination >>> CHUNK_BITS];
-    const running = floats[this.table.meterAt(destination, slot) + FIELD_BYTES + field];
+    const running = this.running(destination, slot, field);
     const cold = this.cold[destination >>> CHUNK_BITS];
     const at = (destination & CHUNK_MASK) * this.coldStride;
     return running + (cold === undefined ? 0 : cold[at + 1 + slot * COLD_ROUTE_WIDTH + TOTAL + field]);
@@ -169,19 +177,27 @@ export class Meter {
     this.cold[destination >>> CHUNK_BITS]?.fill(0, at, at + this.coldStride);
   }
 
-  /** Where the route's fields are; notes that the destination has traffic in this interval. @hotpath */
-  private use(destination: number, slot: number): number {
+  private running(destination: number, slot: number, field: number): number {
+    const { table } = this;
+    const chunk = destination >>> CHUNK_BITS;
+    if (field === METER_BYTES) return table.floats[chunk][table.meterAt(destination, slot) + FIELD_BYTES];
+    if (field === METER_LEX_BYTES)
+      return table.floats[chunk][table.meterAt(destination, slot) + FIELD_LEX_BYTES];
+    const share = field === METER_FLOWLETS ? FIELD_FLOWLETS : FIELD_FNE_REPEAT_BYTES;
+    return table.shares[chunk][table.shareAt(destination, slot) + share];
+  }
+
+  /** Notes that the destination has traffic in this interval. @hotpath */
+  private use(destination: number): void {
     const table = this.table;
-    const record = (destination & CHUNK_MASK) * table.stride;
     const ints = table.ints[destination >>> CHUNK_BITS];
+    const interval = (destination & CHUNK_MASK) * table.stride * 2 + HEADER_INTERVAL;
     // 0 is what a fresh record holds, so the running interval is counted from 1.
     const running = (this.intervals + 1) | 0;
-    if (ints[(record << 1) + HEADER_INTERVAL] !== running) {
-      ints[(record << 1) + HEADER_INTERVAL] = running;
-      if (this.activeCount === this.active.length) this.growActive();
-      this.active[this.activeCount++] = destination;
-    }
-    return record + HEADER_WIDTH + slot * METER_WIDTH;
+    if (ints[interval] === running) return;
+    ints[interval] = running;
+    if (this.activeCount === this.active.length) this.growActive();
+    this.active[this.activeCount++] = destination;
   }
 
   private growActive(): void {

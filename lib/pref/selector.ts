@@ -4,13 +4,7 @@
  */
 
 import { mixBits } from './flow-hash.ts';
-import {
-  CHUNK_BITS,
-  FIELD_CREDIT,
-  FIELD_RATIO,
-  SHARE_WIDTH,
-  countBits,
-} from './route-table.ts';
+import { CHUNK_BITS, FIELD_CREDIT, FIELD_RATIO, SHARE_WIDTH, countBits } from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
 
 /** Chooses among the routes that are up; every method returns a slot, or -1 when none is up. */
@@ -35,11 +29,11 @@ export class Selector {
     if (up === 0) return -1;
     let candidates = up & ~excludeMask;
     if (candidates === 0) candidates = up;
-    const floats = table.floats[destination >>> CHUNK_BITS];
+    const shares = table.shares[destination >>> CHUNK_BITS];
     const first = table.shareAt(destination, 0);
     let sum = 0;
     for (let rest = candidates, route = first; rest !== 0; rest >>>= 1, route += SHARE_WIDTH) {
-      if ((rest & 1) !== 0) sum += floats[route + FIELD_RATIO];
+      if ((rest & 1) !== 0) sum += shares[route + FIELD_RATIO];
     }
     // All candidates may have ratio 0 when betaE is 0 and the others are excluded: any of them is better than
     // none.
@@ -49,16 +43,16 @@ export class Selector {
     let bestCredit = -Infinity;
     for (let slot = 0, route = first; candidates >>> slot !== 0; slot++, route += SHARE_WIDTH) {
       if (((candidates >>> slot) & 1) === 0) continue;
-      const gain = floats[route + FIELD_RATIO] * scale + equalGain;
+      const gain = shares[route + FIELD_RATIO] * scale + equalGain;
       if (gain === 0) continue;
-      const credit = floats[route + FIELD_CREDIT] + gain;
-      floats[route + FIELD_CREDIT] = credit;
+      const credit = shares[route + FIELD_CREDIT] + gain;
+      shares[route + FIELD_CREDIT] = credit;
       if (credit > bestCredit) {
         bestCredit = credit;
         best = slot;
       }
     }
-    floats[first + best * SHARE_WIDTH + FIELD_CREDIT] -= 1;
+    shares[first + best * SHARE_WIDTH + FIELD_CREDIT] -= 1;
     return best;
   }
 
@@ -101,12 +95,12 @@ export class Selector {
     const table = this.table;
     let up = table.upMask(destination);
     if ((up & ~excludeMask) !== 0) up &= ~excludeMask;
-    const floats = table.floats[destination >>> CHUNK_BITS];
+    const shares = table.shares[destination >>> CHUNK_BITS];
     const first = table.shareAt(destination, 0);
     let best = -1;
     let bestDistance = Infinity;
     for (let slot = 0, route = first; up >>> slot !== 0; slot++, route += SHARE_WIDTH) {
-      const ratio = floats[route + FIELD_RATIO];
+      const ratio = shares[route + FIELD_RATIO];
       if (((up >>> slot) & 1) === 0 || ratio === 0) continue;
       const uniform = (scoreOf(h1, h2, table.pathIdOf[slot]) + 0.5) / 2 ** 32;
       const distance = -Math.log(uniform) / ratio;

@@ -12,8 +12,8 @@ function ratiosOf(table: RouteTable, destination: number): number[] {
 
 function creditsOf(table: RouteTable, destination: number): number[] {
   table.upMask(destination);
-  const floats = table.floats[destination >>> 12];
-  return Array.from(table.pathIdOf, (_, slot) => floats[table.shareAt(destination, slot) + FIELD_CREDIT]);
+  const shares = table.shares[destination >>> 12];
+  return Array.from(table.pathIdOf, (_, slot) => shares[table.shareAt(destination, slot) + FIELD_CREDIT]);
 }
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
@@ -81,11 +81,11 @@ describe('RouteTable', () => {
     const table = tableWith([1, 2]);
     const destination = table.add(0b11);
     table.upMask(destination);
-    const before = table.floats[0].slice();
+    const before = table.shares[0].slice();
     table.setRouteUp(0, false);
-    expect(table.floats[0]).toEqual(before);
+    expect(table.shares[0]).toEqual(before);
     table.upMask(destination);
-    expect(table.floats[0]).not.toEqual(before);
+    expect(table.shares[0]).not.toEqual(before);
   });
 
   test('still notices every change after its versions have wrapped around', () => {
