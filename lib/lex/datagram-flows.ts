@@ -54,7 +54,7 @@ const PEER_COUNTERS = 9;
 /** Bit of a ticket beside the reason: the application said that it sends this again. */
 const TICKET_RETRANSMISSION = 1 << 7;
 
-/** The other end of a socket's flow. */
+/** The other end of a socket's flow. An object of it is never changed. */
 export interface DatagramPeer {
   /** 4 or 6; an IPv4-mapped IPv6 address is 4, for so it travels. */
   readonly version: number;
@@ -102,6 +102,9 @@ export class DatagramFlows {
 
   readonly #settings: LexSettings;
   #flows: FlowTable;
+  /** The peer that was found last, and its record: until the table changes, the next search is for it as a rule. */
+  #lastPeer: DatagramPeer | undefined;
+  #lastRecord = -1;
 
   /**
    * @param options - those of LexHost; flowCapacity is the most peers that are remembered
@@ -186,6 +189,7 @@ export class DatagramFlows {
     if (record < 0) return;
     if (reason === REASON_FNE_FIRST_PACKET) {
       this.#flows.remove(record);
+      this.#lastPeer = undefined;
       return;
     }
     this.#countPeer(record, codepoint, payloadBytes, packetBytes, hints, -1);
@@ -279,6 +283,7 @@ export class DatagramFlows {
 
   /** The local end stays zero in the key: it is the socket, and the table is the socket's. */
   #find(peer: DatagramPeer): number {
+    if (peer === this.#lastPeer) return this.#lastRecord;
     const key = this.#flows.key;
     key[KEY_PROTOCOL] = PROTOCOL_UDP | (peer.version << 8);
     key[KEY_PORTS] = peer.port;
@@ -287,10 +292,14 @@ export class DatagramFlows {
     key[KEY_REMOTE + 1] = address[1]!;
     key[KEY_REMOTE + 2] = address[2]!;
     key[KEY_REMOTE + 3] = address[3]!;
-    return this.#flows.find();
+    const record = this.#flows.find();
+    if (record < 0) return record;
+    this.#lastPeer = peer;
+    return (this.#lastRecord = record);
   }
 
   #insert(peer: DatagramPeer, nowNs: number): number {
+    this.#lastPeer = undefined;
     const flows = this.#flows;
     if (flows.size === flows.capacity) {
       const removed = flows.sweep(nowNs, SWEEP_STEPS);
