@@ -113,7 +113,7 @@ class Starter {
           name,
           address: ingress.address,
           port: PORT,
-          size: PAPER_SIZES,
+          size: scenario.sizes ?? PAPER_SIZES,
           concurrent: requireSchedule(name, scenario.flows[name] ?? [{ fromSeconds: 0, flows: 0 }]),
         };
       }),

@@ -1,6 +1,7 @@
 /** What an experiment is: topology, traffic, what fails when, and how the gateway balances. */
 import { PreflexError } from '../../lib/errors.ts';
 import type { LinkChange } from '../links/fabric-plan.ts';
+import type { SizeModel } from '../traffic/flow-class.ts';
 import type { FlowSchedule } from '../traffic/schedule.ts';
 
 /** How P's traffic is divided over its routes. */
@@ -44,6 +45,8 @@ interface CommonScenario {
 export interface Figure1Scenario extends CommonScenario {
   readonly topology: 'figure1';
   readonly flows: Readonly<Record<string, FlowSchedule>>;
+  /** Sizes of the transfers; default the paper's. */
+  readonly sizes?: SizeModel;
 }
 
 /** An experiment between two PREFLEX domains: connections that run throughout, and new ones all the time. */
