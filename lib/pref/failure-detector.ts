@@ -427,7 +427,7 @@ export class FailureDetector {
 
   private bringBack(group: number): void {
     const { evidence, nowMs, sample } = this;
-    this.suspensions.end(sample.destinationOf(group), sample.slotOf(group));
+    this.suspensions.restore(sample.destinationOf(group), sample.slotOf(group));
     // Not one probe was lost: it was over before it was decided, and next time more is asked.
     if (this.probesLost[group] === 0) evidence.learnSurge(group, nowMs);
     else evidence.dropSurge(group);

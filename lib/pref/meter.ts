@@ -24,7 +24,7 @@ export const METER_BYTES = 0;
 export const METER_LEX_BYTES = 1;
 /** Bytes of repeated FNE packets, on the route that the earlier one took. */
 export const METER_FNE_REPEAT_BYTES = 2;
-/** Flowlets that the route was chosen for. */
+/** Flowlets that began on the route; one that had to be sent again elsewhere counts where it was first. */
 export const METER_FLOWLETS = 3;
 /** Figures a route. */
 export const METER_FIELDS = 4;
@@ -81,7 +81,7 @@ export class Meter {
     this.routeTotals[slot * METER_FIELDS + METER_FNE_REPEAT_BYTES] += bytes;
   }
 
-  /** Counts a flowlet that the route was chosen for. @hotpath */
+  /** Counts a flowlet that begins on the route. @hotpath */
   addFlowlet(destination: number, slot: number): void {
     const { table } = this;
     this.use(destination);

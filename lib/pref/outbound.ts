@@ -261,7 +261,8 @@ function routeForFne(
     if (((avoid >>> slot) & 1) === 1 && !failures.noteFlowlet(destination, slot, h1, h2)) {
       slot = selector.pick(destination, avoid);
     }
-    core.meter.addFlowlet(destination, slot);
+    // One that is chosen again is the same flowlet.
+    if (tried === 0) core.meter.addFlowlet(destination, slot);
   }
   if (isWatched) failures.noteFlowlet(destination, slot, h1, h2);
   core.rememberFne(FNE_SENT, slot, tried | (1 << slot), nowNs);

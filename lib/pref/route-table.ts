@@ -50,7 +50,7 @@ export const FIELD_RATIO = 0;
 export const FIELD_CREDIT = 1;
 /** Field of a route in the shares: bytes of repeated FNE packets that tell of loss on it, running interval. */
 export const FIELD_FNE_REPEAT_BYTES = 2;
-/** Field of a route in the shares: flowlets it was chosen for, running interval. */
+/** Field of a route in the shares: flowlets that began on it, running interval. */
 export const FIELD_FLOWLETS = 3;
 /** float64 that a route takes in the shares. */
 export const SHARE_WIDTH = 4;

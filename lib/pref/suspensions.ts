@@ -50,7 +50,21 @@ export class Suspensions {
     this.table.setRatios(destination, this.next);
   }
 
-  /** The route is used again; its ratio grows from beta_E / N by what is measured. */
+  /** The route works again: it gets the ratio that it had before. What is measured then corrects that. */
+  restore(destination: number, slot: number): void {
+    const { next, table } = this;
+    const before = this.ratiosBefore.get((destination << 4) | slot) ?? 0;
+    const rest = 1 - table.ratio(destination, slot);
+    for (let i = 0; i < table.routeCount; i++) next[i] = table.ratio(destination, i);
+    this.end(destination, slot);
+    if (before === 0 || rest <= 0) return;
+    for (let i = 0; i < table.routeCount; i++) next[i] *= (1 - before) / rest;
+    next[slot] = before;
+    this.limit(destination, next);
+    table.setRatios(destination, next);
+  }
+
+  /** The route is no longer suspended, and keeps the ratio that it has. */
   end(destination: number, slot: number): void {
     this.masks[destination] &= ~(1 << slot);
     this.ratiosBefore.delete((destination << 4) | slot);

@@ -135,11 +135,15 @@ describe('a route that fails', () => {
     expect(model.flows.filter((flow) => flow.pathId === 2 && flow.lastRoute === 2)).toEqual([]);
   });
 
-  test('is probed and returns after the repair, by its own evidence', () => {
+  test('is probed and returns after the repair, by its own evidence, with the ratio that it had', () => {
     const { failedAtMs, gateway, model } = fail(20, 100, [2]);
+    const ratioBefore = gateway.flowletRatio(0, 2);
+    let ratioBack = 0;
     let port = 20_000;
     const openMore = (nowMs: number): void => {
       if (nowMs % 50 === 0) model.open(port++, 20);
+      const isBack = decisions(gateway, 'returned').length > 0;
+      if (isBack && ratioBack === 0) ratioBack = gateway.flowletRatio(0, 2);
     };
     model.run(failedAtMs + 10_000, openMore);
     expect(decisions(gateway, 'returned')).toEqual([]);
@@ -148,6 +152,9 @@ describe('a route that fails', () => {
     const [event] = decisions(gateway, 'returned');
     expect(event).toMatchObject({ pathId: 2, probeAnswers: 3 });
     expect(event.timeNs / MS - failedAtMs).toBeGreaterThan(10_000);
+    expect(ratioBefore).toBeGreaterThan(0.2);
+    expect(ratioBack).toBeCloseTo(ratioBefore, 12);
+    expect(ratios(gateway).reduce((sum, ratio) => sum + ratio)).toBeCloseTo(1, 12);
     expect(gateway.isSuspended(0, 2)).toBe(false);
     expect(decisions(gateway, 'suspended')).toHaveLength(1);
   });

@@ -101,7 +101,7 @@ describe('an outbound FNE packet', () => {
     expect(routeOf(gateway, second.pathId).total).toMatchObject({
       bytes: 40,
       fneRepeatBytes: 0,
-      flowlets: 1,
+      flowlets: 0,
     });
   });
 
