@@ -259,8 +259,8 @@ class Starter {
       exposeTo: isExposed ? routes.map((route) => route.name) : [],
       destinations: destinations.map(({ prefix }) => ({ prefixes: [prefix] })),
       strategy: mode,
-      // The gateway takes no weights with `equal`: there is nothing to weigh.
-      ...(mode === 'equal' ? {} : { betas }),
+      // `equal` learns nothing from losses: there is nothing to weigh, and no failure to infer.
+      ...(mode === 'equal' ? { failures: { infer: false } } : { betas }),
       intervalSeconds,
     });
     return {
