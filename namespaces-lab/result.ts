@@ -6,6 +6,10 @@ import { join } from 'node:path';
 import { PreflexError } from '../lib/errors.ts';
 import type { GatewayDaemonStatus } from '../lib/runtime/gateway-daemon.ts';
 import type { HostAgentStatus } from '../lib/runtime/host-agent.ts';
+import type { Interval } from '../lib/sim/scenarios/records.ts';
+
+export { quantile, quantiles } from '../lib/sim/scenarios/records.ts';
+export type { DestinationRoute, Interval, IntervalRoute, Quantiles } from '../lib/sim/scenarios/records.ts';
 
 /** Where a result comes from. */
 export interface ResultMeta {
@@ -20,71 +24,6 @@ export interface ResultMeta {
   /** What the times of the intervals count from. */
   readonly clock: string;
   readonly [key: string]: unknown;
-}
-
-/** A route in one update interval; bytes of IP packets, ratios 0..1. */
-export interface IntervalRoute {
-  readonly name: string;
-  readonly up: boolean;
-  readonly bytes: number;
-  readonly lexBytes: number;
-  readonly fneRepeatBytes: number;
-  readonly lossRatio: number;
-  /** Share of the gateway's packets that the link itself dropped; null where no emulated link can tell. */
-  readonly trueDropRatio: number | null;
-  readonly flowletRatio: number;
-  readonly flowlets: number;
-  /** Share of the link's rate that was used; null where the link has no rate. */
-  readonly utilisation: number | null;
-}
-
-/** A route toward one destination in one update interval. */
-export interface DestinationRoute {
-  readonly name: string;
-  readonly bytes: number;
-  readonly lexBytes: number;
-  readonly fneRepeatBytes: number;
-  readonly lossRatio: number;
-  readonly flowletRatio: number;
-  readonly flowlets: number;
-}
-
-/** One update interval. */
-export interface Interval {
-  /** End of the interval, seconds. */
-  readonly t: number;
-  /** Over all destinations; the flowlet ratio is that of the destination with most bytes. */
-  readonly routes: readonly IntervalRoute[];
-  /** Each destination by itself. */
-  readonly destinations?: readonly { readonly name: string; readonly routes: readonly DestinationRoute[] }[];
-}
-
-/** Quantiles of a number of times, seconds; null without any. */
-export interface Quantiles {
-  readonly p50: number | null;
-  readonly p90: number | null;
-  readonly p99: number | null;
-  readonly max: number | null;
-  /** How many times there were. */
-  readonly count: number;
-}
-
-/** The value below which that share of the numbers lies (nearest rank); null without numbers. */
-export function quantile(sorted: readonly number[], share: number): number | null {
-  if (sorted.length === 0) return null;
-  return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1))];
-}
-
-/** Quantiles of numbers in any order. */
-export function quantiles(values: readonly number[]): Quantiles {
-  const sorted = [...values].sort((a, b) => a - b);
-  return {
-    p50: quantile(sorted, 0.5),
-    p90: quantile(sorted, 0.9),
-    p99: quantile(sorted, 0.99),
-    max: sorted.at(-1) ?? null,
-    count: sorted.length,
-  };
 }
 
 /** The ratio of a route toward the destination that had most bytes in the interval. */

@@ -7,8 +7,11 @@
  */
 import { invalidOption, rejectUnknownKeys, requireInteger, requireNumber } from '../../lib/errors.ts';
 import type { GilbertElliott } from '../../lib/sim/link.ts';
+import type { LinkChange } from '../../lib/sim/scenarios/scenario.ts';
 import type { AddressPrefix } from '../../lib/wire/addr.ts';
 import { parsePrefix } from '../../lib/wire/addr.ts';
+
+export type { LinkChange } from '../../lib/sim/scenarios/scenario.ts';
 
 /** A port: a device of the emulated network in some namespace. */
 export interface PortPlan {
@@ -51,16 +54,6 @@ export interface PathPlan {
   readonly link: string;
   readonly direction: DirectionName;
   readonly to: string;
-}
-
-/** A change of a link at a time. */
-export interface LinkChange {
-  /** Seconds after the schedule was started. */
-  readonly atSeconds: number;
-  readonly link: string;
-  readonly direction: DirectionName | 'both';
-  /** True: every packet offered from now on is lost. */
-  readonly isDown: boolean;
 }
 
 /** The whole network. */

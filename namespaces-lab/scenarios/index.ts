@@ -1,8 +1,8 @@
 /** The experiments by name. */
-import { fig3Equal, fig3Loss } from './fig3.ts';
-import { fig4, fig4Fast } from './fig4.ts';
-import { heterogeneous } from './heterogeneous.ts';
-import { quick } from './quick.ts';
+import { fig3Equal, fig3Loss } from '../../lib/sim/scenarios/fig3.ts';
+import { fig4, fig4Fast } from '../../lib/sim/scenarios/fig4.ts';
+import { heterogeneous } from '../../lib/sim/scenarios/heterogeneous.ts';
+import { quick } from '../../lib/sim/scenarios/quick.ts';
 import { recovery, recoveryBoth } from './recovery.ts';
 import type { Mode, Scenario } from './scenario.ts';
 import { scaleTime, scenarioError } from './scenario.ts';

@@ -1,53 +1,15 @@
-/** What an experiment is: topology, traffic, what fails when, and how the gateway balances. */
-import { PreflexError } from '../../lib/errors.ts';
-import type { LinkChange } from '../links/fabric-plan.ts';
-import type { SizeModel } from '../traffic/flow-class.ts';
-import type { FlowSchedule } from '../traffic/schedule.ts';
+/** What an experiment of the laboratory is: those of the simulator, and those between two PREFLEX domains. */
+import type { CommonScenario, Figure1Scenario } from '../../lib/sim/scenarios/scenario.ts';
 
-/** How P's traffic is divided over its routes. */
-export const MODES = ['equal', 'conservative', 'loss', 'mixed'] as const;
-export type Mode = (typeof MODES)[number];
-
-/** Weights of the paper's equation 3; their sum is 1. */
-export interface Betas {
-  readonly equal: number;
-  readonly conservative: number;
-  readonly loss: number;
-}
-
-/** The weights of each mode. `mixed` is this project's choice; the others are the paper's. */
-export const BETAS: Readonly<Record<Mode, Betas>> = {
-  equal: { equal: 1, conservative: 0, loss: 0 },
-  conservative: { equal: 0.1, conservative: 0.9, loss: 0 },
-  loss: { equal: 0.1, conservative: 0, loss: 0.9 },
-  mixed: { equal: 0.1, conservative: 0.3, loss: 0.6 },
-};
-
-interface CommonScenario {
-  readonly name: string;
-  /** One line. */
-  readonly description: string;
-  /** Seconds of traffic. */
-  readonly seconds: number;
-  /** Seconds at the start that no sum counts. */
-  readonly warmUpSeconds: number;
-  /** Update interval of the gateway, seconds. */
-  readonly intervalSeconds: number;
-  readonly mode: Mode;
-  /** bit/s of L1, L2 and L3. */
-  readonly ratesBitsPerSec: readonly [number, number, number];
-  readonly changes: readonly LinkChange[];
-  /** Further arguments of `preflex host`. */
-  readonly hostArgs?: readonly string[];
-}
-
-/** An experiment in Figure 1's network: concurrent flows for each pair `INGRESS>EGRESS`, sizes as in the paper. */
-export interface Figure1Scenario extends CommonScenario {
-  readonly topology: 'figure1';
-  readonly flows: Readonly<Record<string, FlowSchedule>>;
-  /** Sizes of the transfers; default the paper's. */
-  readonly sizes?: SizeModel;
-}
+export {
+  BETAS,
+  failureOf,
+  MODES,
+  PAPER_RATES,
+  scaleTime,
+  scenarioError,
+} from '../../lib/sim/scenarios/scenario.ts';
+export type { Betas, Figure1Scenario, Mode } from '../../lib/sim/scenarios/scenario.ts';
 
 /** An experiment between two PREFLEX domains: connections that run throughout, and new ones all the time. */
 export interface DomainsScenario extends CommonScenario {
@@ -58,41 +20,3 @@ export interface DomainsScenario extends CommonScenario {
 
 /** An experiment. */
 export type Scenario = Figure1Scenario | DomainsScenario;
-
-/** 25 Mbit/s on each bottleneck, as in the paper. */
-export const PAPER_RATES = [25e6, 25e6, 25e6] as const;
-
-/** The first link change that takes a link down, and the one that brings it back (at the end, if none does). */
-export function failureOf(
-  scenario: Scenario,
-): { readonly link: string; readonly from: number; readonly to: number } | undefined {
-  const down = scenario.changes.find((change) => change.isDown);
-  if (down === undefined) return undefined;
-  const up = scenario.changes.find(
-    (change) => change.link === down.link && !change.isDown && change.atSeconds > down.atSeconds,
-  );
-  return { link: down.link, from: down.atSeconds, to: up?.atSeconds ?? scenario.seconds };
-}
-
-/** The same experiment in another time: every time in it multiplied, but not rates, delays and sizes. */
-export function scaleTime<T extends Scenario>(scenario: T, factor: number): T {
-  const scaled = {
-    ...scenario,
-    seconds: scenario.seconds * factor,
-    warmUpSeconds: scenario.warmUpSeconds * factor,
-    changes: scenario.changes.map((change) => ({ ...change, atSeconds: change.atSeconds * factor })),
-  };
-  if (scaled.topology !== 'figure1') return scaled;
-  const flows = Object.fromEntries(
-    Object.entries(scaled.flows).map(([pair, schedule]) => [
-      pair,
-      schedule.map((step) => ({ ...step, fromSeconds: step.fromSeconds * factor })),
-    ]),
-  );
-  return { ...scaled, flows };
-}
-
-/** A scenario cannot be what was asked for. */
-export function scenarioError(message: string): PreflexError {
-  return new PreflexError('ERR_INVALID_OPTION', message);
-}

@@ -23,36 +23,10 @@ import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { createVethPair, setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
+import { FIGURE1 } from '../../lib/sim/scenarios/figure1-places.ts';
 import type { FabricPlan, LinkChange } from '../links/fabric-plan.ts';
 
-/** A source of traffic of Figure 1 and its domain. */
-export interface Ingress {
-  /** `i1`, `i2` or `p`. */
-  readonly name: string;
-  /** Role of the namespace with the source. */
-  readonly host: string;
-  readonly address: string;
-}
-
-/** Names, addresses and links of the topology. */
-export const FIGURE1 = {
-  ingresses: [
-    { name: 'i1', host: 'i1', address: '10.74.1.1' },
-    { name: 'i2', host: 'i2', address: '10.74.2.1' },
-    { name: 'p', host: 'src', address: '10.74.3.2' },
-  ],
-  egresses: [
-    { name: 'e1', address: '10.74.101.1', prefix: '10.74.101.0/24' },
-    { name: 'e2', address: '10.74.102.1', prefix: '10.74.102.0/24' },
-  ],
-  /** Routes of gateway P, each over the link of the same number. */
-  routes: [
-    { name: 'l1', link: 'L1' },
-    { name: 'l2', link: 'L2' },
-    { name: 'l3', link: 'L3' },
-  ],
-  insidePrefix: '10.74.3.0/24',
-} as const;
+export { FIGURE1 };
 
 /** What can be chosen. */
 export interface Figure1Options {

@@ -2,10 +2,7 @@
  * What a client is to do, and what it tells of each transfer: data that goes between the run and its client processes.
  */
 import type { FlowSchedule } from './schedule.ts';
-
-/** How large transfers are: a fixed size, or drawn from a Weibull distribution. */
-export type SizeModel =
-  { readonly bytes: number } | { readonly weibull: { readonly shape: number; readonly scaleBytes: number } };
+import type { SizeModel } from './sizes.ts';
 
 /** Transfers of one kind, from one source to the clients of one domain. */
 export interface FlowClass {
@@ -37,28 +34,7 @@ export interface ClientPlan {
   readonly gapProbes?: readonly number[];
 }
 
-/** How a transfer ended. */
-export type FlowOutcome = 'completed' | 'failed' | 'unfinished';
-
-/** One transfer. Times in seconds after the start of the traffic. */
-export interface FlowRecord {
-  readonly name: string;
-  readonly start: number;
-  readonly end: number;
-  readonly bytes: number;
-  readonly receivedBytes: number;
-  readonly outcome: FlowOutcome;
-  /** What the socket said, for `failed`. */
-  readonly error?: string;
-  /** From the call of connect to its success; null when it had none. */
-  readonly connectSeconds: number | null;
-  /** Longest time without progress: between two readings, or before the first, or after the last. */
-  readonly stallSeconds: number;
-  /** When that began. */
-  readonly stallAt: number;
-  /** For each of the plan's gapProbes the length of the gap around it; null when the flow did not run then. */
-  readonly probeGaps?: readonly (number | null)[];
-}
+export type { FlowOutcome, FlowRecord } from '../../lib/sim/scenarios/records.ts';
 
 /** What a source tells at its end. */
 export interface SourceReport {

@@ -15,7 +15,7 @@
  * second quarter that grows worse, in the third it nearly evens out, and around the failure (600 to 630 s) all is
  * steady.
  */
-import type { FlowSchedule } from '../traffic/schedule.ts';
+import type { FlowSchedule } from './schedule.ts';
 
 const TIMES = [0, 150, 300, 450];
 
