@@ -76,8 +76,9 @@ export function nsPerCall(body: (calls: number) => void, calls: number): number 
 const HEAP_BATCHES = 20;
 
 /**
- * Bytes that one of `calls` calls allocates on the JavaScript heap, on average. The calls run in batches, and a batch
- * during which the collector ran (the heap shrank) is left out.
+ * Bytes that one of `calls` calls allocates on the JavaScript heap: the mean of a batch of them, and the median of the
+ * batches, since now and then the runtime allocates something of its own (code that it has just compiled). A batch during
+ * which the collector ran (the heap shrank) is left out.
  *
  * @param body - makes the given number of calls; warmed up before
  * @param collect - collects garbage: {@link collector}, or `globalThis.gc` with `--expose-gc`
@@ -85,18 +86,15 @@ const HEAP_BATCHES = 20;
  */
 export function bytesPerCall(body: (calls: number) => void, calls: number, collect: () => void): number {
   const perBatch = Math.ceil(calls / HEAP_BATCHES);
-  let bytes = 0;
-  let counted = 0;
+  const perCall: number[] = [];
   collect();
   for (let batch = 0; batch < HEAP_BATCHES; batch++) {
     const before = process.memoryUsage().heapUsed;
     body(perBatch);
     const grown = process.memoryUsage().heapUsed - before;
-    if (grown < 0) continue;
-    bytes += grown;
-    counted += perBatch;
+    if (grown >= 0) perCall.push(grown / perBatch);
   }
-  return counted === 0 ? Infinity : bytes / counted;
+  return perCall.length === 0 ? Infinity : median(perCall);
 }
 
 /** Collects garbage, in a process that was started without `--expose-gc` too. */
