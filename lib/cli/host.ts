@@ -1,14 +1,17 @@
 /** `preflex host`: the end-host agent. */
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { PreflexError } from '../errors.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
+import type { HostConfig } from '../runtime/host-config.ts';
 import { requireRoot, runCommand } from './output.ts';
 import { runDaemon } from './daemon.ts';
 import { formatBytes, formatCount } from './table.ts';
 
 interface HostFlags {
-  address: string[];
-  device: string;
+  config?: string;
+  address?: string[];
+  device?: string;
   scheme: 'pool2' | 'full';
   flows: number;
   flowletGap: number;
@@ -28,8 +31,12 @@ export function addHostCommand(program: Command): void {
     .description(
       'mark the TCP and UDP traffic of an address of this host, and pin it to the paths that come back',
     )
-    .requiredOption('--address <address...>', 'an IPv4 and/or an IPv6 address of the device')
-    .requiredOption('--device <name>', 'the device that has the address')
+    .option(
+      '--config <file>',
+      'YAML file instead of the options below; docs/samples/host.yaml shows every field',
+    )
+    .option('--address <address...>', 'an IPv4 and/or an IPv6 address of the device')
+    .option('--device <name>', 'the device that has the address')
     .option('--scheme <name>', 'marking scheme: pool2 or full', 'pool2')
     .option('--flows <count>', 'flows remembered at the same time', parseCount, 65_536)
     .option('--flowlet-gap <seconds>', 'idle gap that begins a new flowlet', parseSeconds, 1)
@@ -45,33 +52,24 @@ export function addHostCommand(program: Command): void {
     .option('--net-side <name>', 'name of the TUN that faces the network', 'lex1')
     .option('--interval <seconds>', 'time between two status lines', parseSeconds, 10)
     .option('--json', 'one JSON object a line')
-    .action((flags: HostFlags) => runCommand(() => runHost(flags)));
+    .action((flags: HostFlags, command: Command) => runCommand(() => runHost(flags, command)));
 }
 
-async function runHost(flags: HostFlags): Promise<void> {
+/** Options that go with a configuration file; the file has all others. */
+const BESIDE_CONFIG = ['config', 'json'];
+
+async function runHost(flags: HostFlags, command: Command): Promise<void> {
+  const config = flags.config === undefined ? configOfFlags(flags) : await readConfig(flags.config, command);
   requireRoot('preflex host');
   const { HostAgent } = await import('../runtime/host-agent.ts');
-  const agent = HostAgent.start({
-    plumbing: {
-      addresses: flags.address,
-      device: flags.device,
-      appSide: flags.appSide,
-      netSide: flags.netSide,
-    },
-    lex: {
-      scheme: flags.scheme,
-      flowCapacity: flags.flows,
-      flowletGapNs: flags.flowletGap * 1e9,
-      fneAfterTimeouts: flags.fneAfterTimeouts,
-      keepPathWithoutAnswer: flags.keepPath,
-    },
-    offload: flags.offload,
-  });
+  const { hostAgentOptions } = await import('../runtime/host-config.ts');
+  const agent = HostAgent.start(hostAgentOptions(config));
   runDaemon({
     json: flags.json ?? false,
-    intervalSeconds: flags.interval,
+    intervalSeconds: config.intervalSeconds,
     setUp: [
-      `serving ${flags.address.join(' and ')} on ${flags.device} through ${flags.appSide} and ${flags.netSide}, scheme ${flags.scheme}`,
+      `serving ${config.addresses.join(' and ')} on ${config.device} through ${config.appSide} and ${config.netSide}, ` +
+        `scheme ${config.scheme}`,
       ...agent.plumbing.recovered.map(
         (journal) => `took back what pid ${journal.pid} had left (${journal.changes} changes)`,
       ),
@@ -85,6 +83,41 @@ async function runHost(flags: HostFlags): Promise<void> {
     describe: describeHost,
     stop: () => agent.stop(),
   });
+}
+
+/** Reads the file; beside it only `--json` makes sense. */
+async function readConfig(file: string, command: Command): Promise<HostConfig> {
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (BESIDE_CONFIG.includes(name) || command.getOptionValueSource(name) !== 'cli') continue;
+    throw new PreflexError(
+      'ERR_INVALID_OPTION',
+      `${option.long} and --config exclude each other: write it into ${file}.`,
+    );
+  }
+  const { loadHostConfig } = await import('../runtime/host-config.ts');
+  return loadHostConfig(file);
+}
+
+function configOfFlags(flags: HostFlags): HostConfig {
+  const { address, device } = flags;
+  if (address === undefined || device === undefined) {
+    const missing = address === undefined ? '--address' : '--device';
+    throw new PreflexError('ERR_INVALID_OPTION', `${missing} is missing; without --config it must be given.`);
+  }
+  return {
+    addresses: address,
+    device,
+    scheme: flags.scheme,
+    flows: flags.flows,
+    flowletGapSeconds: flags.flowletGap,
+    fneAfterTimeouts: flags.fneAfterTimeouts,
+    keepPath: flags.keepPath,
+    offload: flags.offload,
+    appSide: flags.appSide,
+    netSide: flags.netSide,
+    intervalSeconds: flags.interval,
+  };
 }
 
 function describeHost(status: HostAgentStatus): string {

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { addBenchCommand } from './bench.ts';
+import { addCheckCommand } from './check.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGatewayCommand } from './gateway.ts';
 import { addHostCommand } from './host.ts';
@@ -14,6 +15,7 @@ const program = new Command('preflex')
   .showHelpAfterError();
 addHostCommand(program);
 addGatewayCommand(program);
+addCheckCommand(program);
 addDoctorCommand(program);
 addBenchCommand(program);
 addLabCommand(program);

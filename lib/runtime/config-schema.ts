@@ -6,8 +6,9 @@
  * column before it.
  */
 import { isIPv4, isIPv6 } from 'node:net';
-import type * as zod from 'zod';
+import type * as Zod from 'zod';
 import { MAX_DEVICE_NAME } from '../netns/index.ts';
+import { configFields } from './config-fields.ts';
 import { parsePrefix } from './prefixes.ts';
 
 /** Names of the balancing strategies that a configuration can choose. */
@@ -22,32 +23,10 @@ export const MAX_ROUTE_NAME = MAX_DEVICE_NAME - 'pref-'.length;
  *
  * Optional fields stay undefined here where the default depends on other fields.
  */
-export function gatewayConfigSchema({ z }: Pick<typeof zod, 'z'>) {
-  const integer = (min: number, max: number) => {
-    const range = `a whole number from ${min} to ${max}`;
-    return z.int(range).min(min, range).max(max, range);
-  };
-  const number = (min: number, max: number) => {
-    const range = `a number from ${min} to ${max}`;
-    return z.number(range).min(min, range).max(max, range);
-  };
-  const choice = <const T extends readonly string[]>(values: T) =>
-    z.enum(values, `one of ${values.join(', ')}`);
-  const yesOrNo = () => z.boolean('true or false');
-  const mapping = <const S extends Readonly<Record<string, zod.ZodType>>>(shape: S) => {
-    const keys = Object.keys(shape).join(', ');
-    return z.strictObject(shape, {
-      error: (issue) =>
-        issue.code === 'unrecognized_keys' ? `only the keys ${keys}` : `a mapping with the keys ${keys}`,
-    });
-  };
-  const list = <T extends zod.ZodType>(item: T, of: string) =>
-    z.array(item, `a list of ${of}`).min(1, `at least one of ${of}`);
-  const text = (what: string, isOk: (value: string) => boolean) => z.string(what).refine(isOk, what);
+export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
+  const { z } = zod;
+  const { choice, device, integer, list, mapping, number, text, yesOrNo } = configFields(zod);
 
-  const device = text('a device name, 1 to 15 characters without blank, slash or colon', (value) =>
-    /^[^\s/:]{1,15}$/.test(value),
-  );
   const prefix = text(
     'a prefix such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
     (value) => parsePrefix(value) !== undefined,
@@ -108,4 +87,4 @@ export function gatewayConfigSchema({ z }: Pick<typeof zod, 'z'>) {
 }
 
 /** What the schema yields for a file without errors. */
-export type ParsedGatewayConfig = zod.output<ReturnType<typeof gatewayConfigSchema>>;
+export type ParsedGatewayConfig = Zod.output<ReturnType<typeof gatewayConfigSchema>>;

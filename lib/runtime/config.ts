@@ -1,15 +1,15 @@
 /**
- * Reads the configuration file of `preflex gateway`: YAML in, a complete configuration or all of its problems out, each
- * with file, line, column, field, value and what is allowed. Nothing on the machine is touched here.
+ * The configuration file of `preflex gateway`: YAML in, a complete configuration or all of its problems out. Nothing on
+ * the machine is touched here.
  */
-import { readFileSync } from 'node:fs';
-import type * as Yaml from 'yaml';
-import { PreflexError } from '../errors.ts';
-import type { ConfigIssue, ConfigPath } from './config-checks.ts';
 import { carries, checkGatewayConfig } from './config-checks.ts';
+import { parseConfigText, readConfigFile } from './config-file.ts';
 import type { ParsedGatewayConfig } from './config-schema.ts';
 import { gatewayConfigSchema } from './config-schema.ts';
 import { parsePrefix } from './prefixes.ts';
+
+export type { ConfigProblem } from './config-file.ts';
+export { ConfigError } from './config-file.ts';
 
 /** A route out of the domain. */
 export interface GatewayRouteConfig {
@@ -64,44 +64,9 @@ export interface GatewayConfig {
   readonly notLect: 'default' | 'hash';
 }
 
-/** One thing wrong with a configuration file. */
-export interface ConfigProblem {
-  /** From 1; 0 when the file could not be read at all. */
-  readonly line: number;
-  /** From 1. */
-  readonly column: number;
-  /** Dotted, for example `routes[1].pathId`; empty for the file as a whole. */
-  readonly field: string;
-  /** A sentence with the value and what is allowed. */
-  readonly message: string;
-}
-
-/** A configuration file that cannot be used, with everything that is wrong with it. */
-export class ConfigError extends PreflexError {
-  readonly file: string;
-  readonly problems: readonly ConfigProblem[];
-
-  constructor(file: string, problems: readonly ConfigProblem[]) {
-    const lines = problems.map(({ line, column, field, message }) => {
-      const place = line === 0 ? file : `${file}:${line}:${column}`;
-      return field === '' ? `${place}: ${message}` : `${place}: ${field}: ${message}`;
-    });
-    super('ERR_INVALID_CONFIG', lines.join('\n'));
-    this.file = file;
-    this.problems = problems;
-  }
-}
-
 /** Reads a configuration file. @throws ConfigError with all problems at once */
 export async function loadGatewayConfig(file: string): Promise<GatewayConfig> {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    const errno = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new ConfigError(file, [{ line: 0, column: 0, field: '', message: `cannot be read (${errno})` }]);
-  }
-  return parseGatewayConfig(text, file);
+  return parseGatewayConfig(readConfigFile(file), file);
 }
 
 /**
@@ -111,94 +76,8 @@ export async function loadGatewayConfig(file: string): Promise<GatewayConfig> {
  * @throws ConfigError with all problems at once
  */
 export async function parseGatewayConfig(text: string, file: string): Promise<GatewayConfig> {
-  const [yaml, zod] = await Promise.all([import('yaml'), import('zod')]);
-  const lines = new yaml.LineCounter();
-  const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const at = (offset: number): { line: number; column: number } => {
-    const { line, col } = lines.linePos(offset);
-    return { line: Math.max(line, 1), column: Math.max(col, 1) };
-  };
-  if (document.errors.length > 0) {
-    throw new ConfigError(
-      file,
-      document.errors.map((error) => ({
-        ...at(error.pos[0]),
-        field: '',
-        message: `not valid YAML: ${error.message}`,
-      })),
-    );
-  }
-  const data: unknown = document.toJS();
-  const result = gatewayConfigSchema(zod).safeParse(data);
-  const issues: ConfigIssue[] = checkGatewayConfig(data);
-  for (const issue of result.error?.issues ?? []) {
-    const path = issue.path as ConfigPath;
-    if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) issues.push({ path: [...path, key], allowed: issue.message });
-    } else {
-      issues.push({ path, allowed: issue.message });
-    }
-  }
-  if (issues.length > 0 || result.data === undefined) {
-    const problems = issues.map((issue) => toProblem(yaml, document, data, issue, at));
-    problems.sort((a, b) => a.line - b.line || a.column - b.column);
-    throw new ConfigError(file, problems);
-  }
-  return complete(result.data);
-}
-
-function toProblem(
-  yaml: typeof Yaml,
-  document: Yaml.Document,
-  data: unknown,
-  issue: ConfigIssue,
-  at: (offset: number) => { line: number; column: number },
-): ConfigProblem {
-  const { path, allowed } = issue;
-  const value = 'shown' in issue && issue.shown !== undefined ? issue.shown : valueAt(data, path);
-  const message =
-    value === undefined || value === null
-      ? `is missing; it takes ${allowed}`
-      : `${typeof issue.shown === 'string' ? issue.shown : JSON.stringify(value)} is not allowed; it takes ${allowed}`;
-  const isUnknownKey = allowed.startsWith('only the keys');
-  return {
-    ...at(offsetOf(yaml, document, path, isUnknownKey)),
-    field: fieldName(path),
-    message: isUnknownKey ? `is not a known key; there are ${allowed}` : message,
-  };
-}
-
-/** Where a value - or for an unknown key the key - begins; for what is missing, where its nearest owner begins. */
-function offsetOf(yaml: typeof Yaml, document: Yaml.Document, path: ConfigPath, wantsKey: boolean): number {
-  const owner = path.length === 0 ? undefined : document.getIn(path.slice(0, -1), true);
-  if (wantsKey && yaml.isMap(owner)) {
-    const pair = owner.items.find(
-      ({ key }) => yaml.isScalar(key) && String(key.value) === String(path.at(-1)),
-    );
-    const range = yaml.isScalar(pair?.key) ? pair.key.range : undefined;
-    if (range) return range[0];
-  }
-  for (let length = path.length; length >= 0; length--) {
-    const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
-    if (yaml.isNode(node) && node.range) return node.range[0];
-  }
-  return 0;
-}
-
-function valueAt(data: unknown, path: ConfigPath): unknown {
-  let value: unknown = data;
-  for (const key of path) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = (value as Record<string | number, unknown>)[key];
-  }
-  return value;
-}
-
-function fieldName(path: ConfigPath): string {
-  return path.reduce<string>(
-    (name, key) => (typeof key === 'number' ? `${name}[${key}]` : name === '' ? key : `${name}.${key}`),
-    '',
-  );
+  const zod = await import('zod');
+  return complete(await parseConfigText(text, file, gatewayConfigSchema(zod), checkGatewayConfig));
 }
 
 /** Fills in the defaults that depend on other fields. */

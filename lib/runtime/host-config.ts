@@ -1,0 +1,112 @@
+/**
+ * The configuration file of `preflex host`: the same options as the flags of the command, as YAML. Fields, ranges,
+ * defaults, and what depends on several fields. Nothing on the machine is touched here.
+ */
+import type * as Zod from 'zod';
+import { MAX_TIMEOUTS } from '../lex/flow-state.ts';
+import type { ConfigIssue } from './config-checks.ts';
+import { configFields } from './config-fields.ts';
+import { parseConfigText, readConfigFile } from './config-file.ts';
+import { SCHEMES } from './config-schema.ts';
+import type { HostAgentOptions } from './host-agent.ts';
+import { normalizeAddress } from './prefixes.ts';
+
+/** A host agent's configuration, complete. */
+export interface HostConfig {
+  /** One IPv4 address, one IPv6 address, or one of each. */
+  readonly addresses: readonly string[];
+  /** The device that has them. */
+  readonly device: string;
+  readonly scheme: 'pool2' | 'full';
+  /** Flows remembered at the same time. */
+  readonly flows: number;
+  readonly flowletGapSeconds: number;
+  readonly fneAfterTimeouts: number;
+  readonly keepPath: boolean;
+  readonly offload: boolean;
+  readonly appSide: string;
+  readonly netSide: string;
+  /** Time between two status lines, seconds. */
+  readonly intervalSeconds: number;
+}
+
+/** Reads a configuration file. @throws ConfigError with all problems at once */
+export async function loadHostConfig(file: string): Promise<HostConfig> {
+  return parseHostConfig(readConfigFile(file), file);
+}
+
+/**
+ * Parses the text of a configuration file.
+ *
+ * @param file - its name, for messages
+ * @throws ConfigError with all problems at once
+ */
+export async function parseHostConfig(text: string, file: string): Promise<HostConfig> {
+  const zod = await import('zod');
+  return parseConfigText(text, file, hostConfigSchema(zod), checkHostConfig);
+}
+
+/** The options of the agent for a configuration. */
+export function hostAgentOptions(config: HostConfig): HostAgentOptions {
+  return {
+    plumbing: {
+      addresses: config.addresses,
+      device: config.device,
+      appSide: config.appSide,
+      netSide: config.netSide,
+    },
+    lex: {
+      scheme: config.scheme,
+      flowCapacity: config.flows,
+      flowletGapNs: config.flowletGapSeconds * 1e9,
+      fneAfterTimeouts: config.fneAfterTimeouts,
+      keepPathWithoutAnswer: config.keepPath,
+    },
+    offload: config.offload,
+  };
+}
+
+function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
+  const { choice, device, integer, list, mapping, number, text, yesOrNo } = configFields(zod);
+  const isAddress = (value: string): boolean => normalizeAddress(value) !== undefined;
+  return mapping({
+    addresses: list(text('an IPv4 or IPv6 address without prefix length and zone', isAddress), 'addresses'),
+    device,
+    scheme: choice(SCHEMES).default('pool2'),
+    flows: integer(1, 1 << 24).default(65_536),
+    flowletGapSeconds: number(0.001, 3600).default(1),
+    fneAfterTimeouts: integer(1, MAX_TIMEOUTS).default(2),
+    keepPath: yesOrNo().default(true),
+    offload: yesOrNo().default(true),
+    appSide: device.default('lex0'),
+    netSide: device.default('lex1'),
+    intervalSeconds: number(0.001, 86_400).default(10),
+  });
+}
+
+/** What depends on several fields, in the data as the file has it. */
+function checkHostConfig(data: unknown): ConfigIssue[] {
+  if (typeof data !== 'object' || data === null) return [];
+  const issues: ConfigIssue[] = [];
+  const { addresses, device, appSide = 'lex0', netSide = 'lex1' } = data as Record<string, unknown>;
+  const families = new Set<boolean>();
+  for (const [index, address] of (Array.isArray(addresses) ? addresses : []).entries()) {
+    if (typeof address !== 'string') continue;
+    const isIpv6 = address.includes(':');
+    if (families.has(isIpv6)) {
+      const allowed = `one address of each IP version; this is the second IPv${isIpv6 ? 6 : 4} address`;
+      issues.push({ path: ['addresses', index], allowed });
+    }
+    families.add(isIpv6);
+  }
+  if (appSide === device)
+    issues.push({ path: ['appSide'], allowed: 'a name other than device', shown: `"${appSide}"` });
+  if (netSide === device || netSide === appSide) {
+    issues.push({
+      path: ['netSide'],
+      allowed: 'a name other than device and appSide',
+      shown: `"${netSide}"`,
+    });
+  }
+  return issues;
+}

@@ -1,0 +1,135 @@
+/** The host's configuration file, and the check of both kinds of file. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { lexSettings } from '../../lib/lex/options.ts';
+import { checkConfigFile } from '../../lib/runtime/config-kind.ts';
+import { ConfigError } from '../../lib/runtime/config-file.ts';
+import { hostAgentOptions, loadHostConfig, parseHostConfig } from '../../lib/runtime/host-config.ts';
+import { resolveHostPlumbing } from '../../lib/runtime/host-plan.ts';
+
+const sample = (name: string): string => new URL(`../../docs/samples/${name}.yaml`, import.meta.url).pathname;
+const SMALL = 'addresses: [192.0.2.10]\ndevice: eth0\n';
+
+async function problemsOf(text: string): Promise<string[]> {
+  const error: unknown = await parseHostConfig(text, 'host.yaml').then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(ConfigError);
+  return (error as ConfigError).problems.map((p) => `${p.line}:${p.column} ${p.field}: ${p.message}`);
+}
+
+describe('a host configuration', () => {
+  it('the documented sample parses, and its parts accept what it says', async () => {
+    const config = await loadHostConfig(sample('host'));
+    expect(config.addresses).toEqual(['192.0.2.10', '2001:db8:1::10']);
+    const options = hostAgentOptions(config);
+    expect(resolveHostPlumbing(options.plumbing)).toMatchObject({ appSide: 'lex0', netSide: 'lex1' });
+    expect(lexSettings(options.lex ?? {})).toMatchObject({ flowCapacity: 65_536, flowletGapNs: 1e9 });
+  });
+
+  it('the sample says the defaults: a file with only what must be there yields the same settings', async () => {
+    const { addresses, ...settings } = await loadHostConfig(sample('host'));
+    const small = await parseHostConfig(SMALL, 'host.yaml');
+    expect(small).toEqual({ ...settings, addresses: [addresses[0]] });
+  });
+
+  it('all problems are reported at once, each with line, column, field, value and range', async () => {
+    const text = `addresses: [192.0.2.10, 192.0.2.11, 10.1]
+device: eth0
+scheme: pool3
+flows: 0
+flowletGapSeconds: 4000
+fneAfterTimeouts: 1.5
+keepPath: 1
+appSide: eth0
+netSide: lex/1
+intervalSeconds: soon
+colour: red
+`;
+    expect(await problemsOf(text)).toEqual([
+      '1:25 addresses[1]: "192.0.2.11" is not allowed; it takes one address of each IP version; this is the second IPv4 address',
+      '1:37 addresses[2]: 10.1 is not allowed; it takes an IPv4 or IPv6 address without prefix length and zone',
+      '3:9 scheme: "pool3" is not allowed; it takes one of pool2, full',
+      '4:8 flows: 0 is not allowed; it takes a whole number from 1 to 16777216',
+      '5:20 flowletGapSeconds: 4000 is not allowed; it takes a number from 0.001 to 3600',
+      '6:19 fneAfterTimeouts: 1.5 is not allowed; it takes a whole number from 1 to 15',
+      '7:11 keepPath: 1 is not allowed; it takes true or false',
+      '8:10 appSide: "eth0" is not allowed; it takes a name other than device',
+      '9:10 netSide: "lex/1" is not allowed; it takes a device name, 1 to 15 characters without blank, slash or colon',
+      '10:18 intervalSeconds: "soon" is not allowed; it takes a number from 0.001 to 86400',
+      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, offload, appSide, netSide, intervalSeconds',
+    ]);
+  });
+
+  it('both TUNs with one name are an error', async () => {
+    expect(await problemsOf(`${SMALL}appSide: x0\nnetSide: x0\n`)).toEqual([
+      '4:10 netSide: "x0" is not allowed; it takes a name other than device and appSide',
+    ]);
+  });
+
+  it('a file without addresses and device says that they are missing', async () => {
+    expect(await problemsOf('scheme: full\n')).toEqual([
+      '1:1 addresses: is missing; it takes a list of addresses',
+      '1:1 device: is missing; it takes a device name, 1 to 15 characters without blank, slash or colon',
+    ]);
+  });
+});
+
+describe('the check of a file', () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'preflex-check-'));
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const file = (text: string): string => {
+    const path = join(folder, 'some.yaml');
+    writeFileSync(path, text);
+    return path;
+  };
+
+  it('knows both samples by their keys, and finds nothing wrong with them', async () => {
+    expect(await checkConfigFile(sample('gateway'))).toEqual({ kind: 'gateway', problems: [] });
+    expect(await checkConfigFile(sample('host'))).toEqual({ kind: 'host', problems: [] });
+  });
+
+  it('gives field, value and range of a problem each by itself', async () => {
+    const { kind, problems } = await checkConfigFile(file(`${SMALL}flows: -1\n`));
+    expect(kind).toBe('host');
+    expect(problems).toEqual([
+      {
+        line: 3,
+        column: 8,
+        field: 'flows',
+        value: -1,
+        allowed: 'a whole number from 1 to 16777216',
+        message: '-1 is not allowed; it takes a whole number from 1 to 16777216',
+      },
+    ]);
+  });
+
+  it.each([
+    ['an empty file', '', undefined, /^is neither a gateway configuration .* nor a host configuration/],
+    ['a list', '- 1\n', undefined, /^is neither/],
+    ['keys of both', `${SMALL}routes: []\n`, undefined, /^is neither/],
+    ['text that is not YAML', 'device: [', undefined, /^not valid YAML/],
+  ])('%s is a problem', async (_, text, kind, message) => {
+    const found = await checkConfigFile(file(text));
+    expect(found.kind).toBe(kind);
+    expect(found.problems[0]?.message).toMatch(message);
+  });
+
+  it('a file that is not there is a problem', async () => {
+    const found = await checkConfigFile(join(folder, 'none.yaml'));
+    expect(found.problems).toEqual([{ line: 0, column: 0, field: '', message: 'cannot be read (ENOENT)' }]);
+  });
+
+  it('with the kind given, keys of the other are unknown', async () => {
+    const { problems } = await checkConfigFile(sample('host'), 'gateway');
+    expect(problems.map((problem) => problem.field)).toContain('addresses');
+  });
+});
