@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { PreflexError } from '../lib/errors.ts';
 import type { GatewayDaemonStatus } from '../lib/runtime/gateway-daemon.ts';
 import type { HostAgentStatus } from '../lib/runtime/host-agent.ts';
-import type { Interval } from '../lib/sim/scenarios/records.ts';
+import type { Interval, IntervalRoute } from '../lib/sim/scenarios/records.ts';
 
 export { quantile, quantiles } from '../lib/sim/scenarios/records.ts';
 export type { DestinationRoute, Interval, IntervalRoute, Quantiles } from '../lib/sim/scenarios/records.ts';
@@ -39,14 +39,39 @@ export function busiestRatio(status: Pick<GatewayDaemonStatus, 'destinations'>, 
   return ratio;
 }
 
+/** What of a route only a PREFLEX gateway knows. */
+type OnlyGateway = 'lexBytes' | 'fneRepeatBytes' | 'lossRatio' | 'flowletRatio' | 'flowlets';
+
+/**
+ * A route in one interval of any run. Without a PREFLEX gateway `bytes` are those that the route's port offered to its
+ * link, `up` says no more than that the device was, and what only the gateway knows is null.
+ */
+export type RunRoute = Omit<IntervalRoute, OnlyGateway> & {
+  readonly [Field in OnlyGateway]: number | null;
+};
+
+/** One interval of any run; without a PREFLEX gateway it has no `destinations`. */
+export interface RunInterval extends Omit<Interval, 'routes'> {
+  readonly routes: readonly RunRoute[];
+}
+
 /** A result as it is written. */
-export interface LabResult {
+export interface RunResult {
   readonly meta: ResultMeta;
-  readonly intervals: readonly Interval[];
+  readonly intervals: readonly RunInterval[];
   readonly flows: Record<string, unknown>;
+  /** The agent of the reported host; null where hosts have none. */
+  readonly host: HostAgentStatus | null;
+  /** The reported gateway; null where it is the kernel. */
+  readonly gateway: GatewayDaemonStatus | null;
+  readonly [key: string]: unknown;
+}
+
+/** A result of a run with agents and PREFLEX gateways. */
+export interface LabResult extends RunResult {
+  readonly intervals: readonly Interval[];
   readonly host: HostAgentStatus;
   readonly gateway: GatewayDaemonStatus;
-  readonly [key: string]: unknown;
 }
 
 /** The fields of the meta block that every run has. */
@@ -69,7 +94,7 @@ export function runMeta(
 }
 
 /** Writes `result.json` into a folder, which is made. Returns the path. @throws PreflexError when it cannot be written */
-export function writeResult(directory: string, result: LabResult): string {
+export function writeResult(directory: string, result: RunResult): string {
   const path = join(directory, 'result.json');
   try {
     mkdirSync(directory, { recursive: true });

@@ -27,7 +27,9 @@ interface CompareFlags {
 
 /** Exit code of a run that must not be trusted. */
 export const EXIT_INVALID = 2;
-const MODE_NAMES: readonly Mode[] = ['equal', 'conservative', 'loss', 'mixed'];
+const BALANCE_NAMES: readonly Mode[] = ['equal', 'conservative', 'loss', 'mixed'];
+const BASELINE_NAMES: readonly Mode[] = ['ecmp', 'resilient', 'single', 'mptcp'];
+const MODE_NAMES: readonly Mode[] = [...BALANCE_NAMES, ...BASELINE_NAMES];
 
 /** Adds the two commands to `preflex lab`. */
 export function addExperimentCommands(lab: Command): void {
@@ -35,11 +37,15 @@ export function addExperimentCommands(lab: Command): void {
     .command('run')
     .description('run an experiment of namespaces-lab/scenarios; without a name, list them')
     .argument('[name]', 'the experiment')
-    .option('--mode <name>', `how P divides its traffic: ${MODE_NAMES.join(', ')}`, parseMode)
+    .option(
+      '--mode <name>',
+      `how P divides its traffic: ${BALANCE_NAMES.join(', ')}; or without PREFLEX: ${BASELINE_NAMES.join(', ')}`,
+      parseMode,
+    )
     .option('--betas <equal,conservative,loss>', 'weights of equation 3, sum 1 (mode mixed)', parseBetas)
     .option('--seed <number>', 'seed of sizes and random losses', parseCount, 1)
     .option('--seconds <count>', 'seconds of traffic; every other time is scaled with it', parseSeconds)
-    .option('--interval <seconds>', 'update interval of the gateway', parseSeconds)
+    .option('--interval <seconds>', 'update interval of the gateway, and length of a row', parseSeconds)
     .option('--fne-after-timeouts <count>', 'timeouts after which a host gives up its path', parseCount)
     .option('--out <folder>', 'write result.json and the figures there')
     .option('--json', 'print the result as one JSON object')
@@ -72,6 +78,12 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
   });
   if (flags.betas !== undefined && scenario.mode !== 'mixed') {
     throw new PreflexError('ERR_INVALID_OPTION', '--betas goes with --mode mixed');
+  }
+  if (flags.fneAfterTimeouts !== undefined && BASELINE_NAMES.includes(scenario.mode)) {
+    throw new PreflexError(
+      'ERR_INVALID_OPTION',
+      `--fne-after-timeouts is for agents, and hosts have none with --mode ${scenario.mode}`,
+    );
   }
   requireRoot('preflex lab');
   const { withLabScope } = await import('../netns/lab-scope.ts');
@@ -125,9 +137,15 @@ function describeSample(sample: Sample): string[] {
     `${seconds.toFixed(0).padStart(4)} of ${totalSeconds} s, ${flows.completed} transfers completed, ${flows.failed} failed`,
     ...routes.map(
       (route) =>
-        `  ${route.name}${route.isDown ? ' (down)' : ''}: ${formatRate(route.bitsPerSec)}, loss ratio ${formatPercent(route.lossRatio)}, flowlet ratio ${route.flowletRatio.toFixed(3)}`,
+        `  ${route.name}${route.isDown ? ' (down)' : ''}: ${formatRate(route.bitsPerSec)}${describeRatios(route)}`,
     ),
   ];
+}
+
+/** Nothing without a PREFLEX gateway. */
+function describeRatios({ lossRatio, flowletRatio }: Sample['routes'][number]): string {
+  if (lossRatio === null || flowletRatio === null) return '';
+  return `, loss ratio ${formatPercent(lossRatio)}, flowlet ratio ${flowletRatio.toFixed(3)}`;
 }
 
 function parseMode(text: string): Mode {

@@ -24,20 +24,17 @@ const X_LABEL = 'seconds since the start of the traffic';
 /** Points of the measured curves in Figure 2. */
 const FLOW_SAMPLES = 300;
 
-/** All figures of a run. */
+/** All figures of a run; a baseline has no Figure 4. */
 export function figureFiles(source: FigureSource): FigureFile[] {
-  return [
-    { name: 'figure2.svg', svg: renderFigure(flowsFigure(source)) },
-    { name: 'figure3.svg', svg: renderFigure(lossFigure([source])) },
-    { name: 'figure4.svg', svg: renderFigure(ratioFigure([source])) },
-  ];
+  return [{ name: 'figure2.svg', svg: renderFigure(flowsFigure(source)) }, ...comparisonFiles([source])];
 }
 
-/** Figures 3 and 4 of several runs, a panel a run. */
+/** Figures 3 and 4 of several runs, a panel a run; baselines have none in Figure 4. */
 export function comparisonFiles(sources: readonly FigureSource[]): FigureFile[] {
+  const balanced = sources.filter(({ betas }) => betas !== null);
   return [
     { name: 'figure3.svg', svg: renderFigure(lossFigure(sources)) },
-    { name: 'figure4.svg', svg: renderFigure(ratioFigure(sources)) },
+    ...(balanced.length === 0 ? [] : [{ name: 'figure4.svg', svg: renderFigure(ratioFigure(balanced)) }]),
   ];
 }
 
@@ -109,17 +106,24 @@ export function lossFigure(sources: readonly FigureSource[]): Figure {
           label: name.toUpperCase(),
           color: i,
           dash: dashOf(i),
-          points: source.intervals.map((interval) => [
-            interval.t,
-            destinationRoute(interval, name)?.lossRatio ?? 0,
-          ]),
+          // Nothing is exposed in a baseline; the line stands in the legend alone.
+          points:
+            source.betas === null
+              ? []
+              : source.intervals.map((interval) => [
+                  interval.t,
+                  destinationRoute(interval, name)?.lossRatio ?? 0,
+                ]),
         },
       ]),
     };
   });
+  const isExposed = sources.some(({ betas }) => betas !== null);
   return {
-    title: `Loss ratio p_i of the routes toward ${destinationName(sources[0])}`,
-    subtitle: 'thick: exposed by the hosts (LEx), thin: dropped by the link of what P sent',
+    title: isExposed
+      ? `Loss ratio p_i of the routes toward ${destinationName(sources)}`
+      : 'Losses of the routes, without PREFLEX',
+    subtitle: `${isExposed ? 'thick: exposed by the hosts (LEx), ' : ''}thin: dropped by the link of what P sent`,
     xLabel: X_LABEL,
     xMax: Math.max(...sources.map((source) => source.scenario.seconds)),
     // One scale for all panels, and one that a dead link does not stretch: its line leaves the panel.
@@ -145,7 +149,7 @@ function largestLoss({ intervals, scenario }: FigureSource): number {
 /** Figure 4: flowlet ratios toward the first destination; one panel a run. */
 export function ratioFigure(sources: readonly FigureSource[]): Figure {
   return {
-    title: `Flowlet ratio of the routes toward ${destinationName(sources[0])}`,
+    title: `Flowlet ratio of the routes toward ${destinationName(sources)}`,
     subtitle: 'share of new flowlets that each route is given',
     xLabel: X_LABEL,
     xMax: Math.max(...sources.map((source) => source.scenario.seconds)),
@@ -156,7 +160,7 @@ export function ratioFigure(sources: readonly FigureSource[]): Figure {
         yUnit: 'ratio',
         yMax: 1,
         bands: bandsOf(source),
-        guides: [{ y: source.betas.equal / names.length, label: 'beta_E / N' }],
+        guides: source.betas === null ? [] : [{ y: source.betas.equal / names.length, label: 'beta_E / N' }],
         series: names.map((name, i) => ({
           label: name.toUpperCase(),
           color: i,
@@ -181,8 +185,10 @@ function routeNames(source: FigureSource): string[] {
   return source.intervals[0]?.routes.map((route) => route.name) ?? ['l1', 'l2', 'l3'];
 }
 
-function destinationName(source: FigureSource): string {
-  return (source.intervals[0]?.destinations?.[0]?.name ?? 'e1').toUpperCase();
+/** The first destination's, by the first run that tells destinations apart. */
+function destinationName(sources: readonly FigureSource[]): string {
+  const names = sources.flatMap(({ intervals }) => intervals[0]?.destinations?.[0]?.name ?? []);
+  return (names[0] ?? 'e1').toUpperCase();
 }
 
 function bandsOf(source: FigureSource): { from: number; to: number; label: string }[] {
@@ -192,9 +198,11 @@ function bandsOf(source: FigureSource): { from: number; to: number; label: strin
 
 function describe({ scenario, betas, meta }: FigureSource): string {
   const weights =
-    scenario.mode === 'equal'
-      ? 'beta_E 1'
-      : `beta_E ${betas.equal}, beta_C ${betas.conservative}, beta_L ${betas.loss}`;
+    betas === null
+      ? 'without PREFLEX'
+      : scenario.mode === 'equal'
+        ? 'beta_E 1'
+        : `beta_E ${betas.equal}, beta_C ${betas.conservative}, beta_L ${betas.loss}`;
   return `${scenario.name}, mode ${scenario.mode} (${weights}), interval ${scenario.intervalSeconds} s, seed ${String(meta['seed'])}`;
 }
 

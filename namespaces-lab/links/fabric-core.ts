@@ -72,6 +72,8 @@ const DEFAULT_MTU = 1500;
 interface Lane {
   readonly link: Link;
   readonly line: DelayLine;
+  /** Whether packets have to wait; where they need not, none can be late. */
+  readonly isTimed: boolean;
   /** INGRESS_FIELDS for each port. */
   readonly ingress: Float64Array;
 }
@@ -108,6 +110,7 @@ export class FabricCore {
       .map((direction) => ({
         link: new Link(linkOptions(direction ?? {}, random)),
         line: new DelayLine(mtu),
+        isTimed: direction?.rateBitsPerSec !== undefined || (direction?.delayMs ?? 0) > 0,
         ingress: new Float64Array(plan.ports.length * INGRESS_FIELDS),
       }));
   }
@@ -167,10 +170,10 @@ export class FabricCore {
       const lateNs = this.#clock() - earliest;
       // Infinity when no packet is under way.
       if (!(lateNs >= 0)) return earliest;
-      const { line } = this.#lanes[from];
+      const { line, isTimed } = this.#lanes[from];
       const out = line.headOut();
       line.shiftInto(this.#out);
-      this.lateness.add(lateNs);
+      if (isTimed) this.lateness.add(lateNs);
       this.#devices[out].write(this.#out.batch, 0);
     }
     return this.pollTimeout();

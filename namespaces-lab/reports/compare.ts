@@ -95,7 +95,12 @@ export function reportComparison(runs: readonly ComparedRun[]): string {
     (run) => run.summary.recovery && pair(run.summary.recovery.stall.p50, run.summary.recovery.stall.max),
   );
   addIfAny('connections lost', (run) => count(run.summary.recovery, (found) => found.lost));
-  addIfAny('new ones over 3 s', (run) => count(run.summary.recovery, (found) => found.newOver3Seconds));
+  addIfAny(
+    'new ones over 3 s',
+    (run) =>
+      run.summary.recovery &&
+      `${run.summary.recovery.newOver3Seconds} of ${run.summary.recovery.newConnections}`,
+  );
   add('emulator late p50 / p99, ms', (run) => pair(run.lateness.p50Ms, run.lateness.p99Ms, 3));
   return formatTable(rows);
 }

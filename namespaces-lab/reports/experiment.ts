@@ -7,8 +7,9 @@ export function reportExperiment(result: ExperimentResult): string {
   const { summary, flows, scenario, meta, emulator } = result;
   const lines = [
     `${scenario.name}: ${scenario.seconds} s of traffic, mode ${scenario.mode}, interval ${scenario.intervalSeconds} s, seed ${String(meta['seed'])}`,
+    ...(result.baseline === null ? [] : [`Without PREFLEX: ${result.baseline}.`]),
     '',
-    `Routes of the gateway after ${summary.warmUpSeconds} s`,
+    `Routes of the gateway after ${Number(summary.warmUpSeconds.toFixed(1))} s`,
     formatTable([
       [
         'route',
@@ -24,9 +25,9 @@ export function reportExperiment(result: ExperimentResult): string {
       ...summary.routes.map((route) => [
         route.name,
         formatBytes(route.bytes),
-        formatBytes(route.lexBytes),
+        route.lexBytes === null ? '–' : formatBytes(route.lexBytes),
         formatBytes(route.droppedBytes),
-        formatPercent(route.lossRatio),
+        formatPercent(route.lossRatio ?? NaN),
         formatPercent(route.trueDropRatio),
         formatNumber(route.lexToDropRatio),
         formatPercent(route.utilisation, 1),
@@ -55,10 +56,13 @@ export function reportExperiment(result: ExperimentResult): string {
         `New connections meanwhile: ${recovery.newConnections}, ${recovery.newOver3Seconds} took over 3 s, ${formatTimes(recovery.newCompletionTime)}`,
     );
   }
+  const { kernelBytes, lexPayloadBytes, excludedBytes, difference } = retransmitted;
   lines.push(
-    `Sent again behind the agents: ${formatCount(retransmitted.kernelBytes)} bytes by the kernel, ` +
-      `${formatCount(retransmitted.lexPayloadBytes)} marked LEx, ${formatCount(retransmitted.excludedBytes)} excluded by name, ` +
-      `difference ${formatCount(retransmitted.difference)}`,
+    lexPayloadBytes === null || excludedBytes === null || difference === null
+      ? `Sent again behind the gateway: ${formatCount(kernelBytes)} bytes by the kernel`
+      : `Sent again behind the agents: ${formatCount(kernelBytes)} bytes by the kernel, ` +
+          `${formatCount(lexPayloadBytes)} marked LEx, ${formatCount(excludedBytes)} excluded by name, ` +
+          `difference ${formatCount(difference)}`,
     '',
     `Emulator: late by ${emulator.lateness.p50Ms ?? '–'} ms (median), ${emulator.lateness.p99Ms ?? '–'} ms (p99)`,
     ...reportValidity(result),
@@ -66,11 +70,13 @@ export function reportExperiment(result: ExperimentResult): string {
   return lines.join('\n');
 }
 
-/** The verdict, and what failed. */
+/** The verdict, what failed, and what could not be checked. */
 export function reportValidity({ validity }: Pick<ExperimentResult, 'validity'>): string[] {
-  if (validity.valid) return ['Valid: all checks passed.'];
+  const leftOut = validity.leftOut.map((name) => `  not checked without a PREFLEX gateway: ${name}`);
+  if (validity.valid) return ['Valid: all checks passed.', ...leftOut];
   return [
     'INVALID: do not trust these figures.',
+    ...leftOut,
     ...validity.checks
       .filter((check) => !check.isOk)
       .map((check) => `  not so: ${check.name} (${check.detail})`),

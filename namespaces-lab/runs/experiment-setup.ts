@@ -1,15 +1,16 @@
 /**
  * The processes of an experiment in their namespaces, started and ready: emulated network, sources, gateways, agents,
- * clients.
+ * clients. In a baseline there are no gateways and agents; the kernel's routes stand in their place.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { PreflexProcess } from '../processes/preflex-process.ts';
-import { BETAS, failureOf } from '../scenarios/scenario.ts';
-import type { Betas, DomainsScenario, Figure1Scenario, Scenario } from '../scenarios/scenario.ts';
-import { buildDomains, connectDomains, DOMAINS } from '../topologies/domains.ts';
+import { BETAS, failureOf, isBaseline } from '../scenarios/scenario.ts';
+import type { Baseline, Betas, DomainsScenario, Figure1Scenario, Scenario } from '../scenarios/scenario.ts';
+import { divideRoutes, requireKernel } from '../topologies/baseline.ts';
+import { buildDomains, connectDomains, connectSubflows, DOMAINS } from '../topologies/domains.ts';
 import { buildFigure1, connectFigure1, FIGURE1 } from '../topologies/figure1.ts';
 import type { ClientPlan, FlowClass } from '../traffic/flow-class.ts';
 import { requireSchedule } from '../traffic/schedule.ts';
@@ -40,7 +41,7 @@ export interface DestinationPlace {
 /** A running experiment. */
 export interface Experiment {
   readonly fabric: PreflexProcess;
-  /** The first is the one whose intervals are reported. */
+  /** The first is the one whose intervals are reported. None in a baseline, nor agents. */
   readonly gateways: readonly NamedProcess[];
   readonly agents: readonly NamedProcess[];
   readonly sources: readonly NamedProcess[];
@@ -55,24 +56,32 @@ export interface Experiment {
 /** What applies to an experiment beside its scenario. */
 export interface ExperimentSetup {
   readonly seed: number;
-  readonly betas: Betas;
+  /** Null in a baseline. */
+  readonly betas: Betas | null;
   readonly onProgress: (line: string) => void;
 }
 
 const PORT = 9000;
 const CONGESTION = 'cubic';
+/** Spreads seeds that are near each other: 2^32 / the golden ratio. */
+const HASH_SPREAD = 0x9e3779b1;
 
-/** The weights that a scenario is run with unless told otherwise. */
-export function betasOf(scenario: Scenario): Betas {
-  return BETAS[scenario.mode];
+/** The weights that a scenario is run with unless told otherwise; null in a baseline. */
+export function betasOf({ mode }: Scenario): Betas | null {
+  return isBaseline(mode) ? null : BETAS[mode];
 }
 
-/** Builds the topology and starts everything but the traffic. Everything is undone when `scope` closes. */
+/**
+ * Builds the topology and starts everything but the traffic. Everything is undone when `scope` closes.
+ *
+ * @throws PreflexError ERR_MISSING_REQUIREMENT, as a rejection too, when the kernel lacks what a baseline takes
+ */
 export function setUpExperiment(
   scope: LabScope,
   scenario: Scenario,
   setup: ExperimentSetup,
 ): Promise<Experiment> {
+  if (isBaseline(scenario.mode)) requireKernel(scenario.mode);
   const folder = mkdtempSync(join(tmpdir(), 'preflex-lab-'));
   scope.defer(`folder ${folder}`, () => {
     rmSync(folder, { recursive: true, force: true });
@@ -86,12 +95,14 @@ class Starter {
   readonly #folder: string;
   readonly #scenario: Scenario;
   readonly #setup: ExperimentSetup;
+  readonly #baseline: Baseline | undefined;
 
   constructor(scope: LabScope, folder: string, scenario: Scenario, setup: ExperimentSetup) {
     this.#scope = scope;
     this.#folder = folder;
     this.#scenario = scenario;
     this.#setup = setup;
+    this.#baseline = isBaseline(scenario.mode) ? scenario.mode : undefined;
   }
 
   async figure1(scenario: Figure1Scenario): Promise<Experiment> {
@@ -101,11 +112,17 @@ class Starter {
       ratesBitsPerSec: scenario.ratesBitsPerSec,
       schedule: scenario.changes,
       seed,
+      hasEmulatedAccess: this.#baseline !== undefined,
     });
     const { namespaces } = topology;
     const fabric = await this.#module('fabric', namespaces.fabric, 'processes/fabric', topology.plan);
     connectFigure1(topology);
-    onProgress('starting sources, gateway P and the agent of its host');
+    this.#divide([namespaces.p], ['l1', 'l2', 'l3']);
+    onProgress(
+      this.#baseline === undefined
+        ? 'starting sources, gateway P and the agent of its host'
+        : 'starting sources and clients',
+    );
     const classes = FIGURE1.ingresses.flatMap((ingress) =>
       FIGURE1.egresses.map((egress): FlowClass => {
         const name = `${ingress.name}>${egress.name}`;
@@ -120,10 +137,10 @@ class Starter {
     );
     const [sources, gateways, agents, clients] = await Promise.all([
       Promise.all(FIGURE1.ingresses.map(({ name, host }) => this.#source(name, namespaces[host]))),
-      Promise.all([
+      this.#unlessBaseline(() => [
         this.#gateway('p', namespaces.p, FIGURE1.insidePrefix, FIGURE1.egresses, FIGURE1.routes, false),
       ]),
-      Promise.all([this.#agent('p', namespaces.src, '10.74.3.2')]),
+      this.#unlessBaseline(() => [this.#agent('p', namespaces.src, '10.74.3.2')]),
       Promise.all(
         FIGURE1.egresses.map(({ name }) =>
           this.#client(name, namespaces[name], classes, (flowClass) => flowClass.name.endsWith(`>${name}`)),
@@ -159,11 +176,18 @@ class Starter {
       ratesBitsPerSec: scenario.ratesBitsPerSec,
       schedule: scenario.changes,
       seed,
+      hasEmulatedAccess: this.#baseline !== undefined,
     });
     const { namespaces } = topology;
     const fabric = await this.#module('fabric', namespaces.fabric, 'processes/fabric', topology.plan);
     connectDomains(topology);
-    onProgress('starting source, both gateways and both agents');
+    if (this.#baseline === 'mptcp') connectSubflows(topology);
+    else this.#divide([namespaces.ps, namespaces.pc], DOMAINS.routes);
+    onProgress(
+      this.#baseline === undefined
+        ? 'starting source, both gateways and both agents'
+        : 'starting source and client',
+    );
     const [s, c] = DOMAINS.sides;
     const classes: FlowClass[] = [
       {
@@ -186,11 +210,14 @@ class Starter {
     const routes = DOMAINS.routes.map((name) => ({ name }));
     const [sources, gateways, agents, clients] = await Promise.all([
       Promise.all([this.#source('s', namespaces.s)]),
-      Promise.all([
+      this.#unlessBaseline(() => [
         this.#gateway('ps', namespaces.ps, s.inside, [{ prefix: c.inside }], routes, true),
         this.#gateway('pc', namespaces.pc, c.inside, [{ prefix: s.inside }], routes, true),
       ]),
-      Promise.all([this.#agent('s', namespaces.s, s.address), this.#agent('c', namespaces.c, c.address)]),
+      this.#unlessBaseline(() => [
+        this.#agent('s', namespaces.s, s.address),
+        this.#agent('c', namespaces.c, c.address),
+      ]),
       Promise.all([this.#client('c', namespaces.c, classes, () => true)]),
     ]);
     return {
@@ -217,10 +244,26 @@ class Starter {
     };
   }
 
+  /** Starts gateways or agents; none in a baseline. */
+  #unlessBaseline(start: () => readonly Promise<NamedProcess>[]): Promise<NamedProcess[]> {
+    return this.#baseline === undefined ? Promise.all(start()) : Promise.resolve([]);
+  }
+
+  /** Sets the routes of the gateways in a baseline, each with a hash of its own. */
+  #divide(gateways: readonly string[], routes: readonly string[]): void {
+    if (this.#baseline === undefined) return;
+    const rates = this.#scenario.ratesBitsPerSec;
+    for (const [i, netns] of gateways.entries()) {
+      const hashSeed = Math.imul(this.#setup.seed, HASH_SPREAD) + i;
+      divideRoutes(netns, this.#baseline, routes, rates, hashSeed);
+    }
+  }
+
   async #source(name: string, netns: string): Promise<NamedProcess> {
     const process = await PreflexProcess.startModule(this.#scope, netns, 'traffic/source', [
       String(PORT),
       CONGESTION,
+      ...(this.#baseline === 'mptcp' ? ['mptcp'] : []),
     ]);
     return { name, process };
   }
@@ -239,6 +282,7 @@ class Starter {
       seconds: this.#scenario.seconds,
       // What was under way when the link failed still arrives for one delay; later nothing does.
       gapProbes: failure === undefined ? [] : [failure.from + GAP_PROBE_SECONDS],
+      ...(this.#baseline === 'mptcp' ? { subflowAddresses: DOMAINS.subflowAddresses } : {}),
     };
     return { name, process: await this.#module(`client-${name}`, netns, 'traffic/client', plan) };
   }

@@ -10,10 +10,11 @@
 import { requireInteger } from '../../lib/errors.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import type { FabricReport } from '../links/fabric.ts';
-import type { Interval, LabResult } from '../result.ts';
+import type { RunInterval, RunResult } from '../result.ts';
 import { runMeta } from '../result.ts';
-import { failureOf } from '../scenarios/scenario.ts';
+import { failureOf, isBaseline } from '../scenarios/scenario.ts';
 import type { Betas, Scenario } from '../scenarios/scenario.ts';
+import { describeBaseline } from '../topologies/baseline.ts';
 import type { FlowClass, FlowRecord, SourceReport } from '../traffic/flow-class.ts';
 import type { Experiment } from './experiment-setup.ts';
 import { betasOf, setUpExperiment } from './experiment-setup.ts';
@@ -52,11 +53,14 @@ export interface ExperimentOptions {
 }
 
 /** What an experiment leaves behind. */
-export interface ExperimentResult extends LabResult {
+export interface ExperimentResult extends RunResult {
   readonly scenario: Scenario;
-  readonly betas: Betas;
+  /** Null in a baseline. */
+  readonly betas: Betas | null;
+  /** What stood in place of PREFLEX, in a sentence; null where nothing did. */
+  readonly baseline: string | null;
   readonly validity: Validity;
-  readonly intervals: readonly Interval[];
+  readonly intervals: readonly RunInterval[];
   readonly flows: FlowSummary & Record<string, unknown>;
   readonly summary: ExperimentSummary;
   /** Every transfer. */
@@ -72,16 +76,20 @@ export interface ExperimentSummary {
   readonly warmUpSeconds: number;
   readonly routes: readonly RouteSummary[];
   readonly balance: BalanceSummary;
+  /** Left out in a baseline: it is about flowlets. */
   readonly failure?: FailureSummary;
   readonly recovery?: RecoverySummary;
-  /** Of the sources behind agents: payload bytes that the kernel sent again, and what the agents made of them. */
+  /**
+   * Of the sources behind agents: payload bytes that the kernel sent again, and what the agents made of them. In a
+   * baseline of the same sources, and null for what an agent would tell.
+   */
   readonly retransmitted: {
     readonly kernelBytes: number;
-    readonly lexPayloadBytes: number;
+    readonly lexPayloadBytes: number | null;
     /** Sent again under another mark, for a reason that is counted by name. */
-    readonly excludedBytes: number;
+    readonly excludedBytes: number | null;
     /** kernelBytes - lexPayloadBytes - excludedBytes. */
-    readonly difference: number;
+    readonly difference: number | null;
   };
 }
 
@@ -117,11 +125,18 @@ export async function runExperiment(
     },
     scenario,
     betas,
+    baseline: isBaseline(scenario.mode)
+      ? describeBaseline(
+          scenario.mode,
+          experiment.routes.map(({ name }) => name),
+          scenario.ratesBitsPerSec,
+        )
+      : null,
     validity,
     intervals,
     flows: describeFlows(transfers, experiment.classes),
     summary: summarise(scenario, betas, experiment, intervals, transfers, watch, end),
-    host: end.agents[experiment.agents[0].name],
+    host: Object.values(end.agents)[0] ?? null,
     gateway: end.gateway,
     agents: end.agents,
     gateways: end.gateways,
@@ -146,9 +161,9 @@ function describeFlows(
 
 function summarise(
   scenario: Scenario,
-  betas: Betas,
+  betas: Betas | null,
   experiment: Experiment,
-  intervals: readonly Interval[],
+  intervals: readonly RunInterval[],
   transfers: readonly FlowRecord[],
   watch: Watch,
   end: End,
@@ -160,7 +175,7 @@ function summarise(
     warmUpSeconds: scenario.warmUpSeconds,
     routes,
     balance: summariseBalance(routes),
-    ...(failure === undefined || failed === undefined
+    ...(failure === undefined || failed === undefined || betas === null
       ? {}
       : {
           failure: summariseFailure(
@@ -173,7 +188,17 @@ function summarise(
     ...(scenario.topology === 'domains' && failure !== undefined
       ? { recovery: summariseRecovery(transfers, failure) }
       : {}),
-    retransmitted: summariseRetransmitted(end),
+    retransmitted: betas === null ? retransmittedBy(scenario, end) : summariseRetransmitted(end),
+  };
+}
+
+/** In a baseline: of the source whose host would have an agent. */
+function retransmittedBy(scenario: Scenario, { sources }: End): ExperimentSummary['retransmitted'] {
+  return {
+    kernelBytes: sources[scenario.topology === 'figure1' ? 'p' : 's'].kernelBytesRetrans,
+    lexPayloadBytes: null,
+    excludedBytes: null,
+    difference: null,
   };
 }
 

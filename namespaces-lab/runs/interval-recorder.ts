@@ -1,12 +1,13 @@
 /**
- * The rows of a result: each update interval of the gateway, as the gateway saw it and as the links did. Pure.
+ * The rows of a result: each update interval of the gateway, as the gateway saw it and as the links did; without a
+ * PREFLEX gateway each interval of the run's own clock, as the links saw it. Pure.
  *
  * The counters of the links are read when the gateway's line about an interval arrives, a few milliseconds after its
  * end; so a row's link figures cover the same interval but for that.
  */
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
 import type { FabricCounters, IngressCounters, LaneCounters } from '../links/fabric-core.ts';
-import type { DestinationRoute, Interval, IntervalRoute } from '../result.ts';
+import type { DestinationRoute, RunInterval, RunRoute } from '../result.ts';
 import { busiestRatio } from '../result.ts';
 import type { DestinationPlace, RoutePlace } from './experiment-setup.ts';
 
@@ -20,7 +21,7 @@ const NOTHING: IngressCounters = { offeredPackets: 0, offeredBytes: 0, droppedPa
 
 /** Collects intervals. */
 export class IntervalRecorder {
-  readonly intervals: Interval[] = [];
+  readonly intervals: RunInterval[] = [];
   readonly #routes: readonly RoutePlace[];
   readonly #destinations: readonly DestinationPlace[];
   #before: TimedCounters;
@@ -36,22 +37,44 @@ export class IntervalRecorder {
     this.#before = start;
   }
 
-  /** Adds the interval that a status line tells of; returns it. */
-  add(status: GatewayDaemonStatus, counters: TimedCounters): Interval {
-    const interval: Interval = {
-      t: Math.round(counters.seconds * 1000) / 1000,
+  /** Adds the interval that a status line tells of. */
+  add(status: GatewayDaemonStatus, counters: TimedCounters): void {
+    this.#push(counters, {
       routes: this.#routes.map((place) => this.#route(place, status, counters)),
       destinations: this.#destinations.map(({ name, prefix }) => ({
         name,
         routes: destinationRoutes(status, prefix),
       })),
-    };
-    this.intervals.push(interval);
-    this.#before = counters;
-    return interval;
+    });
   }
 
-  #route(place: RoutePlace, status: GatewayDaemonStatus, counters: TimedCounters): IntervalRoute {
+  /** Adds the interval that ends now, of which the links alone tell. */
+  addByLinks(counters: TimedCounters): void {
+    this.#push(counters, { routes: this.#routes.map((place) => this.#routeByLinks(place, counters)) });
+  }
+
+  #push(counters: TimedCounters, interval: Omit<RunInterval, 't'>): void {
+    this.intervals.push({ t: Math.round(counters.seconds * 1000) / 1000, ...interval });
+    this.#before = counters;
+  }
+
+  #routeByLinks(place: RoutePlace, counters: TimedCounters): RunRoute {
+    const ingress = ingressBetween(place, this.#before, counters);
+    return {
+      name: place.name,
+      up: true,
+      bytes: ingress.offeredBytes,
+      lexBytes: null,
+      fneRepeatBytes: null,
+      lossRatio: null,
+      trueDropRatio: dropRatio(ingress),
+      flowletRatio: null,
+      flowlets: null,
+      utilisation: utilisation(place, this.#before, counters),
+    };
+  }
+
+  #route(place: RoutePlace, status: GatewayDaemonStatus, counters: TimedCounters): RunRoute {
     const route = status.routes.find((candidate) => candidate.name === place.name)!;
     return {
       name: route.name,

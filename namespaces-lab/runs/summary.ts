@@ -1,29 +1,29 @@
 /** What the experiments are about, computed from a result's rows and transfers. Pure. */
-import type { Interval, Quantiles } from '../result.ts';
+import type { Quantiles, RunInterval } from '../result.ts';
 import { quantiles } from '../result.ts';
 import type { FlowRecord } from '../traffic/flow-class.ts';
 
-/** Sums of a route after the warm-up. */
+/** Sums of a route after the warm-up; null is what only a PREFLEX gateway could have told. */
 export interface RouteSummary {
   readonly name: string;
   readonly bytes: number;
-  readonly lexBytes: number;
-  readonly fneRepeatBytes: number;
+  readonly lexBytes: number | null;
+  readonly fneRepeatBytes: number | null;
   /** (LEx and repeated FNE bytes) / bytes, over the time. */
-  readonly lossRatio: number;
+  readonly lossRatio: number | null;
   /** The link's own: bytes of P that it dropped, of those offered. */
   readonly trueDropRatio: number;
   readonly droppedBytes: number;
-  /** LEx bytes over dropped bytes; null without drops. */
+  /** LEx bytes over dropped bytes; null without drops, too. */
   readonly lexToDropRatio: number | null;
   /** Mean of the intervals. */
   readonly utilisation: number;
-  readonly meanFlowletRatio: number;
+  readonly meanFlowletRatio: number | null;
 }
 
 /** How even the losses of the routes are. */
 export interface BalanceSummary {
-  /** (max - min) / mean of the loss ratios; null without loss. */
+  /** (max - min) / mean of the loss ratios; null without loss, and without loss ratios. */
   readonly spread: number | null;
   /** max / min; null when a route had no loss. */
   readonly maxOverMin: number | null;
@@ -91,7 +91,7 @@ const SLOW_SECONDS = 3;
  * @param truths - offered and dropped bytes of each route in the same time, by name
  */
 export function summariseRoutes(
-  intervals: readonly Interval[],
+  intervals: readonly RunInterval[],
   fromSeconds: number,
   truths: Readonly<Record<string, { readonly offeredBytes: number; readonly droppedBytes: number }>>,
 ): RouteSummary[] {
@@ -100,20 +100,26 @@ export function summariseRoutes(
     const rows = counted.flatMap((interval) => interval.routes.filter((route) => route.name === name));
     const sum = (value: (row: (typeof rows)[number]) => number): number =>
       rows.reduce((total, row) => total + value(row), 0);
+    const sumIfKnown = (value: (row: (typeof rows)[number]) => number | null): number | null =>
+      rows.some((row) => value(row) === null) ? null : sum((row) => value(row) ?? 0);
     const bytes = sum((row) => row.bytes);
-    const lexBytes = sum((row) => row.lexBytes);
-    const fneRepeatBytes = sum((row) => row.fneRepeatBytes);
+    const lexBytes = sumIfKnown((row) => row.lexBytes);
+    const fneRepeatBytes = sumIfKnown((row) => row.fneRepeatBytes);
+    const exposed = sumIfKnown(({ lexBytes: lex, fneRepeatBytes: fne }) =>
+      lex === null || fne === null ? null : lex + fne,
+    );
+    const flowletRatios = sumIfKnown((row) => row.flowletRatio);
     return {
       name,
       bytes,
       lexBytes,
       fneRepeatBytes,
-      lossRatio: bytes === 0 ? 0 : (lexBytes + fneRepeatBytes) / bytes,
+      lossRatio: exposed === null ? null : bytes === 0 ? 0 : exposed / bytes,
       trueDropRatio: offeredBytes === 0 ? 0 : droppedBytes / offeredBytes,
       droppedBytes,
-      lexToDropRatio: droppedBytes === 0 ? null : lexBytes / droppedBytes,
+      lexToDropRatio: lexBytes === null || droppedBytes === 0 ? null : lexBytes / droppedBytes,
       utilisation: rows.length === 0 ? 0 : sum((row) => row.utilisation ?? 0) / rows.length,
-      meanFlowletRatio: rows.length === 0 ? 0 : sum((row) => row.flowletRatio) / rows.length,
+      meanFlowletRatio: flowletRatios === null ? null : rows.length === 0 ? 0 : flowletRatios / rows.length,
     };
   });
 }
@@ -132,13 +138,13 @@ export function summariseBalance(routes: readonly RouteSummary[]): BalanceSummar
 
 /** See {@link FailureSummary}. */
 export function summariseFailure(
-  intervals: readonly Interval[],
+  intervals: readonly RunInterval[],
   failure: { readonly route: string; readonly from: number; readonly to: number },
   warmUpSeconds: number,
   floor: number,
 ): FailureSummary {
   const { route: name, from, to } = failure;
-  const ratioOf = (interval: Interval): number =>
+  const ratioOf = (interval: RunInterval): number =>
     (interval.destinations?.[0]?.routes ?? interval.routes).find((route) => route.name === name)
       ?.flowletRatio ?? 0;
   const before = intervals.filter(({ t }) => t > warmUpSeconds && t <= from).map(ratioOf);
@@ -162,8 +168,8 @@ export function summariseFailure(
   for (const interval of intervals) {
     if (interval.t <= from || interval.t > to) continue;
     for (const route of interval.routes) {
-      flowlets += route.flowlets;
-      if (route.name === name) intoFailed += route.flowlets;
+      flowlets += route.flowlets ?? 0;
+      if (route.name === name) intoFailed += route.flowlets ?? 0;
     }
   }
   return {
@@ -230,12 +236,18 @@ export function runningAt(flows: readonly FlowRecord[], name: string, seconds: n
   return flows.filter((flow) => flow.name === name && flow.start <= seconds && seconds < flow.end).length;
 }
 
-function spreadOf(ratios: readonly number[]): number | null {
+function spreadOf(ratios: readonly (number | null)[]): number | null {
+  if (!areKnown(ratios)) return null;
   const mean = ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length;
   return mean > 0 ? (Math.max(...ratios) - Math.min(...ratios)) / mean : null;
 }
 
-function maxOverMinOf(ratios: readonly number[]): number | null {
+function maxOverMinOf(ratios: readonly (number | null)[]): number | null {
+  if (!areKnown(ratios)) return null;
   const min = Math.min(...ratios);
   return min > 0 ? Math.max(...ratios) / min : null;
+}
+
+function areKnown(ratios: readonly (number | null)[]): ratios is readonly number[] {
+  return !ratios.includes(null);
 }

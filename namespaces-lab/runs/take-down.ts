@@ -15,7 +15,8 @@ const DRAIN_MS = 20_000;
 /** What is known when everything has ended. */
 export interface End {
   readonly fabric: FabricReport;
-  readonly gateway: GatewayDaemonStatus;
+  /** The reported one; null where it is the kernel. */
+  readonly gateway: GatewayDaemonStatus | null;
   readonly gateways: Readonly<Record<string, GatewayDaemonStatus>>;
   readonly agents: Readonly<Record<string, HostAgentStatus>>;
   readonly devices: Readonly<Record<string, DeviceReport>>;
@@ -55,7 +56,7 @@ export async function takeDown(experiment: Experiment): Promise<End> {
     gateways,
     fabric,
     devices,
-    gateway: gateways[experiment.gateways[0].name],
+    gateway: Object.values(gateways)[0] ?? null,
   };
 }
 

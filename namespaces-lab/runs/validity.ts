@@ -23,12 +23,15 @@ export interface Check {
 export interface Validity {
   readonly valid: boolean;
   readonly checks: readonly Check[];
+  /** Names of checks that need a PREFLEX gateway, where there is none. */
+  readonly leftOut: readonly string[];
 }
 
 /** What the checks look at. */
 export interface Evidence {
   readonly fabric: FabricReport;
-  readonly gateway: GatewayDaemonStatus;
+  /** Null where it is the kernel. */
+  readonly gateway: GatewayDaemonStatus | null;
   readonly routes: readonly RoutePlace[];
   /** Devices of agents and gateways by `PROCESS DEVICE`. */
   readonly devices: Readonly<Record<string, DeviceReport>>;
@@ -54,19 +57,28 @@ export const MIN_IDLE = 0.05;
 export const MAX_STOLEN = 0.1;
 /** Largest difference between what the gateway says that it sent by a route and what the link was offered. */
 const MAX_BYTE_DIFFERENCE = 0.001;
+const GATEWAY_BYTES = 'bytes of the gateway = bytes offered to the links';
+/** Least share of the connections that must have been MPTCP to their end, where they began so. */
+const MIN_MPTCP = 0.5;
 
 /** Judges a run. */
 export function checkRun(evidence: Evidence): Validity {
+  const { gateway } = evidence;
   const checks = [
     checkConservation(evidence),
     checkNoPath(evidence),
-    checkGatewayBytes(evidence),
+    ...(gateway === null ? [] : [checkGatewayBytes(evidence, gateway)]),
     checkQueues(evidence),
     checkCongestion(evidence),
+    ...checkSubflows(evidence),
     checkLateness(evidence),
     checkProcessor(evidence),
   ];
-  return { valid: checks.every((check) => check.isOk), checks };
+  return {
+    valid: checks.every((check) => check.isOk),
+    checks,
+    leftOut: gateway === null ? [GATEWAY_BYTES] : [],
+  };
 }
 
 function checkConservation({ fabric }: Evidence): Check {
@@ -88,7 +100,7 @@ function checkNoPath({ fabric }: Evidence): Check {
   return { name: 'no packet without a path', isOk: count === 0, detail: `${count} packets` };
 }
 
-function checkGatewayBytes({ fabric, gateway, routes }: Evidence): Check {
+function checkGatewayBytes({ fabric, routes }: Evidence, gateway: GatewayDaemonStatus): Check {
   const differences = routes.map((place) => {
     const route = gateway.routes.find((candidate) => candidate.name === place.name);
     const sent = (route?.total.bytes ?? 0) + (route?.notLectBytes ?? 0);
@@ -96,7 +108,7 @@ function checkGatewayBytes({ fabric, gateway, routes }: Evidence): Check {
     return { name: place.name, ratio: Math.abs(sent - offered) / Math.max(1, offered) };
   });
   return {
-    name: 'bytes of the gateway = bytes offered to the links',
+    name: GATEWAY_BYTES,
     isOk: differences.every(({ ratio }) => ratio <= MAX_BYTE_DIFFERENCE),
     detail: differences.map(({ name, ratio }) => `${name} ${(ratio * 100).toFixed(3)} %`).join(', '),
   };
@@ -125,6 +137,26 @@ function checkCongestion({ sources }: Evidence): Check {
     isOk: [...names].every((name) => name === 'cubic'),
     detail: [...names].join(', ') || 'no connection',
   };
+}
+
+/** With MPTCP only. A handshake that a dead route delays falls back to TCP by the kernel's own rule. */
+function checkSubflows({ sources }: Evidence): Check[] {
+  const counts = new Map<string, number>();
+  for (const { subflows } of Object.values(sources)) {
+    for (const [number, count] of Object.entries(subflows ?? {})) {
+      counts.set(number, (counts.get(number) ?? 0) + count);
+    }
+  }
+  if (Object.values(sources).every((source) => source.subflows === undefined)) return [];
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  const detail = [...counts].map(([number, count]) => `${count} with ${number} subflows`).join(', ');
+  return [
+    {
+      name: 'most connections are MPTCP',
+      isOk: all > 0 && 1 - (counts.get('0') ?? 0) / all >= MIN_MPTCP,
+      detail: detail === '' ? 'no connection' : detail,
+    },
+  ];
 }
 
 function checkLateness({ fabric: { lateness } }: Evidence): Check {

@@ -8,7 +8,7 @@ import { clockOriginNs, nowNs } from '../../lib/sys/clock.ts';
 import type { FabricCounters } from '../links/fabric-core.ts';
 import type { DaemonLine } from '../processes/preflex-process.ts';
 import { statusOf } from '../processes/preflex-process.ts';
-import type { Interval } from '../result.ts';
+import type { RunInterval } from '../result.ts';
 import type { Scenario } from '../scenarios/scenario.ts';
 import type { FlowRecord } from '../traffic/flow-class.ts';
 import type { Experiment, NamedProcess } from './experiment-setup.ts';
@@ -25,9 +25,9 @@ export interface Sample {
     readonly isDown: boolean;
     /** bit/s that the link carried since the sample before, of everyone. */
     readonly bitsPerSec: number;
-    /** Of the last update interval. */
-    readonly lossRatio: number;
-    readonly flowletRatio: number;
+    /** Of the last update interval; null without a PREFLEX gateway. */
+    readonly lossRatio: number | null;
+    readonly flowletRatio: number | null;
   }[];
   readonly flows: { readonly completed: number; readonly failed: number };
 }
@@ -63,7 +63,11 @@ export class Watch {
     }
   }
 
-  get intervals(): readonly Interval[] {
+  get #hasGateway(): boolean {
+    return this.#experiment.gateways.length > 0;
+  }
+
+  get intervals(): readonly RunInterval[] {
     return this.#recorder?.intervals ?? [];
   }
 
@@ -84,9 +88,14 @@ export class Watch {
     this.#sampled = { ...start, seconds: 0 };
     const order = { command: 'start', atNs: this.#startNs + clockOriginNs };
     for (const { process } of [{ process: fabric }, ...clients]) process.send(order);
-    gateways[0].process.onLine((line) => {
-      if (line.event === 'status') this.#follow(() => this.#addInterval(line));
-    });
+    let stopRows = (): void => undefined;
+    if (this.#hasGateway) {
+      gateways[0].process.onLine((line) => {
+        if (line.event === 'status') this.#follow(() => this.#addInterval(line));
+      });
+    } else {
+      stopRows = this.#cutRows();
+    }
     const ticker = setInterval(() => {
       this.#follow(() => this.#sample());
     }, SAMPLE_MS);
@@ -94,8 +103,29 @@ export class Watch {
       await this.#untilOver();
     } finally {
       clearInterval(ticker);
+      stopRows();
     }
     await this.#pending;
+  }
+
+  /** Without a PREFLEX gateway nobody tells of intervals: cuts rows by this process's clock. Returns how to stop. */
+  #cutRows(): () => void {
+    let timer: NodeJS.Timeout;
+    const cut = (number: number): void => {
+      // From the start each time, so that lateness does not add up.
+      const dueNs = this.#startNs + number * this.#scenario.intervalSeconds * 1e9;
+      timer = setTimeout(
+        () => {
+          this.#follow(() => this.#addInterval(undefined));
+          cut(number + 1);
+        },
+        (dueNs - nowNs()) / 1e6,
+      );
+    };
+    cut(1);
+    return () => {
+      clearTimeout(timer);
+    };
   }
 
   /** One thing after the other, so that counters are read in the order of the rows. */
@@ -153,11 +183,13 @@ export class Watch {
     };
   }
 
-  async #addInterval(line: DaemonLine): Promise<void> {
+  /** @param line - the gateway's, where there is one */
+  async #addInterval(line: DaemonLine | undefined): Promise<void> {
     const counters = await this.#counters();
     if (counters.seconds <= 0) return;
     if (counters.seconds <= this.#scenario.warmUpSeconds) this.#warm = counters;
-    this.#recorder!.add(line as unknown as GatewayDaemonStatus, counters);
+    if (line === undefined) this.#recorder!.addByLinks(counters);
+    else this.#recorder!.add(line as unknown as GatewayDaemonStatus, counters);
   }
 
   async #sample(): Promise<void> {
@@ -176,8 +208,9 @@ export class Watch {
             (lane) => lane.link === place.link && lane.direction === 'forward' && lane.isDown,
           ),
           bitsPerSec: utilisation(place, before, counters) * place.rateBitsPerSec,
-          lossRatio: row?.lossRatio ?? 0,
-          flowletRatio: row?.flowletRatio ?? 1 / this.#experiment.routes.length,
+          // Before the first interval the gateway divides evenly.
+          lossRatio: this.#hasGateway ? (row?.lossRatio ?? 0) : null,
+          flowletRatio: this.#hasGateway ? (row?.flowletRatio ?? 1 / this.#experiment.routes.length) : null,
         };
       }),
       flows: { completed: this.#completed, failed: this.#failed },

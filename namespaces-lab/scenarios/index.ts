@@ -4,11 +4,11 @@ import { fig4, fig4Fast } from '../../lib/sim/scenarios/fig4.ts';
 import { heterogeneous } from '../../lib/sim/scenarios/heterogeneous.ts';
 import { quick } from '../../lib/sim/scenarios/quick.ts';
 import { recovery, recoveryBoth } from './recovery.ts';
-import type { Mode, Scenario } from './scenario.ts';
-import { scaleTime, scenarioError } from './scenario.ts';
+import type { DefinedScenario, Mode, Scenario } from './scenario.ts';
+import { requireMode, scaleTime, scenarioError } from './scenario.ts';
 
 /** All of them, the short ones first. */
-export const SCENARIOS: readonly Scenario[] = [
+export const SCENARIOS: readonly DefinedScenario[] = [
   quick,
   fig4Fast,
   recovery,
@@ -28,7 +28,7 @@ export interface ScenarioChanges {
   readonly hostArgs?: readonly string[] | undefined;
 }
 
-/** A scenario by its name. @throws PreflexError ERR_INVALID_OPTION that lists the names */
+/** A scenario by its name. @throws PreflexError ERR_INVALID_OPTION that lists the names, or for a mode it cannot have */
 export function findScenario(name: string, changes: ScenarioChanges = {}): Scenario {
   const found = SCENARIOS.find((scenario) => scenario.name === name);
   if (found === undefined) {
@@ -37,10 +37,10 @@ export function findScenario(name: string, changes: ScenarioChanges = {}): Scena
     );
   }
   const scaled = changes.seconds === undefined ? found : scaleTime(found, changes.seconds / found.seconds);
-  return {
+  return requireMode({
     ...scaled,
     mode: changes.mode ?? scaled.mode,
     intervalSeconds: changes.intervalSeconds ?? scaled.intervalSeconds,
     hostArgs: [...(scaled.hostArgs ?? []), ...(changes.hostArgs ?? [])],
-  };
+  });
 }

@@ -1,9 +1,9 @@
 /** Running connections on a route that becomes a black hole: how long do they stand still, and is one lost? */
 import { PAPER_RATES } from './scenario.ts';
-import type { DomainsScenario } from './scenario.ts';
+import type { Balance, DomainsScenario } from './scenario.ts';
 
 /** L2 swallows what goes toward the clients for 30 s. */
-export const recovery: DomainsScenario = {
+export const recovery: DomainsScenario & { readonly mode: Balance } = {
   name: 'recovery',
   description: 'two PREFLEX domains, 60 running connections, 10 new ones a second, L2 forward dead for 30 s',
   topology: 'domains',
@@ -21,7 +21,7 @@ export const recovery: DomainsScenario = {
 };
 
 /** L2 swallows everything, both ways. */
-export const recoveryBoth: DomainsScenario = {
+export const recoveryBoth: typeof recovery = {
   ...recovery,
   name: 'recovery-both',
   description: 'as recovery, L2 dead in both directions',

@@ -6,7 +6,8 @@
  *      10.76.1.2   .1       +-- l3 ==== L3 ==== l3 --+    10.76.2.1   .2
  *      (agent)     (gateway)                              (gateway)   (agent)
  *
- * The gateways show each other the LEX codepoints (`exposeTo`). A packet that leaves ps by route l2 arrives at pc by
+ * h0 - p0 are veth pairs, in baselines links of the emulated network (baseline.ts). With MPTCP the client has an address
+ * for each route. The gateways show each other the LEX codepoints (`exposeTo`). A packet that leaves ps by route l2 arrives at pc by
  * its route l2, and the other way. Each direction of each link has its own rate and drop-tail queue, and 50 ms.
  */
 import { addAddress } from '../../lib/netns/addresses.ts';
@@ -14,6 +15,7 @@ import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { createVethPair, setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import type { FabricPlan, LinkChange } from '../links/fabric-plan.ts';
+import { allowSubflows, pinAddresses, withAccess } from './baseline.ts';
 import { prepareHost, prepareRouter } from './figure1.ts';
 
 /** Names and addresses of the topology. */
@@ -23,6 +25,8 @@ export const DOMAINS = {
     { host: 's', gateway: 'ps', address: '10.76.1.2', inside: '10.76.1.0/24', net: '10.76.1' },
     { host: 'c', gateway: 'pc', address: '10.76.2.2', inside: '10.76.2.0/24', net: '10.76.2' },
   ],
+  /** The client's addresses with MPTCP, one for each route in their order. */
+  subflowAddresses: ['10.76.2.2', '10.76.2.3', '10.76.2.4'],
 } as const;
 
 /** What can be chosen; both directions of a link are alike. */
@@ -35,6 +39,8 @@ export interface DomainsOptions {
   readonly delayMs?: number;
   readonly schedule?: readonly LinkChange[];
   readonly seed?: number;
+  /** Whether the emulated network joins hosts and gateways, as baselines need it; default false: veth pairs do. */
+  readonly hasEmulatedAccess?: boolean;
 }
 
 /** The namespaces of a running topology, by role. */
@@ -54,23 +60,46 @@ export function buildDomains(scope: LabScope, options: DomainsOptions = {}): Dom
     fabric: scope.namespace('fabric'),
   };
   for (const netns of Object.values(namespaces)) prepareHost(netns);
+  for (const { gateway } of DOMAINS.sides) prepareRouter(namespaces[gateway]);
+  const plan = domainsPlan(namespaces, options);
+  if (options.hasEmulatedAccess) {
+    const accesses = DOMAINS.sides.map(({ host, gateway, net, inside }) => ({
+      name: `access-${host}`,
+      host: { netns: namespaces[host], addresses: [`${net}.2/24`] },
+      gateway: { netns: namespaces[gateway], address: `${net}.1/24` },
+      inside,
+    }));
+    return { namespaces, plan: withAccess(plan, accesses) };
+  }
   for (const { host, gateway, net } of DOMAINS.sides) {
-    prepareRouter(namespaces[gateway]);
     createVethPair({ name: 'h0', netns: namespaces[host] }, { name: 'p0', netns: namespaces[gateway] });
     addAddress('h0', `${net}.2/24`, { netns: namespaces[host] });
     addAddress('p0', `${net}.1/24`, { netns: namespaces[gateway] });
     setLink('h0', { up: true }, { netns: namespaces[host] });
     setLink('p0', { up: true }, { netns: namespaces[gateway] });
-    addRoutes([{ family: 4, prefix: 'default', via: `${net}.1` }], { netns: namespaces[host] });
   }
-  return { namespaces, plan: domainsPlan(namespaces, options) };
+  return { namespaces, plan };
 }
 
 /** Adds the routes that need the ports of the emulated network. Call it when that is ready. */
 export function connectDomains({ namespaces }: DomainsTopology): void {
-  for (const { gateway } of DOMAINS.sides) {
+  for (const { host, gateway, net } of DOMAINS.sides) {
     addRoutes([{ family: 4, prefix: 'default', device: DOMAINS.routes[0] }], { netns: namespaces[gateway] });
+    addRoutes([{ family: 4, prefix: 'default', via: `${net}.1` }], { netns: namespaces[host] });
   }
+}
+
+/**
+ * Gives the client an address for each route, pins them to their routes both ways, and lets connections have a subflow
+ * from each.
+ */
+export function connectSubflows({ namespaces }: DomainsTopology): void {
+  const { routes, subflowAddresses } = DOMAINS;
+  for (const address of subflowAddresses.slice(1)) addAddress('h0', `${address}/24`, { netns: namespaces.c });
+  pinAddresses(namespaces.ps, subflowAddresses, routes, 'destination');
+  pinAddresses(namespaces.pc, subflowAddresses, routes, 'source');
+  allowSubflows(namespaces.s, routes.length, []);
+  allowSubflows(namespaces.c, routes.length, subflowAddresses);
 }
 
 /** The emulated network as data; the ports are called `ps-l1`, `pc-l1` and so on. Pure. */

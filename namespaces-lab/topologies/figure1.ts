@@ -15,7 +15,7 @@
  *      10.74.2.1
  *
  * n0, l1, l2, l3 are ports of the emulated network, which is a process of its own in the namespace `fabric`; h0 - p0 is
- * a veth pair. L1, L2, L3 toward the clients: rate, drop-tail queue, 50 ms (five links of 10 ms). Back: 50 ms without a
+ * a veth pair, in baselines a link of the emulated network (baseline.ts). L1, L2, L3 toward the clients: rate, drop-tail queue, 50 ms (five links of 10 ms). Back: 50 ms without a
  * rate. What goes back to src takes the reverse of L1, whichever route its data took.
  */
 import { addAddress } from '../../lib/netns/addresses.ts';
@@ -25,6 +25,7 @@ import { addRoutes } from '../../lib/netns/routes.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import { FIGURE1 } from '../../lib/sim/scenarios/figure1-places.ts';
 import type { FabricPlan, LinkChange } from '../links/fabric-plan.ts';
+import { withAccess } from './baseline.ts';
 
 export { FIGURE1 };
 
@@ -38,6 +39,8 @@ export interface Figure1Options {
   readonly delayMs?: number;
   readonly schedule?: readonly LinkChange[];
   readonly seed?: number;
+  /** Whether the emulated network joins src and P, as baselines need it; default false: a veth pair does. */
+  readonly hasEmulatedAccess?: boolean;
 }
 
 /** The namespaces of a running topology, by role. */
@@ -62,13 +65,22 @@ export function buildFigure1(scope: LabScope, options: Figure1Options = {}): Fig
   };
   for (const netns of Object.values(namespaces)) prepareHost(netns);
   prepareRouter(namespaces.p);
+  const plan = figure1Plan(namespaces, options);
+  if (options.hasEmulatedAccess) {
+    const access = {
+      name: 'access',
+      host: { netns: namespaces.src, addresses: ['10.74.3.2/24'] },
+      gateway: { netns: namespaces.p, address: '10.74.3.1/24' },
+      inside: FIGURE1.insidePrefix,
+    };
+    return { namespaces, plan: withAccess(plan, [access]) };
+  }
   createVethPair({ name: 'h0', netns: namespaces.src }, { name: 'p0', netns: namespaces.p });
   addAddress('h0', '10.74.3.2/24', { netns: namespaces.src });
   addAddress('p0', '10.74.3.1/24', { netns: namespaces.p });
   setLink('h0', { up: true }, { netns: namespaces.src });
   setLink('p0', { up: true }, { netns: namespaces.p });
-  addRoutes([{ family: 4, prefix: 'default', via: '10.74.3.1' }], { netns: namespaces.src });
-  return { namespaces, plan: figure1Plan(namespaces, options) };
+  return { namespaces, plan };
 }
 
 /** Adds the routes that need the ports of the emulated network. Call it when that is ready. */
@@ -77,6 +89,7 @@ export function connectFigure1({ namespaces }: Figure1Topology): void {
     addRoutes([{ family: 4, prefix: 'default', device: 'n0' }], { netns: namespaces[role] });
   }
   addRoutes([{ family: 4, prefix: 'default', device: 'l1' }], { netns: namespaces.p });
+  addRoutes([{ family: 4, prefix: 'default', via: '10.74.3.1' }], { netns: namespaces.src });
 }
 
 /** The emulated network as data. Pure. */

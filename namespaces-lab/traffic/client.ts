@@ -16,6 +16,7 @@ import { RandomStreams } from '../../lib/sim/random.ts';
 import { clockOriginNs, nowNs } from '../../lib/sys/clock.ts';
 import { runModule, tell } from '../processes/module-io.ts';
 import type { ClientPlan, FlowClass, FlowOutcome, FlowRecord } from './flow-class.ts';
+import { mptcpOptions } from './mptcp.ts';
 import { drawSize } from './sizes.ts';
 import { wantedFlows } from './schedule.ts';
 
@@ -25,7 +26,9 @@ const BUFFER = new Uint8Array(256 * 1024);
 
 const plan = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ClientPlan;
 const probes = plan.gapProbes ?? [];
+const addresses = plan.subflowAddresses;
 const running = new Set<Flow>();
+let connections = 0;
 let startNs = Infinity;
 let isOver = false;
 
@@ -52,9 +55,13 @@ class Flow {
     const { address, port, bytesPerSec } = group.flowClass;
     this.#group = group;
     this.#bytes = bytes;
+    const start = connections++;
     this.#socket = connect({
       host: address,
       port,
+      ...(addresses === undefined
+        ? {}
+        : { ...mptcpOptions(), localAddress: addresses[start % addresses.length] }),
       onread: {
         buffer: BUFFER,
         callback: (count) => {

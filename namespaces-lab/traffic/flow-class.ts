@@ -32,6 +32,8 @@ export interface ClientPlan {
   readonly seconds: number;
   /** Moments, seconds after the start: each flow that runs then tells the gap that it was in. */
   readonly gapProbes?: readonly number[];
+  /** Connections are of MPTCP, and their first subflows start from these addresses in turn; default: TCP. */
+  readonly subflowAddresses?: readonly string[];
 }
 
 export type { FlowOutcome, FlowRecord } from '../../lib/sim/scenarios/records.ts';
@@ -42,8 +44,10 @@ export interface SourceReport {
   readonly completed: number;
   /** Connections by the congestion control that their sockets named. */
   readonly congestion: Readonly<Record<string, number>>;
-  /** Sum of tcpi_bytes_retrans over all connections, those still open included. */
+  /** Sum of tcpi_bytes_retrans over all connections, those still open included; with MPTCP over their last subflows. */
   readonly kernelBytesRetrans: number;
   /** Connections whose account could not be read any more. */
   readonly unreadConnections: number;
+  /** With MPTCP: connections by the number of subflows that they had at their end; 0: fallen back to TCP. */
+  readonly subflows?: Readonly<Record<string, number>>;
 }

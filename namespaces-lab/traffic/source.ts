@@ -1,5 +1,5 @@
 /**
- * A source of traffic, run as a process in a namespace: `source.ts PORT CONGESTION`. A client connects and sends one
+ * A source of traffic, run as a process in a namespace: `source.ts PORT CONGESTION [mptcp]`. A client connects and sends one
  * line, `BYTES RATE`; the source writes so many bytes, no faster than RATE bytes a second (0: as fast as TCP lets it),
  * and waits for the client to close. Then every byte is acknowledged, and the kernel's account of the connection is
  * final.
@@ -17,15 +17,19 @@ import {
 } from '../../lib/sys/socket-options.ts';
 import { runModule, tell } from '../processes/module-io.ts';
 import type { SourceReport } from './flow-class.ts';
+import { listenMptcp, readMptcpAccount } from './mptcp.ts';
 
 const CHUNK = Buffer.alloc(64 * 1024);
 /** How often a paced connection writes, ms. */
 const PACE_MS = 25;
 const MAX_REQUEST = 64;
+const BACKLOG = 4096;
 
-const [port = '9000', congestion = 'cubic'] = process.argv.slice(2);
+const [port = '9000', congestion = 'cubic', protocol = 'tcp'] = process.argv.slice(2);
+const isMptcp = protocol === 'mptcp';
 const open = new Set<Transfer>();
 const congestions: Record<string, number> = {};
+const subflows: Record<string, number> = {};
 let connections = 0;
 let completed = 0;
 let kernelBytesRetrans = 0;
@@ -76,7 +80,14 @@ class Transfer {
     if (this.#isRead) return;
     this.#isRead = true;
     try {
-      kernelBytesRetrans += readTcpInfo(socketFd(this.#socket)).bytesRetrans;
+      const fd = socketFd(this.#socket);
+      if (isMptcp) {
+        const account = readMptcpAccount(fd);
+        kernelBytesRetrans += account.bytesRetrans;
+        subflows[account.subflows] = (subflows[account.subflows] ?? 0) + 1;
+      } else {
+        kernelBytesRetrans += readTcpInfo(fd).bytesRetrans;
+      }
     } catch {
       // Reset by the client: the descriptor is gone.
       unreadConnections++;
@@ -128,11 +139,13 @@ const server = createServer({ allowHalfOpen: true }, (socket) => {
   connections++;
   open.add(new Transfer(socket));
 });
-server.listen({ port: Number(port), host: '0.0.0.0', backlog: 4096 }, () => {
+function onListening(): void {
   const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
   writeCongestionControl(fd, congestion);
   tell('ready', { congestion: readCongestionControl(fd) });
-});
+}
+if (isMptcp) listenMptcp(server, Number(port), BACKLOG, onListening);
+else server.listen({ port: Number(port), host: '0.0.0.0', backlog: BACKLOG }, onListening);
 
 runModule(
   () => undefined,
@@ -145,6 +158,7 @@ runModule(
       congestion: congestions,
       kernelBytesRetrans,
       unreadConnections,
+      ...(isMptcp ? { subflows } : {}),
     };
     // What waits in the kernel would be sent on after this process is gone.
     for (const transfer of open) transfer.reset();

@@ -1,5 +1,5 @@
 /** A small experiment's result for the tests of what is made from it: three intervals of 10 s, L2 down in the second. */
-import type { Interval } from '../../namespaces-lab/result.ts';
+import type { Interval, RunInterval } from '../../namespaces-lab/result.ts';
 import type { ExperimentResult } from '../../namespaces-lab/runs/experiment.ts';
 import { summariseBalance, summariseFlows, summariseRoutes } from '../../namespaces-lab/runs/summary.ts';
 import { BETAS } from '../../namespaces-lab/scenarios/scenario.ts';
@@ -51,6 +51,21 @@ export function sampleInterval(
   };
 }
 
+/** The same interval without a PREFLEX gateway: what the links tell. */
+export function withoutGateway(interval: Interval): RunInterval {
+  return {
+    t: interval.t,
+    routes: interval.routes.map((route) => ({
+      ...route,
+      lexBytes: null,
+      fneRepeatBytes: null,
+      lossRatio: null,
+      flowletRatio: null,
+      flowlets: null,
+    })),
+  };
+}
+
 /** A transfer that completed. */
 export function sampleFlow(
   name: string,
@@ -95,7 +110,8 @@ export function sampleResult(change: Partial<ExperimentResult> = {}): Experiment
     meta: { seed: 4 },
     scenario: SAMPLE_SCENARIO,
     betas: BETAS.loss,
-    validity: { valid: true, checks: [] },
+    baseline: null,
+    validity: { valid: true, checks: [], leftOut: [] },
     intervals,
     transfers,
     classes: ['i1>e1', 'p>e1', 'p>e2'].map((name) => ({
@@ -115,4 +131,25 @@ export function sampleResult(change: Partial<ExperimentResult> = {}): Experiment
     emulator: { lateness: { p50Ms: 0.03, p99Ms: 0.2 } },
     ...change,
   } as unknown as ExperimentResult;
+}
+
+/** What a run of the baseline `ecmp` leaves. */
+export function sampleBaseline(): ExperimentResult {
+  const balanced = sampleResult();
+  const intervals = (balanced.intervals as readonly Interval[]).map(withoutGateway);
+  const truth = { offeredBytes: 3_000_000, droppedBytes: 80_000 };
+  const routes = summariseRoutes(intervals, 0, { l1: truth, l2: truth, l3: truth });
+  return sampleResult({
+    scenario: { ...SAMPLE_SCENARIO, mode: 'ecmp' },
+    betas: null,
+    baseline: 'a hash',
+    validity: { valid: true, checks: [], leftOut: ['bytes of the gateway'] },
+    intervals,
+    summary: {
+      warmUpSeconds: 0,
+      routes,
+      balance: summariseBalance(routes),
+      retransmitted: { kernelBytes: 12, lexPayloadBytes: null, excludedBytes: null, difference: null },
+    },
+  });
 }

@@ -5,11 +5,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { listNamespaces } from '../../lib/netns/index.ts';
+import { listNamespaces, readSysctl } from '../../lib/netns/index.ts';
 import { execIn } from '../../lib/netns/processes.ts';
 import { CommandError } from '../../lib/netns/command.ts';
 import { preflexArgv } from '../../namespaces-lab/processes/preflex-process.ts';
 import type { ExperimentResult } from '../../namespaces-lab/runs/experiment.ts';
+import type { Baseline } from '../../namespaces-lab/scenarios/scenario.ts';
 import { describeNetns, useLab } from '../support/netns.ts';
 
 const SECONDS = 14;
@@ -40,7 +41,7 @@ describeNetns('lab run', () => {
     expect(result.intervals.length).toBeGreaterThanOrEqual(SECONDS - 3);
     for (const { routes } of result.intervals) {
       expect(routes.map((route) => route.name)).toEqual(['l1', 'l2', 'l3']);
-      expect(routes.reduce((sum, route) => sum + route.flowletRatio, 0)).toBeCloseTo(1, 6);
+      expect(routes.reduce((sum, route) => sum + route.flowletRatio!, 0)).toBeCloseTo(1, 6);
       for (const route of routes) {
         expect(route.lossRatio).toBeGreaterThanOrEqual(0);
         expect(route.trueDropRatio).toBeLessThanOrEqual(1);
@@ -60,7 +61,7 @@ describeNetns('lab run', () => {
     const { kernelBytes, lexPayloadBytes, difference } = result.summary.retransmitted;
     expect(lexPayloadBytes).toBeGreaterThan(0);
     // What is open at the end is read while it still sends.
-    expect(Math.abs(difference) / kernelBytes).toBeLessThan(0.01);
+    expect(Math.abs(difference!) / kernelBytes).toBeLessThan(0.01);
 
     for (const figure of ['figure2.svg', 'figure3.svg', 'figure4.svg']) {
       expect(existsSync(join(out, figure)), figure).toBe(true);
@@ -82,5 +83,50 @@ describeNetns('lab run', () => {
     expect(recovery.affected).toBeGreaterThan(0);
     expect(recovery.lost).toBe(0);
     expect(recovery.stall.p50).toBeLessThan(3);
+  });
+
+  async function runBaseline(mode: Baseline): Promise<ExperimentResult> {
+    const out = join(lab.folder, mode);
+    await runLab(['run', 'recovery', '--seconds', '10', '--interval', '1', '--mode', mode, '--out', out]);
+    const result = JSON.parse(readFileSync(join(out, 'result.json'), 'utf8')) as ExperimentResult;
+    expect(result.validity.checks.filter((check) => !check.isOk && !OF_TIME.test(check.name))).toEqual([]);
+    expect(result.validity.leftOut).toHaveLength(1);
+    expect(result).toMatchObject({ gateway: null, host: null, betas: null });
+    expect(result.intervals.length).toBeGreaterThanOrEqual(8);
+    expect(result.flows.completed).toBeGreaterThan(10);
+    expect(existsSync(join(out, 'figure3.svg'))).toBe(true);
+    expect(existsSync(join(out, 'figure4.svg'))).toBe(false);
+    return result;
+  }
+
+  /** Bytes that each route was offered before the failure, by the rows. */
+  function bytesOf({ intervals, scenario }: ExperimentResult): number[] {
+    const before = intervals.filter(({ t }) => t <= scenario.changes[0].atSeconds);
+    return ['l1', 'l2', 'l3'].map((name) =>
+      before.reduce((sum, row) => sum + row.routes.find((route) => route.name === name)!.bytes, 0),
+    );
+  }
+
+  it('divides by the hash of the kernel without PREFLEX', async () => {
+    const result = await runBaseline('ecmp');
+    for (const bytes of bytesOf(result)) expect(bytes).toBeGreaterThan(100_000);
+    expect(result.intervals[0].routes[0]).toMatchObject({ lexBytes: null, flowletRatio: null });
+    expect(result.summary.recovery!.affected).toBeGreaterThan(0);
+  });
+
+  it('sends everything by one route without PREFLEX', async () => {
+    const result = await runBaseline('single');
+    const [l1, ...others] = bytesOf(result);
+    expect(l1).toBeGreaterThan(1e6);
+    expect(others).toEqual([0, 0]);
+    expect(result.baseline).toBe('everything by l1, hosts without agent');
+  });
+
+  const hasMptcp = readSysctl('net/mptcp/enabled') !== undefined;
+  if (!hasMptcp) console.warn('SKIPPED subflows with MPTCP: this kernel has none (CONFIG_MPTCP).');
+  it.skipIf(!hasMptcp)('has subflows over all routes with MPTCP', async () => {
+    const result = await runBaseline('mptcp');
+    for (const bytes of bytesOf(result)) expect(bytes).toBeGreaterThan(100_000);
+    expect(result.sources['s'].subflows!['3']).toBeGreaterThan(10);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { renderFigure } from '../../../namespaces-lab/figures/chart.ts';
 import { comparisonFiles, figureFiles } from '../../../namespaces-lab/figures/figures.ts';
 import { coordinate, element, escapeText } from '../../../namespaces-lab/figures/svg.ts';
-import { sampleResult } from '../experiment-result.ts';
+import { sampleBaseline, sampleResult } from '../experiment-result.ts';
 
 describe('SVG', () => {
   it('escapes text', () => {
@@ -34,6 +34,19 @@ describe('figures', () => {
     const [figure3] = comparisonFiles([sampleResult(), sampleResult()]);
     expect(figure3.svg.match(/class="panel"/g)).toHaveLength(2);
     await expect(figure3.svg).toMatchFileSnapshot('../../golden/lab-comparison3.svg');
+  });
+
+  it('draws no flowlet ratios without PREFLEX, and of losses only those of the links', () => {
+    const files = figureFiles(sampleBaseline());
+    expect(files.map(({ name }) => name)).toEqual(['figure2.svg', 'figure3.svg']);
+    const lines = [...files[1].svg.matchAll(/<path class="([^"]*)"( d=)?/g)];
+    expect(lines.filter(([, name, path]) => path !== undefined && !name.includes('faint'))).toEqual([]);
+    expect(files[1].svg).not.toMatch(/NaN|undefined|null/);
+  });
+
+  it('compares flowlet ratios of the runs that have them', () => {
+    const files = comparisonFiles([sampleBaseline(), sampleResult()]);
+    expect(files.map(({ svg }) => svg.match(/class="panel"/g)!.length)).toEqual([2, 1]);
   });
 
   it('draws a run that ended before its first interval', () => {

@@ -125,6 +125,13 @@ describe('FabricCore', () => {
     expect(lab.core.lateness.report()).toMatchObject({ packets: 1, maxMs: 0.25 });
   });
 
+  it('finds nothing late on a link without rate and delay, where nothing waits', () => {
+    const lab = new Lab({ ...PLAN, links: [{ name: 'L' }] });
+    lab.send(2, packet('10.0.1.1', 1000, 7));
+    expect(lab.at(5, 0)).toEqual([7]);
+    expect(lab.core.lateness.report().packets).toBe(0);
+  });
+
   it('conserves packets, and would say if it did not', () => {
     const lab = new Lab();
     lab.send(0, packet('10.0.3.9'), packet('10.0.4.9'), packet('192.0.2.1'));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { comparedRun, readResult, reportComparison } from '../../../namespaces-lab/reports/compare.ts';
 import { reportExperiment } from '../../../namespaces-lab/reports/experiment.ts';
-import { sampleResult } from '../experiment-result.ts';
+import { sampleBaseline, sampleResult } from '../experiment-result.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'preflex-compare-'));
 afterAll(() => {
@@ -15,6 +15,7 @@ afterAll(() => {
 const invalid = {
   valid: false,
   checks: [{ name: 'enough processor time', isOk: false, detail: 'idle 0.0 %' }],
+  leftOut: [],
 };
 
 describe('a comparison', () => {
@@ -53,6 +54,13 @@ describe('a comparison', () => {
     expect(table).toMatch(/new flowlets into the hole +30\.0 %/);
   });
 
+  it('takes a run without PREFLEX beside one with it', () => {
+    const table = reportComparison([comparedRun('a', sampleResult()), comparedRun('b', sampleBaseline())]);
+    expect(table).toMatch(/^mode +loss +ecmp$/m);
+    expect(table).toMatch(/^l1 loss ratio +4\.00 % +–$/m);
+    expect(table).toMatch(/^l1 link drop ratio +2\.67 % +2\.67 %$/m);
+  });
+
   it('refuses what is not the result of an experiment, and says what', () => {
     expect(() => readResult(folder)).toThrow(/result\.json: cannot be read/);
     writeFileSync(join(folder, 'result.json'), '{}');
@@ -63,6 +71,15 @@ describe('a comparison', () => {
 });
 
 describe('the report of a run', () => {
+  it('shows what nobody knows without PREFLEX as a dash, and says what was not checked', () => {
+    const report = reportExperiment(sampleBaseline());
+    expect(report).toContain('Without PREFLEX: a hash.');
+    expect(report).toMatch(/^l1 +3\.00 MB +– +80\.0 kB +– +2\.67 % +– +50\.0 % +–$/m);
+    expect(report).toContain('Sent again behind the gateway: 12 bytes by the kernel');
+    expect(report).toMatch(/ {2}not checked without a PREFLEX gateway: bytes of the gateway$/);
+    expect(report).not.toMatch(/NaN|null/);
+  });
+
   it('ends with the verdict', () => {
     expect(reportExperiment(sampleResult())).toMatch(/Valid: all checks passed\.$/);
     expect(reportExperiment(sampleResult({ validity: invalid }))).toMatch(

@@ -8,7 +8,7 @@ import {
   summariseRecovery,
   summariseRoutes,
 } from '../../../namespaces-lab/runs/summary.ts';
-import { sampleFlow, sampleInterval } from '../experiment-result.ts';
+import { sampleFlow, sampleInterval, withoutGateway } from '../experiment-result.ts';
 
 const TRUTH = { offeredBytes: 1_000_000, droppedBytes: 20_000 };
 
@@ -36,6 +36,28 @@ describe('routes', () => {
 
   it('compare marks with drops', () => {
     expect(routes.map((route) => route.lexToDropRatio)).toEqual([2, 2, null]);
+  });
+
+  it('have only what the links tell without a PREFLEX gateway', () => {
+    const alone = summariseRoutes(intervals.map(withoutGateway), 10, { l1: TRUTH, l2: TRUTH });
+    expect(alone[0]).toEqual({
+      name: 'l1',
+      bytes: 2_000_000,
+      lexBytes: null,
+      fneRepeatBytes: null,
+      lossRatio: null,
+      trueDropRatio: 0.02,
+      droppedBytes: 20_000,
+      lexToDropRatio: null,
+      utilisation: 0.5,
+      meanFlowletRatio: null,
+    });
+    expect(summariseBalance(alone)).toEqual({
+      spread: null,
+      maxOverMin: null,
+      trueSpread: 0,
+      trueMaxOverMin: 1,
+    });
   });
 
   it('are balanced when their loss ratios are near each other', () => {

@@ -60,6 +60,25 @@ describe('checkRun', () => {
     expect(failedChecks(() => undefined)).toEqual([]);
   });
 
+  it('says which check it left out without a PREFLEX gateway', () => {
+    const { valid, checks, leftOut } = checkRun({ ...GOOD, gateway: null });
+    expect(valid).toBe(true);
+    expect(leftOut).toEqual(['bytes of the gateway = bytes offered to the links']);
+    expect(checks.map(({ name }) => name)).not.toContain(leftOut[0]);
+    expect(checkRun(GOOD).leftOut).toEqual([]);
+  });
+
+  it.each([
+    [{ 0: 1, 3: 9 }, true],
+    [{ 0: 9, 3: 1 }, false],
+    [{}, false],
+  ])('wants most connections of an MPTCP run to be MPTCP: %j subflows', (subflows, isOk) => {
+    const sources = { s: { ...GOOD.sources['p'], subflows } };
+    const { valid, checks } = checkRun({ ...GOOD, sources });
+    expect(checks.find(({ name }) => /MPTCP/.test(name))?.isOk).toBe(isOk);
+    expect(valid).toBe(isOk);
+  });
+
   it.each<[string, string[], unknown, RegExp]>([
     ['a packet that went missing', ['fabric', 'ports', 'e1', 'writtenPackets'], 7, /conserved/],
     ['one that nobody wanted', ['fabric', 'ports', 'l1', 'noPathPackets'], 1, /without a path|conserved/],

@@ -1,7 +1,7 @@
 /** The experiments as they are defined. */
 import { describe, expect, it } from 'vitest';
 import { findScenario, SCENARIOS } from '../../../namespaces-lab/scenarios/index.ts';
-import { BETAS, failureOf, MODES } from '../../../namespaces-lab/scenarios/scenario.ts';
+import { BETAS, failureOf, isBaseline, MODES } from '../../../namespaces-lab/scenarios/scenario.ts';
 import { figure1Plan } from '../../../namespaces-lab/topologies/figure1.ts';
 import { domainsPlan } from '../../../namespaces-lab/topologies/domains.ts';
 import { resolvePaths } from '../../../namespaces-lab/links/fabric-plan.ts';
@@ -50,8 +50,20 @@ describe('scenarios', () => {
     expect(() => findScenario('fig9')).toThrow(/"fig9" is not known; there are quick, fig4-fast/);
   });
 
+  it('run without PREFLEX in every topology, with MPTCP only between domains', () => {
+    for (const { name } of SCENARIOS) {
+      for (const mode of ['ecmp', 'resilient', 'single'] as const) {
+        expect(findScenario(name, { mode }).mode).toBe(mode);
+      }
+    }
+    expect(findScenario('recovery', { mode: 'mptcp' }).mode).toBe('mptcp');
+    expect(() => findScenario('fig4', { mode: 'mptcp' })).toThrow(
+      /^mode mptcp: hosts of the topology figure1 have one address each, so "fig4" has no subflow/,
+    );
+  });
+
   it('weigh the three splits so that they sum to 1', () => {
-    for (const mode of MODES) {
+    for (const mode of MODES.filter((name) => !isBaseline(name))) {
       const { equal, conservative, loss } = BETAS[mode];
       expect(equal + conservative + loss).toBeCloseTo(1, 12);
     }
