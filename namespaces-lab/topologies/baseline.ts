@@ -122,19 +122,22 @@ export function describeBaseline(
 /**
  * Looks whether this kernel has what a baseline takes, before anything is built.
  *
+ * @param hasSetting - whether the kernel has a setting, by its name; default: asks it
  * @throws PreflexError ERR_MISSING_REQUIREMENT that says what is missing
  */
-export function requireKernel(baseline: Baseline): void {
+export function requireKernel(
+  baseline: Baseline,
+  hasSetting: (name: string) => boolean = (name) => readSysctl(name) !== undefined,
+): void {
   if (baseline === 'mptcp') {
-    const enabled = readSysctl('net/mptcp/enabled');
-    if (enabled === undefined) {
+    if (!hasSetting('net/mptcp/enabled')) {
       throw missing(baseline, 'a kernel with MPTCP (CONFIG_MPTCP): net.mptcp.enabled does not exist');
     }
     return;
   }
   if (baseline === 'single') return;
   for (const name of ['fib_multipath_hash_policy', 'fib_multipath_hash_seed']) {
-    if (readSysctl(`net/ipv4/${name}`) === undefined) {
+    if (!hasSetting(`net/ipv4/${name}`)) {
       throw missing(
         baseline,
         `Linux 6.11 with CONFIG_IP_ROUTE_MULTIPATH: net.ipv4.${name} does not exist, and without a seed of its own ` +

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { resolvePaths } from '../../../namespaces-lab/links/fabric-plan.ts';
 import {
   describeBaseline,
+  requireKernel,
   routeCommands,
   singleRoute,
   withAccess,
@@ -37,6 +38,34 @@ describe('the gateway of a baseline', () => {
     expect(singleRoute(ROUTES, RATES)).toBe('l1');
     expect(commands('single', ROUTES, [0, 1e6, 25e6])).toEqual(['-4 route replace default dev l2']);
     expect(describeBaseline('single', ROUTES, [0, 1e6, 25e6])).toBe('everything by l2, hosts without agent');
+  });
+});
+
+describe('a kernel that cannot', () => {
+  const without =
+    (...missing: string[]) =>
+    (name: string): boolean =>
+      !missing.includes(name);
+
+  it('is told apart by a sentence that names the mode and what it needs', () => {
+    expect(() => {
+      requireKernel('mptcp', without('net/mptcp/enabled'));
+    }).toThrow(
+      /^mode mptcp needs a kernel with MPTCP \(CONFIG_MPTCP\): net\.mptcp\.enabled does not exist\.$/,
+    );
+    for (const mode of ['ecmp', 'resilient'] as const) {
+      expect(() => {
+        requireKernel(mode, without('net/ipv4/fib_multipath_hash_seed'));
+      }).toThrow(/^mode \w+ needs Linux 6\.11 .*: net\.ipv4\.fib_multipath_hash_seed does not exist/);
+    }
+  });
+
+  it('may lack what the mode does not take', () => {
+    expect(() => {
+      requireKernel('single', () => false);
+      requireKernel('mptcp', without('net/ipv4/fib_multipath_hash_seed'));
+      requireKernel('ecmp', without('net/mptcp/enabled'));
+    }).not.toThrow();
   });
 });
 
