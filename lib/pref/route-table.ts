@@ -10,7 +10,8 @@
  * masks[d]   int32    allowed mask | down mask << 16
  * record     int32    up mask | version << 16 | 1 << 31 once it has its first ratios
  *            int32    interval in which it last had traffic
- *            float64  per slot: ratio, credit, T, L, fneRepeatBytes, flowlets
+ *            float64  per slot: T, L
+ * shares     float64  per slot: ratio, credit, fneRepeatBytes, flowlets
  * ```
  * Most packets read and count in the record only, which is one cache line with three routes; what begins a
  * flowlet or an interval stands apart. With a million destinations each line touched is a miss of some 200 ns.
