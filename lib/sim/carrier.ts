@@ -4,6 +4,9 @@
  * What a link accepts arrives in the order of acceptance, so the packets wait in a ring and only the first has an event
  * in the queue; its place in the order of simultaneous events is the one it got when it was accepted. The queue thus
  * holds one event a direction and not one a packet.
+ *
+ * A packet that arrives at once, for the link has neither rate nor delay, is handed over without an event, unless the far
+ * end is a host: its TCP must not be entered while it runs.
  */
 import type { EventQueue } from './event-queue.ts';
 import { Link, LINK_DROP_REASONS, LINK_DROPPED } from './link.ts';
@@ -19,6 +22,9 @@ const FIRST_RING = 64;
 
 /** Looks at a packet that is offered to a link; true drops it. For scripted losses and for traces. */
 export type PacketFilter = (view: DataView, at: number, nowNs: number) => boolean;
+
+/** Looks at a packet that the link has just dropped. */
+export type DropWatch = (view: DataView, at: number, bytes: number) => void;
 
 /** What a direction of a link reports. */
 export interface CarrierReport {
@@ -41,6 +47,8 @@ export class Carrier {
   readonly link: Link;
   /** Asked before the link; undefined in ordinary runs. */
   filter: PacketFilter | undefined = undefined;
+  /** Told of each packet that the link drops; undefined in ordinary runs. */
+  dropWatch: DropWatch | undefined = undefined;
   /** Packets and bytes that the filter dropped. */
   filteredPackets = 0;
   filteredBytes = 0;
@@ -84,7 +92,12 @@ export class Carrier {
     if (this.filter !== undefined && this.#isFiltered(slot, bytes)) return;
     const dueNs = this.link.offer(bytes, queue.nowNs);
     if (dueNs === LINK_DROPPED) {
+      if (this.dropWatch !== undefined) this.dropWatch(this.#pool.view, slot * SLOT_BYTES, bytes);
       this.#pool.release(slot);
+      return;
+    }
+    if (this.inFlight === 0 && dueNs === queue.nowNs && this.to.canTakeAtOnce) {
+      this.to.receive(slot, this);
       return;
     }
     if (this.inFlight === this.#slots.length) this.#grow();

@@ -57,7 +57,7 @@ export class Host extends NetworkNode {
     random: RandomStream,
     options: HostOptions,
   ) {
-    super(index, name, pool);
+    super(index, name, pool, false);
     this.#queue = queue;
     this.addr = ipv4Word(options.address, `${name}.address`);
     this.address = options.address;

@@ -62,7 +62,9 @@ export class Network {
   readonly #streams: RandomStreams;
   readonly #byName = new Map<string, NetworkNode>();
   readonly #links = new Map<string, readonly [Carrier, Carrier]>();
+  /** What `at` was given; a place is used again once its action was called. */
   readonly #actions: (() => void)[] = [];
+  readonly #freeActions: number[] = [];
 
   /**
    * @param seed - an int32
@@ -135,7 +137,9 @@ export class Network {
 
   /** Calls a function at a time of the run, among the events of that time in the order of scheduling. */
   at(timeNs: number, action: () => void): void {
-    this.queue.schedule(timeNs, EVENT_ACTION, this.#actions.push(action) - 1, 0);
+    const place = this.#freeActions.pop() ?? this.#actions.length;
+    this.#actions[place] = action;
+    this.queue.schedule(timeNs, EVENT_ACTION, place, 0);
   }
 
   /**
@@ -152,7 +156,7 @@ export class Network {
       else if (kind === EVENT_TCP) (nodes[queue.first] as Host).stack.wake(queue.second);
       else if (kind === EVENT_GATEWAY) (nodes[queue.first] as GatewayNode).handleTimeout();
       else if (kind === EVENT_LEX) (nodes[queue.first] as Host).sweep();
-      else this.#actions[queue.first]();
+      else this.#act(queue.first);
     }
     queue.advanceTo(untilNs);
   }
@@ -191,6 +195,12 @@ export class Network {
       })),
       links: this.carriers.map((carrier) => carrier.report()),
     };
+  }
+
+  #act(place: number): void {
+    const action = this.#actions[place];
+    this.#freeActions.push(place);
+    action();
   }
 
   #add(node: NetworkNode): void {
