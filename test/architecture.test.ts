@@ -36,7 +36,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   sim: ['pure-rand/generator/xoroshiro128plus', 'pure-rand/distribution/uniformFloat64'],
   sys: ['koffi'],
   runtime: ['yaml', 'zod', 'ipaddr.js'],
-  cli: ['commander'],
+  cli: ['commander', 'zod'],
 };
 
 interface Import {

@@ -8,6 +8,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { addGatewayCommand } from './gateway.ts';
 import { addHostCommand } from './host.ts';
 import { addLabCommand } from './lab.ts';
+import { addSimCommand } from './sim.ts';
 
 const program = new Command('preflex')
   .description('PREFLEX: hosts expose loss, gateways balance it over their routes')
@@ -19,6 +20,7 @@ addCheckCommand(program);
 addDoctorCommand(program);
 addBenchCommand(program);
 addLabCommand(program);
+addSimCommand(program);
 await program.parseAsync();
 
 function readVersion(): string {

@@ -1,0 +1,59 @@
+/** `preflex sim`: networks in virtual time, on any operating system and without privileges. */
+import type { Command } from 'commander';
+import { parseSeconds } from './host.ts';
+import { parseBetas, parseMode } from './sim-balance.ts';
+import { runCommand } from './output.ts';
+import type { Figure1Flags } from './sim-figure1.ts';
+import type { LossTableFlags } from './sim-loss-table.ts';
+import { parseNumbers, parseWorkers } from './sim-output.ts';
+import type { SweepFlags } from './sim-sweep.ts';
+
+/** Adds the command and its simulations. */
+export function addSimCommand(program: Command): void {
+  const sim = program.command('sim').description('networks in virtual time: the same cores, no root needed');
+  sim
+    .command('figure1')
+    .description("the paper's Figure 1 with the laboratory's own scenarios, over several seeds")
+    .option('--scenario <name>', 'quick, fig3-equal, fig3-loss, fig4, fig4-fast or heterogeneous', 'fig4')
+    .option('--mode <name>', 'how P divides its traffic: equal, conservative, loss or mixed', parseMode)
+    .option('--betas <equal,conservative,loss>', 'weights of equation 3, sum 1 (mode mixed)', parseBetas)
+    .option('--seeds <list>', 'seeds of sizes and chance, such as 1..30 or 1,4,7', parseNumbers, [1])
+    .option('--seconds <count>', 'seconds of traffic; every other time is scaled with it', parseSeconds)
+    .option('--interval <seconds>', 'update interval of the gateway', parseSeconds)
+    .option('--workers <count>', 'threads; default one for each processor', parseWorkers)
+    .option('--out <folder>', 'write result.json and the figures there')
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: Figure1Flags) =>
+      runCommand(async () => {
+        const { runFigure1Command } = await import('./sim-figure1.ts');
+        await runFigure1Command(flags);
+      }),
+    );
+  sim
+    .command('sweep')
+    .description('a grid of parameters from a YAML file; see docs/samples/sweep.yaml')
+    .argument('<file>', 'the grid')
+    .option('--workers <count>', 'threads; default one for each processor', parseWorkers)
+    .option('--out <folder>', 'write sweep.json and heat-map.svg there')
+    .option('--json', 'print the result as one JSON object')
+    .action((file: string, flags: SweepFlags) =>
+      runCommand(async () => {
+        const { runSweepCommand } = await import('./sim-sweep.ts');
+        await runSweepCommand(file, flags);
+      }),
+    );
+  sim
+    .command('loss-table')
+    .description('loss ratio over the number of bulk flows: 25 Mbit/s, 100 ms, a queue of one BDP')
+    .option('--flows <list>', 'numbers of flows', parseNumbers, [1, 2, 5, 10, 20, 50, 100])
+    .option('--seconds <count>', 'simulated seconds a row, the first fifth not counted', parseSeconds, 200)
+    .option('--seeds <list>', 'seeds; the rows have their mean', parseNumbers, [1])
+    .option('--workers <count>', 'threads; default one for each processor', parseWorkers)
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: LossTableFlags) =>
+      runCommand(async () => {
+        const { runLossTableCommand } = await import('./sim-loss-table.ts');
+        await runLossTableCommand(flags);
+      }),
+    );
+}
