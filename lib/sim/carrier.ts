@@ -5,8 +5,8 @@
  * in the queue; its place in the order of simultaneous events is the one it got when it was accepted. The queue thus
  * holds one event a direction and not one a packet.
  *
- * A packet that arrives at once, for the link has neither rate nor delay, is handed over without an event, unless the far
- * end is a host: its TCP must not be entered while it runs.
+ * A packet that arrives at once, for the link has neither rate nor delay, is handed over without an event; to a host only
+ * if no host's code is running, for a TCP must not be entered while it runs.
  */
 import type { EventQueue } from './event-queue.ts';
 import { Link, LINK_DROP_REASONS, LINK_DROPPED } from './link.ts';
@@ -96,7 +96,7 @@ export class Carrier {
       this.#pool.release(slot);
       return;
     }
-    if (this.inFlight === 0 && dueNs === queue.nowNs && this.to.canTakeAtOnce) {
+    if (this.inFlight === 0 && dueNs === queue.nowNs && (!this.to.isHost || queue.isForwarding)) {
       this.to.receive(slot, this);
       return;
     }
@@ -123,7 +123,9 @@ export class Carrier {
     if (--this.inFlight > 0) {
       this.#queue.scheduleFrom(this.#orders, this.#dues, this.#head, EVENT_ARRIVAL, this.index);
     }
+    this.#queue.isForwarding = !this.to.isHost;
     this.to.receive(slot, this);
+    this.#queue.isForwarding = false;
   }
 
   /** Packets dropped here, for whatever reason. */

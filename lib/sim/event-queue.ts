@@ -21,6 +21,11 @@ export class EventQueue {
   first = 0;
   /** Second argument of the event taken last. */
   second = 0;
+  /**
+   * The event taken last is a packet that no host has received since: it may be handed to one at once. Kept here for all
+   * nodes of a network to see.
+   */
+  isForwarding = false;
   /** Events taken so far. */
   taken = 0;
 

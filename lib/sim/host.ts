@@ -57,7 +57,7 @@ export class Host extends NetworkNode {
     random: RandomStream,
     options: HostOptions,
   ) {
-    super(index, name, pool, false);
+    super(index, name, pool, true);
     this.#queue = queue;
     this.addr = ipv4Word(options.address, `${name}.address`);
     this.address = options.address;
@@ -72,6 +72,7 @@ export class Host extends NetworkNode {
 
   /** Takes a packet that arrived: for this host, or counted as a stray. @hotpath */
   override receive(slot: number, _from: Carrier): void {
+    this.#queue.isForwarding = false;
     const { view, lengths } = this.pool;
     const at = slot * SLOT_BYTES;
     if (view.getInt32(at + DST) !== this.addr || protocol(view, at) !== PROTOCOL_TCP) {

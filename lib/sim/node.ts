@@ -28,8 +28,7 @@ const TTL_STEP = 0x100;
 export abstract class NetworkNode {
   readonly index: number;
   readonly name: string;
-  /** Whether packets may be handed over while the code of another node runs. */
-  readonly canTakeAtOnce: boolean;
+  readonly isHost: boolean;
   /** Directions of links that begin here, in the order of the topology. */
   readonly carriers: Carrier[] = [];
   /** Packets dropped here, by NODE_DROP_*. */
@@ -43,10 +42,10 @@ export abstract class NetworkNode {
   readonly #recentAddrs = new Int32Array(RECENT);
   readonly #recentCarriers = new Int32Array(RECENT).fill(NOT_RECENT);
 
-  constructor(index: number, name: string, pool: PacketPool, canTakeAtOnce = true) {
+  constructor(index: number, name: string, pool: PacketPool, isHost = false) {
     this.index = index;
     this.name = name;
-    this.canTakeAtOnce = canTakeAtOnce;
+    this.isHost = isHost;
     this.pool = pool;
   }
 
