@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { BenchResult } from '../bench/measure.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
+import { parseNumbers } from './sim-output.ts';
 import { formatTable } from './table.ts';
 
 /** Adds the command and its benchmarks. */
@@ -38,6 +39,7 @@ export function addBenchCommand(program: Command): void {
       }),
     );
   addUdpBench(bench);
+  addSimBench(bench);
 }
 
 function addUdpBench(bench: Command): void {
@@ -52,6 +54,24 @@ function addUdpBench(bench: Command): void {
       runCommand(async () => {
         const { benchUdp } = await import('../bench/udp-bench.ts');
         show(await benchUdp({ ...flags, onProgress: note }), flags.json ?? false);
+      }),
+    );
+}
+
+function addSimBench(bench: Command): void {
+  bench
+    .command('sim')
+    .description(
+      'simulated seconds and events a second of Figure 1, and growth with the number of connections',
+    )
+    .option('--pairs <count>', 'runs of Figure 1', parseCount, 3)
+    .option('--seconds <count>', 'simulated seconds of Figure 1', parseSeconds, 900)
+    .option('--connections <list>', 'numbers of connections', parseNumbers, [10, 100, 1000, 10_000, 100_000])
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { pairs: number; seconds: number; connections: number[]; json?: boolean }) =>
+      runCommand(async () => {
+        const { benchSim } = await import('../bench/sim-bench.ts');
+        show(benchSim({ ...flags, onProgress: note }), flags.json ?? false);
       }),
     );
 }
