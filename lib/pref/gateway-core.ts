@@ -11,6 +11,7 @@ import { PrefixTable } from './prefix-table.ts';
 import { EVENT_MEMORY_EVICTION, GatewayCounters } from './reasons.ts';
 import { RouteTable } from './route-table.ts';
 import { Selector } from './selector.ts';
+import { TurnoverMeter } from './turnover.ts';
 
 const IPV4_SRC = 12;
 const IPV4_DST = 16;
@@ -29,6 +30,8 @@ export class GatewayCore {
   readonly memory: FneMemory;
   readonly limiter: FneLimiter;
   readonly failures: FailureDetector;
+  /** Only for a balancer that sets the interval by it. */
+  readonly turnover: TurnoverMeter | undefined;
   readonly settings: GatewaySettings;
   readonly decodeTable: Uint8Array;
   readonly encodeTable: Uint8Array;
@@ -64,6 +67,13 @@ export class GatewayCore {
     this.failures = new FailureDetector(settings.failures, this.table, (routeCount) =>
       balancer.probeShare(routeCount),
     );
+    this.turnover = balancer.wantedIntervalNs === undefined ? undefined : new TurnoverMeter();
+  }
+
+  /** Counts a flowlet, of the flow whose hash is in `flowHash`, that the route was chosen for. @hotpath */
+  beginFlowlet(destination: number, slot: number): void {
+    this.meter.addFlowlet(destination, slot);
+    if (this.turnover !== undefined) this.turnover.noteFlowlet(this.flowHash.h1);
   }
 
   /** Remembers the FNE packet whose hash is in `flowHash`. @hotpath */

@@ -29,6 +29,13 @@ export interface GatewayOptions {
   /** Time between two computations of the ratios, ns: 1 ms to 1 day, default 10 s. */
   readonly updateIntervalNs?: number;
   /**
+   * Shortest update interval that the balancer may choose, ns: 1 ms to updateIntervalNs, default a quarter of that. Only
+   * for a balancer that sets the interval, such as `selfTuning()`, which begins with updateIntervalNs.
+   */
+  readonly shortestIntervalNs?: number;
+  /** Longest update interval that the balancer may choose, ns: updateIntervalNs to 1 day, default 4 times that. */
+  readonly longestIntervalNs?: number;
+  /**
    * What a route that comes up starts with: `probe` (beta_E / N) or `equal` (1 / N). The default is `probe`,
    * or `equal` when the balancer's probe share is 0, which as `probe` would leave the route unused for ever.
    */
@@ -80,6 +87,8 @@ export interface GatewaySettings {
   readonly scheme: MarkingScheme;
   readonly balancer: Balancer;
   readonly updateIntervalNs: number;
+  readonly shortestIntervalNs: number;
+  readonly longestIntervalNs: number;
   readonly startShare: 'probe' | 'equal';
   readonly countFneRepeats: boolean;
   readonly inferFromSyn: boolean;
@@ -98,6 +107,8 @@ const OPTION_NAMES: readonly (keyof GatewayOptions)[] = [
   'scheme',
   'balancer',
   'updateIntervalNs',
+  'shortestIntervalNs',
+  'longestIntervalNs',
   'startShare',
   'countFneRepeats',
   'inferFromSyn',
@@ -122,6 +133,9 @@ const MS = 1e6;
 const S = 1e9;
 const DAY = 86_400 * S;
 const MAX_BURST = 1e9;
+/** Bounds of the interval by default, as parts of the one configured. @see docs/balancers.md */
+const SHORTEST_PART = 0.25;
+const LONGEST_PART = 4;
 
 /**
  * Checks the options and fills in the defaults.
@@ -137,7 +151,7 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
     routes,
     scheme,
     balancer,
-    updateIntervalNs: requireNumber('updateIntervalNs', options.updateIntervalNs ?? 10 * S, MS, DAY),
+    ...checkIntervals(options, balancer),
     startShare: checkStartShare(options.startShare, balancer),
     countFneRepeats: requireBoolean('countFneRepeats', options.countFneRepeats ?? true),
     inferFromSyn: requireBoolean('inferFromSyn', options.inferFromSyn ?? true),
@@ -164,6 +178,36 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
     },
     failures: checkFailures(options),
     seed: requireInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
+  };
+}
+
+function checkIntervals(
+  options: GatewayOptions,
+  balancer: Balancer,
+): Pick<GatewaySettings, 'updateIntervalNs' | 'shortestIntervalNs' | 'longestIntervalNs'> {
+  const updateIntervalNs = requireNumber('updateIntervalNs', options.updateIntervalNs ?? 10 * S, MS, DAY);
+  const { shortestIntervalNs, longestIntervalNs } = options;
+  if (balancer.wantedIntervalNs === undefined) {
+    const nothing = `nothing with balancer ${balancer.name}, which keeps updateIntervalNs`;
+    if (shortestIntervalNs !== undefined)
+      throw invalidOption('shortestIntervalNs', shortestIntervalNs, nothing);
+    if (longestIntervalNs !== undefined) throw invalidOption('longestIntervalNs', longestIntervalNs, nothing);
+    return { updateIntervalNs, shortestIntervalNs: updateIntervalNs, longestIntervalNs: updateIntervalNs };
+  }
+  return {
+    updateIntervalNs,
+    shortestIntervalNs: requireNumber(
+      'shortestIntervalNs',
+      shortestIntervalNs ?? Math.max(MS, SHORTEST_PART * updateIntervalNs),
+      MS,
+      updateIntervalNs,
+    ),
+    longestIntervalNs: requireNumber(
+      'longestIntervalNs',
+      longestIntervalNs ?? Math.min(DAY, LONGEST_PART * updateIntervalNs),
+      updateIntervalNs,
+      DAY,
+    ),
   };
 }
 

@@ -57,6 +57,7 @@ export interface EgressStatus extends TrafficStatus {
 export interface GatewayStatus {
   readonly scheme: string;
   readonly balancer: string;
+  /** Length of the running update interval, as planned. */
   readonly updateIntervalNs: number;
   /** Complete update intervals. */
   readonly intervals: number;

@@ -24,6 +24,8 @@ import { handleInbound } from './inbound.ts';
 import { handleOutbound } from './outbound.ts';
 import { REASON_NAMES } from './reasons.ts';
 import type { GatewayCounters } from './reasons.ts';
+import { IntervalClock } from './interval-clock.ts';
+import { METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
 import { NO_SLOT } from './route-table.ts';
 import { UpdateRound } from './update-round.ts';
 
@@ -31,9 +33,8 @@ import { UpdateRound } from './update-round.ts';
 export class PrefGateway {
   private readonly core: GatewayCore;
   private readonly round: UpdateRound;
-  private readonly updateIntervalNs: number;
-  /** End of the running interval, ns; Infinity until the first packet or timeout tells the time. */
-  private readonly updateAtNs = new Float64Array([Infinity]);
+  /** Stands still until the first packet or timeout tells the time. */
+  private readonly clock: IntervalClock;
   /** When the running round of updates began, ns. */
   private readonly roundAtNs = new Float64Array(1);
 
@@ -47,8 +48,13 @@ export class PrefGateway {
       this.core.failures.suspensions,
       settings.balancer,
       settings.countFneRepeats,
+      this.core.turnover,
     );
-    this.updateIntervalNs = settings.updateIntervalNs;
+    this.clock = new IntervalClock(
+      settings.updateIntervalNs,
+      settings.shortestIntervalNs,
+      settings.longestIntervalNs,
+    );
   }
 
   /**
@@ -63,7 +69,7 @@ export class PrefGateway {
    * @hotpath
    */
   handleOutbound(view: DataView, at: number, length: number, nowNs: number, gsoSize = 0): number {
-    if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
+    if (this.clock.isStopped) this.clock.start(nowNs);
     return handleOutbound(this.core, view, at, length, nowNs, gsoSize);
   }
 
@@ -87,7 +93,7 @@ export class PrefGateway {
     fromPathId = 0,
     gsoSize = 0,
   ): number {
-    if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
+    if (this.clock.isStopped) this.clock.start(nowNs);
     return handleInbound(this.core, view, at, length, nowNs, fromPathId, gsoSize);
   }
 
@@ -97,16 +103,18 @@ export class PrefGateway {
    */
   handleTimeout(nowNs: number): void {
     this.core.failures.handleTimeout(nowNs);
-    if (this.updateAtNs[0] === Infinity) this.updateAtNs[0] = nowNs + this.updateIntervalNs;
+    if (this.clock.isStopped) this.clock.start(nowNs);
     if (!this.round.isRunning) {
-      if (nowNs < this.updateAtNs[0]) return;
-      this.round.begin();
+      if (nowNs < this.clock.atNs) return;
+      const lostBytes = this.lostBytes();
+      if (!this.clock.isOver(nowNs, lostBytes)) return;
+      this.round.begin(this.clock.next(nowNs, lostBytes));
       this.roundAtNs[0] = nowNs;
-      // An interval that was missed altogether is not made up for.
-      const next = this.updateAtNs[0] + this.updateIntervalNs;
-      this.updateAtNs[0] = next > nowNs ? next : nowNs + this.updateIntervalNs;
     }
     this.round.step();
+    if (!this.round.isRunning && this.round.wantedIntervalNs > 0) {
+      this.clock.setLength(this.round.wantedIntervalNs);
+    }
   }
 
   /**
@@ -115,8 +123,13 @@ export class PrefGateway {
    * first packet. A packet may bring it forward.
    */
   pollTimeout(): number {
-    const updateAtNs = this.round.isRunning ? this.roundAtNs[0] : this.updateAtNs[0];
+    const updateAtNs = this.round.isRunning ? this.roundAtNs[0] : this.clock.atNs;
     return Math.min(updateAtNs, this.core.failures.pollTimeout());
+  }
+
+  /** Length of the running update interval as planned, ns; changes only with a balancer that sets it. */
+  get updateIntervalNs(): number {
+    return this.clock.lengthNs;
   }
 
   /** Complete update intervals so far. */
@@ -170,6 +183,7 @@ export class PrefGateway {
     this.core.failures.forget(destination);
     this.core.table.remove(destination);
     this.core.meter.forget(destination);
+    this.core.turnover?.forget(destination);
     this.core.limiter.reset(destination);
   }
 
@@ -229,13 +243,24 @@ export class PrefGateway {
 
   /** Reports everything; allocates. @param maxDestinations - how many destinations to list, default all */
   status(maxDestinations = Infinity): GatewayStatus {
-    return gatewayStatus(this.core, maxDestinations);
+    return { ...gatewayStatus(this.core, maxDestinations), updateIntervalNs: this.updateIntervalNs };
   }
 
   /** Reports one destination; allocates. */
   destinationStatus(destination: number): DestinationStatus {
     this.requireDestination(destination);
     return destinationStatus(this.core, destination);
+  }
+
+  /** Bytes lost so far over all destinations, as the balancer counts them. */
+  private lostBytes(): number {
+    const { meter, settings, table } = this.core;
+    let bytes = 0;
+    for (let slot = 0; slot < table.routeCount; slot++) {
+      bytes += meter.routeTotal(slot, METER_LEX_BYTES);
+      if (settings.countFneRepeats) bytes += meter.routeTotal(slot, METER_FNE_REPEAT_BYTES);
+    }
+    return bytes;
   }
 
   private requireDestination(destination: number): void {

@@ -177,7 +177,7 @@ function assignRoute(
       ((suspended >>> remembered) & 1) === 0 ||
       failures.isProbe(destination, remembered, flowHash.h1, flowHash.h2);
     if (reason === IN_REASSIGNED && isUsable) {
-      core.meter.addFlowlet(destination, remembered);
+      core.beginFlowlet(destination, remembered);
       core.rememberFne(FNE_ASSIGNED, remembered, 0, nowNs);
       return remembered;
     }
@@ -199,7 +199,7 @@ function assignRoute(
     const isSampled = failures.noteFlowlet(destination, slot, flowHash.h1, flowHash.h2);
     if (!isSampled) slot = core.selector.pick(destination, suspended);
   }
-  core.meter.addFlowlet(destination, slot);
+  core.beginFlowlet(destination, slot);
   // So that the host's own FNE packet, a SYN-ACK for one, leaves by the same route without a second draw.
   if (!isAnswer) core.rememberFne(FNE_ASSIGNED, slot, 0, nowNs);
   return slot;

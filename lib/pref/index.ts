@@ -2,12 +2,14 @@
 export { PreflexError } from '../errors.ts';
 export type { PreflexErrorCode } from '../errors.ts';
 export type { AddressPrefix } from '../wire/addr.ts';
-export type { Balancer } from './balancers/balancer.ts';
+export type { Balancer, IntervalMeasures } from './balancers/balancer.ts';
 export { conservative } from './balancers/conservative.ts';
 export { equal } from './balancers/equal.ts';
 export { loss } from './balancers/loss.ts';
 export { mixed } from './balancers/mixed.ts';
 export type { MixedOptions } from './balancers/mixed.ts';
+export { selfTuning } from './balancers/self-tuning.ts';
+export type { SelfTuningOptions } from './balancers/self-tuning.ts';
 export {
   conservativeShare,
   DEFAULT_SHRINK_BYTES,

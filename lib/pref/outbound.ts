@@ -262,7 +262,7 @@ function routeForFne(
       slot = selector.pick(destination, avoid);
     }
     // One that is chosen again is the same flowlet.
-    if (tried === 0) core.meter.addFlowlet(destination, slot);
+    if (tried === 0) core.beginFlowlet(destination, slot);
   }
   if (isWatched) failures.noteFlowlet(destination, slot, h1, h2);
   core.rememberFne(FNE_SENT, slot, tried | (1 << slot), nowNs);
@@ -324,11 +324,14 @@ function hashFlow(core: GatewayCore, view: DataView, hasPorts: boolean): void {
   core.flowHash.compute(view, core.packet, false, hasPorts && core.packet.fragment === FRAGMENT_NONE);
 }
 
-/** Tells the detector of failures where a TCP flow exposes loss. */
+/** Tells the detector of failures where a TCP flow exposes loss, and the measure of turnover where any does. */
 function noteLoss(core: GatewayCore, view: DataView, destination: number, slot: number): void {
-  if (!core.failures.isOn || core.packet.protocol !== PROTOCOL_TCP) return;
+  const isWatched = core.failures.isOn && core.packet.protocol === PROTOCOL_TCP;
+  if (!isWatched && core.turnover === undefined) return;
   if (core.packet.fragment !== FRAGMENT_NONE) return;
   core.flowHash.compute(view, core.packet, false, true);
+  if (core.turnover !== undefined) core.turnover.noteLoss(destination, core.flowHash.h1);
+  if (!isWatched) return;
   core.failures.noteLoss(destination, slot, core.flowHash.h1, core.flowHash.h2);
 }
 

@@ -1,6 +1,7 @@
 /**
  * The end of an update interval: new ratios for every destination that had traffic, some of them at a time,
- * so that a million destinations do not keep packets waiting.
+ * so that a million destinations do not keep packets waiting. With a balancer that sets the interval, also what that
+ * is to be: the mean of what the destinations want, each by its bytes, in logarithms, since half and double are as far.
  */
 
 import type { Balancer } from './balancers/balancer.ts';
@@ -8,6 +9,7 @@ import { METER_BYTES, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts
 import type { Meter } from './meter.ts';
 import type { RouteTable } from './route-table.ts';
 import type { Suspensions } from './suspensions.ts';
+import type { TurnoverMeter } from './turnover.ts';
 
 /** Destinations that one step computes at most. */
 export const DESTINATIONS_A_STEP = 4096;
@@ -19,6 +21,10 @@ export class UpdateRound {
   private readonly suspensions: Suspensions;
   private readonly balancer: Balancer;
   private readonly countFneRepeats: boolean;
+  private readonly turnover: TurnoverMeter | undefined;
+  private readonly measures = { intervalNs: 1, turnover: 0 };
+  /** Sums of this round: bytes, and bytes times the logarithm of the wanted interval. */
+  private readonly wanted = new Float64Array(2);
   private next = 0;
   private count = 0;
   // One entry for each up route, reused.
@@ -34,12 +40,14 @@ export class UpdateRound {
     suspensions: Suspensions,
     balancer: Balancer,
     countFneRepeats: boolean,
+    turnover?: TurnoverMeter,
   ) {
     this.table = table;
     this.meter = meter;
     this.suspensions = suspensions;
     this.balancer = balancer;
     this.countFneRepeats = countFneRepeats;
+    this.turnover = turnover;
     this.bytes = new Float64Array(table.routeCount);
     this.lostBytes = new Float64Array(table.routeCount);
     this.ratios = new Float64Array(table.routeCount);
@@ -52,9 +60,22 @@ export class UpdateRound {
     return this.next < this.count;
   }
 
-  /** Ends the meter's interval; a round that is running must be over. */
-  begin(): void {
+  /** The interval that the destinations of this round want, ns; 0 when none said, as with most balancers. */
+  get wantedIntervalNs(): number {
+    const [bytes, sum] = this.wanted;
+    return bytes === 0 ? 0 : Math.round(Math.exp(sum / bytes));
+  }
+
+  /**
+   * Ends the meter's interval; a round that is running must be over.
+   *
+   * @param intervalNs - how long the interval was; only for a balancer that sets it
+   */
+  begin(intervalNs = 1): void {
     this.count = this.meter.endInterval();
+    this.turnover?.endInterval();
+    this.measures.intervalNs = intervalNs;
+    this.wanted.fill(0);
     this.next = 0;
   }
 
@@ -80,12 +101,34 @@ export class UpdateRound {
       this.ratios[count] = table.ratio(destination, slot);
       count++;
     }
+    if (this.turnover !== undefined) this.measures.turnover = this.turnover.take(destination);
     if (count === 0) return;
-    this.balancer.balance(count, this.bytes, this.lostBytes, this.ratios, this.nextRatios);
+    this.weigh(count);
+    this.balancer.balance(
+      count,
+      this.bytes,
+      this.lostBytes,
+      this.ratios,
+      this.nextRatios,
+      this.turnover === undefined ? undefined : this.measures,
+    );
     for (let slot = 0, i = 0; slot < table.routeCount; slot++) {
       if ((up >>> slot) & 1) this.nextBySlot[slot] = this.nextRatios[i++];
     }
     suspensions.limit(destination, this.nextBySlot);
     table.setRatios(destination, this.nextBySlot);
+  }
+
+  /** Adds what the destination in hand wants of the interval. */
+  private weigh(count: number): void {
+    const { balancer, bytes, lostBytes, measures, wanted } = this;
+    if (balancer.wantedIntervalNs === undefined) return;
+    let total = 0;
+    for (let i = 0; i < count; i++) total += bytes[i];
+    if (total === 0) return;
+    const wantedNs = balancer.wantedIntervalNs(count, bytes, lostBytes, measures);
+    if (!(wantedNs > 0 && wantedNs < Infinity)) return;
+    wanted[0] += total;
+    wanted[1] += total * Math.log(wantedNs);
   }
 }

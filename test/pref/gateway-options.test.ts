@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { conservative } from '../../lib/pref/balancers/conservative.ts';
+import { selfTuning } from '../../lib/pref/balancers/self-tuning.ts';
 import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
 import type { GatewayOptions } from '../../lib/pref/gateway-options.ts';
 import { PrefGateway } from '../../lib/pref/gateway.ts';
@@ -16,6 +17,11 @@ describe('the options of the gateway', () => {
     ]).toEqual(['pool2', 'loss', 10 * S, 'probe']);
   });
 
+  test('let a balancer that sets the interval choose from a quarter to four times of it', () => {
+    const settings = checkGatewayOptions({ routes: ROUTES, balancer: selfTuning() });
+    expect([settings.shortestIntervalNs, settings.longestIntervalNs]).toEqual([2.5 * S, 40 * S]);
+  });
+
   test('start routes at the equal share by default when there is nothing to probe with', () => {
     expect(checkGatewayOptions({ routes: ROUTES, balancer: conservative(0) }).startShare).toBe('equal');
   });
@@ -28,6 +34,16 @@ describe('the options of the gateway', () => {
     [{ routes: [{ pathId: 1, name: 'x', mtu: 9000 }] }, /routes\[0\].mtu/],
     [{ scheme: 'pool3' }, /pool3/],
     [{ updateIntervalNs: 10 }, /updateIntervalNs: 10 /],
+    [{ shortestIntervalNs: S }, /shortestIntervalNs: 1000000000 .* nothing with balancer loss/],
+    [{ longestIntervalNs: S }, /longestIntervalNs: 1000000000 .* nothing with balancer loss/],
+    [
+      { balancer: selfTuning(), shortestIntervalNs: 11 * S },
+      /shortestIntervalNs: 11000000000 .* to 10000000000/,
+    ],
+    [
+      { balancer: selfTuning(), longestIntervalNs: 9 * S },
+      /longestIntervalNs: 9000000000 .* from 10000000000/,
+    ],
     [{ startShare: 'half' }, /startShare: "half" .* probe or equal/],
     [{ startShare: 'probe', balancer: conservative(0) }, /startShare: "probe" .* betaE is 0/],
     [{ countFneRepeats: 1 }, /countFneRepeats: 1 .* true or false/],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { mixed } from '../../lib/pref/balancers/mixed.ts';
+import { selfTuning } from '../../lib/pref/balancers/self-tuning.ts';
 import type { PrefGateway } from '../../lib/pref/gateway.ts';
 import { buildTcp } from '../support/packets.ts';
 import {
@@ -119,6 +120,64 @@ describe('the update interval', () => {
       expect.closeTo(0.95, 12),
       0.5,
     ]);
+  });
+});
+
+describe('an interval that the balancer sets', () => {
+  /** Old flows lose so many packets each on routes 1 and 2, from `nowNs`. */
+  const lose = (gateway: PrefGateway, count: number, nowNs: number): void => {
+    for (const pathId of [1, 2]) {
+      sendMany(gateway, lectOn(pathId), count * 20, nowNs);
+      sendMany(gateway, lexOn(pathId), count, nowNs);
+    }
+  };
+
+  test('is stretched while little is lost, as far as allowed, and shortened again when there is plenty', () => {
+    const gateway = gatewayWithRoutes({ balancer: selfTuning(), longestIntervalNs: 30 * S });
+    lose(gateway, 20, 0);
+    runTimeouts(gateway, 10 * S);
+    expect([gateway.updateIntervalNs, gateway.status().updateIntervalNs]).toEqual([20 * S, 20 * S]);
+    lose(gateway, 20, 11 * S);
+    runTimeouts(gateway, 30 * S);
+    expect([gateway.intervals, gateway.updateIntervalNs]).toEqual([2, 30 * S]);
+    // A surge ends the stretched interval at a multiple of the configured 10 s.
+    lose(gateway, 400, 31 * S);
+    runTimeouts(gateway, 40 * S);
+    expect(gateway.intervals).toBe(3);
+    for (let port = 1; port <= 400; port++) {
+      const from = { srcPort: port, dscp: FNE };
+      const { pathId } = sendOut(gateway, tcpOut({ ...from, tcpFlags: SYN }), 41 * S);
+      for (let i = 0; i < 4; i++) {
+        sendOut(gateway, tcpOut({ ...from, dscp: lexOn(pathId), payloadLength: 1460 }), 41 * S);
+      }
+    }
+    const before = gateway.updateIntervalNs;
+    runTimeouts(gateway, 40 * S + before);
+    expect(gateway.updateIntervalNs).toBe(before / 2);
+  });
+
+  test('is the mean of what the destinations want, by their bytes', () => {
+    const gateway = gatewayWithRoutes({
+      balancer: { ...selfTuning(), wantedIntervalNs: (_n, bytes) => bytes[0] },
+    });
+    gateway.addDestination(['192.0.2.0/24'], [1]);
+    const toOther = (): Uint8Array =>
+      buildTcp({ src: INSIDE, dst: '192.0.2.1', dscp: lectOn(1), payloadLength: 1460 });
+    // 6 MB and 3 MB, and as many ms wanted: exp((6 ln 6 + 3 ln 3) / 9) ms = 4.76 ms is below the bound.
+    sendMany(gateway, lectOn(1), 4000, 0);
+    for (let i = 0; i < 2000; i++) sendOut(gateway, toOther(), 0);
+    runTimeouts(gateway, 10 * S);
+    expect(gateway.updateIntervalNs).toBe(2.5 * S);
+    const free = gatewayWithRoutes({
+      balancer: { ...selfTuning(), wantedIntervalNs: (_n, bytes) => bytes[0] },
+      updateIntervalNs: 10 * MS,
+      shortestIntervalNs: MS,
+    });
+    free.addDestination(['192.0.2.0/24'], [1]);
+    sendMany(free, lectOn(1), 4000, 0);
+    for (let i = 0; i < 2000; i++) sendOut(free, toOther(), 0);
+    runTimeouts(free, 10 * MS);
+    expect(free.updateIntervalNs).toBeCloseTo(MS * 6 ** (2 / 3) * 3 ** (1 / 3), 0);
   });
 });
 
