@@ -9,6 +9,7 @@ import type { SizeModel } from './sizes.ts';
 
 /** How P's traffic is divided over its routes. */
 export const MODES = ['equal', 'conservative', 'loss', 'mixed'] as const;
+/** A mode: a balancing strategy of the gateway. */
 export type Mode = (typeof MODES)[number];
 
 /** Weights of the paper's equation 3; their sum is 1. */
