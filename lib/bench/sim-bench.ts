@@ -24,9 +24,15 @@ const NS_PER_S = 1e9;
 const US_PER_S = 1e6;
 /** Events that wait in the queue on its own: about as many as in Figure 1. */
 const WAITING = 256;
-/** Seconds until every connection is there, and seconds that are measured then. */
+/** Part of a run after which its memory is looked at for the first time. */
+const EARLY = 0.1;
+/** Seconds until every connection is there. */
 const START_SECONDS = 5;
-const MEASURED_SECONDS = 10;
+/** Seconds that are measured then: few connections for longer, so that there is something to measure. */
+const MEASURED_SECONDS = [10, 1000];
+const MEASURED_CONNECTION_SECONDS = 100_000;
+/** Before the measurements, so that the first is not slower for being first. */
+const WARM_UP_CONNECTIONS = 1000;
 const MIB = 2 ** 20;
 
 /** Runs all measurements. */
@@ -45,11 +51,16 @@ function benchFigure1(options: BenchSimOptions, onProgress: (line: string) => vo
   for (let pair = 0; pair < (options.pairs ?? 3); pair++) {
     const before = usedBytes(collect);
     const run = new Figure1Run(scenario, { seed: pair + 1 });
-    const took = secondsOf(() => {
+    const early = secondsOf(() => {
+      run.runUntil(seconds * EARLY);
+    });
+    const earlyBytes = usedBytes(collect) - before;
+    const late = secondsOf(() => {
       run.runUntil(seconds);
     });
+    const took = early + late;
+    memory.push([(usedBytes(collect) - before) / MIB, earlyBytes / MIB]);
     const { taken } = run.network.queue;
-    memory.push([(usedBytes(collect) - before) / MIB, before / MIB]);
     speeds.push([seconds / took, 1]);
     events.push([taken / took, taken / secondsOf(() => bareQueue(taken))]);
     onProgress(`Figure 1: ${seconds} s in ${took.toFixed(1)} s, ${taken} events`);
@@ -58,20 +69,23 @@ function benchFigure1(options: BenchSimOptions, onProgress: (line: string) => vo
   return [
     benchResult(name, 'simulated s/s', 'real time', speeds),
     benchResult(`${name}, events`, 'events/s', 'as many events of the queue alone', events),
-    benchResult(`${name}, memory at its end`, 'MiB', 'the process before the run', memory),
+    benchResult(`${name}, memory at its end`, 'MiB', 'after a tenth of the time', memory),
   ];
 }
 
 function benchGrowth(options: BenchSimOptions, onProgress: (line: string) => void): BenchResult[] {
   const counts = options.connections ?? [10, 100, 1000, 10_000, 100_000];
   const collect = collector();
+  manyConnections(WARM_UP_CONNECTIONS).run(2 * START_SECONDS * NS_PER_S);
   const rows = counts.map((connections) => {
     const before = usedBytes(collect);
     const network = manyConnections(connections);
     network.run(START_SECONDS * NS_PER_S);
-    const taken = network.queue.taken;
+    const { taken } = network.queue;
+    const [least, most] = MEASURED_SECONDS;
+    const measured = Math.min(most, Math.max(least, MEASURED_CONNECTION_SECONDS / connections));
     const took = secondsOf(() => {
-      network.run((START_SECONDS + MEASURED_SECONDS) * NS_PER_S);
+      network.run((START_SECONDS + measured) * NS_PER_S);
     });
     const events = network.queue.taken - taken;
     const bytes = usedBytes(collect) - before;
