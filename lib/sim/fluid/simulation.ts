@@ -92,10 +92,10 @@ const KNOWN: readonly (keyof FluidOptions)[] = [
   'staggerUpdates',
 ];
 /**
- * Packets that slow start gets through before it sees a loss, as part of the mean 1 / p: its own bursts meet a fuller
- * queue than others. Calibrated against the packet simulator.
+ * Packets that a flow in slow start loses before its window stops growing: the first one is known of a round trip later,
+ * and until then the window doubles. Calibrated against the packet simulator.
  */
-const SLOW_START_LUCK = 1;
+const SLOW_START_LOSSES = 3;
 /**
  * Windows below this many segments grow by one segment a round trip (Reno), larger ones by this part of themselves, as
  * CUBIC's do.
@@ -306,6 +306,8 @@ export class FluidSimulation {
     } = classes;
     const { arrived, bytesPerS, delayS, dropRatio, limitBytes } = links;
     const stepS = this.#stepS;
+    let sent = 0;
+    let delivered = 0;
     for (let k = 0; k < classes.count; k++) {
       if (flows[k] === 0) continue;
       const packetsAWindow = stepS / rttS[k];
@@ -328,15 +330,16 @@ export class FluidSimulation {
       classes.lostBytes[k] += lost;
       classes.totalBytes[k] += bytes;
       classes.totalLostBytes[k] += lost;
-      this.#sentBytes += bytes;
-      this.#deliveredBytes += bytes * kept;
+      sent += bytes;
+      delivered += bytes * kept;
       served[k] = packetsAWindow * SEGMENT_BYTES * kept;
       steadyServed[k] = window[k] * served[k];
-      growth[k] = 2 ** (stepS / rtt);
-      // A flow leaves slow start when one of its packets is dropped.
-      const unhurt = kept < 1 ? 1 / ((1 - kept) * packetsAWindow) : Infinity;
+      if (flows[k] > steady[k]) growth[k] = 2 ** (stepS / rtt);
+      const unhurt = kept < 1 ? SLOW_START_LOSSES / ((1 - kept) * packetsAWindow) : Infinity;
       this.#nextWindow(k, loss, rtt, pipe, unhurt);
     }
+    this.#sentBytes += sent;
+    this.#deliveredBytes += delivered;
   }
 
   /**
@@ -346,7 +349,7 @@ export class FluidSimulation {
   #nextWindow(k: number, loss: number, rtt: number, pipe: number, unhurt: number): void {
     const { rttS, slowLimit, steady, window } = this.#classes;
     const p = loss > LEAST_LOSS ? loss : LEAST_LOSS;
-    const lucky = INITIAL_WINDOW + SLOW_START_LUCK / p;
+    const lucky = INITIAL_WINDOW + SLOW_START_LOSSES / p;
     const slowEnd = Math.max(INITIAL_WINDOW, Math.min(lucky, pipe, unhurt));
     let next = meanWindow(p, rtt, this.#isCubic);
     if (next > pipe) next = pipe;
