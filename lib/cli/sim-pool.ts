@@ -38,6 +38,8 @@ export async function runTasks<K extends keyof SimKinds>(
   const interrupt = (signal: NodeJS.Signals): void => {
     release();
     options.onInterrupt?.();
+    // Their end is no failure of a task.
+    for (const thread of threads) thread.removeAllListeners('exit');
     void Promise.all(threads.map((thread) => thread.terminate())).then(() => {
       process.kill(process.pid, signal);
     });

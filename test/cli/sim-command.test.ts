@@ -90,6 +90,7 @@ describe('sim figure1', () => {
     });
     expect(ended.signal).toBe('SIGINT');
     expect(ended.stdout).toBe('');
+    expect(ended.stderr).not.toContain('preflex:');
     expect(existsSync(out)).toBe(false);
   });
 
