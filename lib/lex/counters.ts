@@ -7,7 +7,7 @@ export const EXCLUSION_NAMES = ['tfo', 'zeroWindow', 'fneRepeat', 'restart'] as 
 export const EXCLUSION_TFO = 0;
 /** Exclusion: probes of a closed window. */
 export const EXCLUSION_ZERO_WINDOW = 1;
-/** Exclusion: repeats that had to be FNE. */
+/** Exclusion: repeats that had to be FNE, or that a host-driven flow changed its path with instead. */
 export const EXCLUSION_FNE_REPEAT = 2;
 /** Exclusion: first seen after this host was restarted in the middle of the flow. */
 export const EXCLUSION_RESTART = 3;
@@ -35,6 +35,8 @@ export class LexCounters {
   readonly excludedBytes = new Float64Array(EXCLUSION_NAMES.length);
   /** Flows that gave up their path after successive timeouts. */
   unpinned = 0;
+  /** Flows that the host moved to another path that it had learnt. */
+  moved = 0;
   /** Flowlets that kept their earlier path because the answer carried no assignment. */
   keptPaths = 0;
   /** Inbound acknowledgements of data never sent, which are not believed. */
@@ -51,6 +53,7 @@ export interface LexCounterReport {
   readonly lexPayloadBytes: number;
   readonly exclusions: Record<(typeof EXCLUSION_NAMES)[number], number>;
   readonly unpinned: number;
+  readonly moved: number;
   readonly keptPaths: number;
   readonly impossibleAcks: number;
 }
@@ -72,6 +75,7 @@ export function reportLexCounters(counters: LexCounters): LexCounterReport {
       EXCLUSION_NAMES.map((name, i) => [name, counters.excludedBytes[i]]),
     ) as LexCounterReport['exclusions'],
     unpinned: counters.unpinned,
+    moved: counters.moved,
     keptPaths: counters.keptPaths,
     impossibleAcks: counters.impossibleAcks,
   };

@@ -47,6 +47,7 @@ import {
   REASON_MULTICAST,
   REASON_NAMES,
 } from './reasons.ts';
+import { PathMemory } from './path-memory.ts';
 import { receiveSegment } from './tcp-feedback.ts';
 import { sendSegment } from './tcp-send.ts';
 
@@ -65,6 +66,8 @@ export class LexHost {
   readonly #flows: FlowTable;
   readonly #packet = new PacketView();
   readonly #fragments = new FragmentMemory();
+  /** Only of a host that chooses paths itself. */
+  readonly #paths: PathMemory | undefined;
   #nextSweepNs = 0;
 
   /** @throws PreflexError naming the option, its value and the allowed range */
@@ -76,6 +79,13 @@ export class LexHost {
       idleLimitsNs: [settings.idleLimitNs, settings.closedLimitNs, settings.datagramLimitNs],
       seed: settings.seed,
     });
+    if (settings.hostDriven) {
+      this.#paths = new PathMemory({
+        capacity: settings.learntAddresses,
+        lifetimeNs: settings.learntPathLifetimeNs,
+        seed: settings.seed,
+      });
+    }
   }
 
   /** Name of {@link lastReason}. */
@@ -92,6 +102,11 @@ export class LexHost {
   } {
     const { size, capacity, evicted, expired } = this.#flows;
     return { size, capacity, evicted, expired };
+  }
+
+  /** Remote addresses whose learnt paths are remembered; 0 unless the host is host-driven. */
+  get learntAddresses(): number {
+    return this.#paths?.size ?? 0;
   }
 
   /**
@@ -123,7 +138,17 @@ export class LexHost {
 
     const reason =
       packet.protocol === PROTOCOL_TCP
-        ? sendSegment(words, doubles, base, packet, isFirst, nowNs, this.#settings, this.counters)
+        ? sendSegment(
+            words,
+            doubles,
+            base,
+            packet,
+            isFirst,
+            nowNs,
+            this.#settings,
+            this.counters,
+            this.#paths,
+          )
         : sendDatagram(
             words,
             doubles,
@@ -167,6 +192,7 @@ export class LexHost {
     const doubles = flows.doubles;
     noteHeard(words, doubles, base, nowNs);
     if (packet.protocol === PROTOCOL_TCP) receiveSegment(words, doubles, base, packet, nowNs, this.counters);
+    if (assigned !== 0 && this.#paths !== undefined) this.#paths.learn(words, base, assigned, nowNs);
     this.#countInbound(receiveMark(words, doubles, base, mark, nowNs, this.#settings, this.counters));
     return assigned;
   }
@@ -195,6 +221,7 @@ export class LexHost {
   handleTimeout(nowNs: number): void {
     if (nowNs < this.#nextSweepNs) return;
     this.#flows.sweep(nowNs, SWEEP_STEPS);
+    this.#paths?.sweep(nowNs);
     this.#nextSweepNs = nowNs + SWEEP_INTERVAL_NS;
   }
 

@@ -27,6 +27,16 @@ export interface LexHostOptions {
   readonly closedLimitNs?: number;
   /** A UDP flow is forgotten after this silence, in ns; default 180e9. */
   readonly datagramLimitNs?: number;
+  /**
+   * The host may choose the path of a TCP flow itself: after `fneAfterTimeouts` successive timeouts it moves the flow to
+   * another path ID that it learnt for the same remote address, and asks the gateway only when it knows none; default
+   * false. @see paper section 6, "at its most liberal"; docs/balancers.md
+   */
+  readonly hostDriven?: boolean;
+  /** Remote addresses whose paths are remembered with `hostDriven`, 1 to 1,048,576; default 1,024. Each takes 420 bytes. */
+  readonly learntAddresses?: number;
+  /** A path that was not assigned toward an address for so long is forgotten, in ns, 1e9 to 86400e9; default 600e9. */
+  readonly learntPathLifetimeNs?: number;
   /** Seed of the flow hash, an int32; default 0. Give a random one where outsiders choose the flows. */
   readonly seed?: number;
 }
@@ -45,6 +55,9 @@ const KNOWN: readonly (keyof LexHostOptions)[] = [
   'idleLimitNs',
   'closedLimitNs',
   'datagramLimitNs',
+  'hostDriven',
+  'learntAddresses',
+  'learntPathLifetimeNs',
   'seed',
 ];
 
@@ -55,6 +68,8 @@ export function lexSettings(options: LexHostOptions): LexSettings {
   if (typeof keepPathWithoutAnswer !== 'boolean') {
     throw invalidOption('keepPathWithoutAnswer', keepPathWithoutAnswer, 'true or false');
   }
+  const hostDriven = options.hostDriven ?? false;
+  if (typeof hostDriven !== 'boolean') throw invalidOption('hostDriven', hostDriven, 'true or false');
   return {
     scheme: markingScheme(options.scheme ?? 'pool2'),
     flowCapacity: requireInteger('flowCapacity', options.flowCapacity ?? 65_536, 1, 1 << 24),
@@ -64,6 +79,14 @@ export function lexSettings(options: LexHostOptions): LexSettings {
     idleLimitNs: requireNumber('idleLimitNs', options.idleLimitNs ?? 600e9, 121e9, 7 * 86400e9),
     closedLimitNs: requireNumber('closedLimitNs', options.closedLimitNs ?? 60e9, 1e9, 86400e9),
     datagramLimitNs: requireNumber('datagramLimitNs', options.datagramLimitNs ?? 180e9, 1e9, 86400e9),
+    hostDriven,
+    learntAddresses: requireInteger('learntAddresses', options.learntAddresses ?? 1024, 1, 1 << 20),
+    learntPathLifetimeNs: requireNumber(
+      'learntPathLifetimeNs',
+      options.learntPathLifetimeNs ?? 600e9,
+      1e9,
+      86400e9,
+    ),
     seed: requireInteger('seed', options.seed ?? 0, -(2 ** 31), 2 ** 31 - 1),
   };
 }

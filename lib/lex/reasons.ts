@@ -40,16 +40,18 @@ export const REASON_LECT_TFO_REPEAT = 20;
 export const REASON_LECT_DATAGRAM = 21;
 /** Outbound, as its first fragment: a later fragment whose flow was found by (src, dst, ident). */
 export const REASON_LECT_FRAGMENT = 22;
+/** Outbound LECT: the head of the window after successive timeouts, by another path that the host chose itself. */
+export const REASON_LECT_MOVED = 23;
 /** Inbound: no flow of this host; nothing is learnt. */
-export const REASON_IN_UNKNOWN_FLOW = 23;
+export const REASON_IN_UNKNOWN_FLOW = 24;
 /** Inbound: an assignment for a flow that this host does not know; refused. */
-export const REASON_IN_REJECTED_ASSIGNMENT = 24;
+export const REASON_IN_REJECTED_ASSIGNMENT = 25;
 /** Inbound: an assignment, taken. */
-export const REASON_IN_ASSIGNMENT = 25;
+export const REASON_IN_ASSIGNMENT = 26;
 /** Inbound: FNE without a path ID. */
-export const REASON_IN_FNE = 26;
+export const REASON_IN_FNE = 27;
 /** Inbound: anything else of a known flow. */
-export const REASON_IN_FEEDBACK = 27;
+export const REASON_IN_FEEDBACK = 28;
 
 /** A short camelCase name for each reason; the index is the reason. */
 export const REASON_NAMES: readonly string[] = [
@@ -72,6 +74,7 @@ export const REASON_NAMES: readonly string[] = [
   'lectTfoRepeat',
   'lectDatagram',
   'lectFragment',
+  'lectMoved',
   'unknownFlow',
   'rejectedAssignment',
   'assignment',
@@ -86,6 +89,6 @@ export const REASON_COUNT = REASON_NAMES.length;
 export const REASON_CODEPOINT = new Uint8Array(REASON_COUNT).map((_, reason) => {
   if (reason >= REASON_FNE_SYN && reason <= REASON_FNE_APPLICATION) return CODEPOINT_FNE;
   if (reason === REASON_LEX_RETRANSMISSION || reason === REASON_LEX_APPLICATION) return CODEPOINT_LEX;
-  if (reason >= REASON_LECT_DATA && reason <= REASON_LECT_FRAGMENT) return CODEPOINT_LECT;
+  if (reason >= REASON_LECT_DATA && reason <= REASON_LECT_MOVED) return CODEPOINT_LECT;
   return CODEPOINT_NOT_LECT;
 });

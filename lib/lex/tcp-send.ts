@@ -5,7 +5,7 @@
  *      first segment seen        handleFirst        FNE (2a), never LEx: the high-water mark is unknown
  *      keep-alive                                   FNE (2c), after an idle gap in a new flowlet (2b)
  *      idle gap                                     FNE (2b), new flowlet
- *      head after timeouts       countTimeout       FNE (2d), path given up
+ *      head after timeouts       countTimeout       FNE (2d), path given up; LECT on another learnt path if host-driven
  *      application's wish                           FNE (2f), new flowlet; it answers the peer as well
  *      peer's FNE to answer                         FNE (2e)
  *      zero-window probe                            LECT
@@ -43,7 +43,8 @@ import {
   WORD_UNA,
 } from './flow-state.ts';
 import type { LexSettings } from './options.ts';
-import { beginFlowlet, givePathUp, resetUserWords } from './pinning.ts';
+import type { PathMemory } from './path-memory.ts';
+import { beginFlowlet, givePathUp, moveToLearntPath, resetUserWords } from './pinning.ts';
 import {
   REASON_FNE_ANSWER,
   REASON_FNE_APPLICATION,
@@ -55,6 +56,7 @@ import {
   REASON_FNE_TIMEOUTS,
   REASON_LECT_ACK,
   REASON_LECT_DATA,
+  REASON_LECT_MOVED,
   REASON_LECT_TFO_REPEAT,
   REASON_LECT_ZERO_WINDOW_PROBE,
   REASON_LEX_RETRANSMISSION,
@@ -66,6 +68,7 @@ import { NS_PER_US, rtoEstimateUs, startTiming, stopTiming, timeoutGapNs } from 
  *
  * @hotpath
  * @param isFirst - the record was made for this segment
+ * @param memory - learnt paths of a host that chooses itself
  * @returns the reason, whose codepoint is REASON_CODEPOINT[reason]
  */
 export function sendSegment(
@@ -77,6 +80,7 @@ export function sendSegment(
   nowNs: number,
   settings: LexSettings,
   counters: LexCounters,
+  memory?: PathMemory,
 ): number {
   const flags = packet.tcpFlags;
   if ((flags & TCP_SYN) !== 0) return handleSyn(words, doubles, base, packet, isFirst, nowNs);
@@ -119,8 +123,15 @@ export function sendSegment(
     beginFlowlet(words, base, settings.keepPathWithoutAnswer);
     reason = REASON_FNE_IDLE_GAP;
   } else if (isRepeat && seq === una && successiveTimeouts(words, base) >= settings.fneAfterTimeouts) {
-    givePathUp(words, base, counters);
-    reason = REASON_FNE_TIMEOUTS;
+    if (
+      memory !== undefined &&
+      moveToLearntPath(words, base, memory, nowNs, settings.fneAfterTimeouts, counters)
+    ) {
+      reason = REASON_LECT_MOVED;
+    } else {
+      givePathUp(words, base, counters);
+      reason = REASON_FNE_TIMEOUTS;
+    }
   } else if (hasFlag(words, base, FLAG_FLOWLET_DUE)) {
     beginFlowlet(words, base, settings.keepPathWithoutAnswer);
     reason = REASON_FNE_APPLICATION;

@@ -85,6 +85,24 @@ describe('a packet allocates under one byte', () => {
     expect(host.flows.evicted).toBeGreaterThan(CALLS / 2);
   });
 
+  test('assignments to a host-driven host, which remembers them by address', () => {
+    const host = new LexHost({ flowCapacity: 128, hostDriven: true, learntAddresses: 16 });
+    const remote = (i: number): string => `10.0.1.${i}`;
+    const { view, lengths } = poolOf((i) =>
+      buildTcp({ src: remote(i), dst: IPV4.src, srcPort: 80, dstPort: 1000 + i, dscp: 11 }),
+    );
+    for (let i = 0; i < FLOWS; i++) {
+      const known = buildTcp({ src: IPV4.src, dst: remote(i), srcPort: 1000 + i, dstPort: 80 });
+      host.handleOutbound(viewOf(known), 0, known.length, 1e9);
+    }
+    const bytes = bytesAllocatedPerCall((call) => {
+      const flow = call % FLOWS;
+      return host.handleInbound(view, flow * SLOT, lengths[flow]!, 1e9);
+    }, CALLS);
+    expect(bytes).toBeLessThan(1);
+    expect(host.learntAddresses).toBe(16);
+  });
+
   test('packets that do not parse', () => {
     const host = new LexHost({ flowCapacity: 32 });
     const { view, lengths } = poolOf((i) => buildUdp({ ...IPV4, payloadLength: i }).slice(0, 20 + (i % 9)));
