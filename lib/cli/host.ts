@@ -17,6 +17,7 @@ interface HostFlags {
   flowletGap: number;
   fneAfterTimeouts: number;
   keepPath: boolean;
+  hostDriven?: boolean;
   offload: boolean;
   appSide: string;
   netSide: string;
@@ -47,6 +48,7 @@ export function addHostCommand(program: Command): void {
       2,
     )
     .option('--no-keep-path', 'a new flowlet without an assignment does not go back to the earlier path')
+    .option('--host-driven', 'after timeouts, move TCP flows to another learnt path before asking for one')
     .option('--no-offload', 'read single segments instead of super-packets')
     .option('--app-side <name>', 'name of the TUN that faces the applications', 'lex0')
     .option('--net-side <name>', 'name of the TUN that faces the network', 'lex1')
@@ -113,6 +115,7 @@ function configOfFlags(flags: HostFlags): HostConfig {
     flowletGapSeconds: flags.flowletGap,
     fneAfterTimeouts: flags.fneAfterTimeouts,
     keepPath: flags.keepPath,
+    hostDriven: flags.hostDriven ?? false,
     offload: flags.offload,
     appSide: flags.appSide,
     netSide: flags.netSide,
@@ -131,6 +134,7 @@ function describeHost(status: HostAgentStatus): string {
     `Not-LECT ${formatCount(codepoints.notLect.packets)}`,
     `assigned ${formatCount(assigned)}`,
     `unpinned ${formatCount(status.unpinned)}`,
+    ...(status.moved > 0 ? [`moved ${formatCount(status.moved)}`] : []),
   ].join(', ');
 }
 

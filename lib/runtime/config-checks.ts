@@ -23,6 +23,8 @@ export interface ConfigIssue {
 
 /** How far the sum of the betas may be from 1: rounding of decimal fractions, nothing more. */
 const BETA_TOLERANCE = 1e-9;
+/** As in config-schema.ts. */
+const DEFAULT_INTERVAL_S = 10;
 
 /** All problems between fields. */
 export function checkGatewayConfig(data: unknown): ConfigIssue[] {
@@ -85,7 +87,7 @@ function checkRoutes(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
 }
 
 function checkBalancing(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
-  const issues: ConfigIssue[] = [];
+  const issues: ConfigIssue[] = checkIntervals(root);
   const strategy = oneOf(root['strategy'] ?? 'loss', STRATEGIES);
   const isGiven = root['betas'] !== undefined;
   const given = record(root['betas']);
@@ -95,8 +97,8 @@ function checkBalancing(root: Readonly<Record<string, unknown>>): ConfigIssue[] 
       allowed: 'betas.equal, betas.conservative and betas.loss for strategy mixed',
     });
   }
-  if (strategy === 'equal' && isGiven) {
-    issues.push({ path: ['betas'], allowed: 'nothing with strategy equal: leave it out' });
+  if ((strategy === 'equal' || strategy === 'self-tuning') && isGiven) {
+    issues.push({ path: ['betas'], allowed: `nothing with strategy ${strategy}: leave it out` });
     return issues;
   }
   const betas = ['equal', 'conservative', 'loss'].map((key) => given[key] ?? 0);
@@ -122,6 +124,24 @@ function checkBalancing(root: Readonly<Record<string, unknown>>): ConfigIssue[] 
       path: ['startShare'],
       allowed: 'equal when betas.equal is 0: a route that comes up would never be tried',
     });
+  }
+  return issues;
+}
+
+/** The bounds of the interval are for the strategy that sets it, and have it between them. */
+function checkIntervals(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
+  const issues: ConfigIssue[] = [];
+  const interval = root['intervalSeconds'] ?? DEFAULT_INTERVAL_S;
+  for (const key of ['shortestIntervalSeconds', 'longestIntervalSeconds'] as const) {
+    const bound = root[key];
+    if (typeof bound !== 'number') continue;
+    if (root['strategy'] !== 'self-tuning') {
+      issues.push({ path: [key], allowed: 'nothing unless the strategy is self-tuning: leave it out' });
+    } else if (typeof interval === 'number' && key === 'shortestIntervalSeconds' && bound > interval) {
+      issues.push({ path: [key], allowed: `at most intervalSeconds, ${interval}` });
+    } else if (typeof interval === 'number' && key === 'longestIntervalSeconds' && bound < interval) {
+      issues.push({ path: [key], allowed: `at least intervalSeconds, ${interval}` });
+    }
   }
   return issues;
 }

@@ -6,6 +6,8 @@ import { conservative } from '../pref/balancers/conservative.ts';
 import { equal } from '../pref/balancers/equal.ts';
 import { loss } from '../pref/balancers/loss.ts';
 import { mixed } from '../pref/balancers/mixed.ts';
+import { selfTuning } from '../pref/balancers/self-tuning.ts';
+import type { GatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayConfig } from './config.ts';
 import type { GatewayDaemonOptions } from './gateway-daemon.ts';
 
@@ -30,6 +32,7 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
       scheme: config.scheme,
       balancer: balancerOf(config),
       updateIntervalNs: config.intervalSeconds * NS_PER_S,
+      ...intervalBounds(config),
       startShare: config.startShare,
       countFneRepeats: fne.countRepeats,
       inferFromSyn: fne.inferFromSyn,
@@ -55,6 +58,17 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
   };
 }
 
+/** Bounds of an interval that the balancer sets; the gateway's defaults where the file gives none. */
+function intervalBounds({
+  shortestIntervalSeconds: shortest,
+  longestIntervalSeconds: longest,
+}: GatewayConfig): Pick<GatewayOptions, 'shortestIntervalNs' | 'longestIntervalNs'> {
+  return {
+    ...(shortest === undefined ? {} : { shortestIntervalNs: shortest * NS_PER_S }),
+    ...(longest === undefined ? {} : { longestIntervalNs: longest * NS_PER_S }),
+  };
+}
+
 function balancerOf({ strategy, betas }: GatewayConfig): Balancer {
   switch (strategy) {
     case 'equal':
@@ -65,5 +79,7 @@ function balancerOf({ strategy, betas }: GatewayConfig): Balancer {
       return loss(betas.equal);
     case 'mixed':
       return mixed({ betaE: betas.equal, betaC: betas.conservative, betaL: betas.loss });
+    case 'self-tuning':
+      return selfTuning();
   }
 }

@@ -12,7 +12,7 @@ import { configFields } from './config-fields.ts';
 import { parsePrefix } from './prefixes.ts';
 
 /** Names of the balancing strategies that a configuration can choose. */
-export const STRATEGIES = ['equal', 'conservative', 'loss', 'mixed'] as const;
+export const STRATEGIES = ['equal', 'conservative', 'loss', 'mixed', 'self-tuning'] as const;
 /** Names of the marking schemes. */
 export const SCHEMES = ['pool2', 'full'] as const;
 /** Longest name of a route: its TUN is `pref-NAME`, and a device name has 15 characters at most. */
@@ -61,6 +61,8 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
       loss: number(0, 1).default(0),
     }).optional(),
     intervalSeconds: number(0.001, 86_400).default(10),
+    shortestIntervalSeconds: number(0.001, 86_400).optional(),
+    longestIntervalSeconds: number(0.001, 86_400).optional(),
     startShare: choice(['probe', 'equal']).optional(),
     fne: mapping({
       perPrefixPerSecond: number(0.001, 1e9).default(10_000),

@@ -38,11 +38,14 @@ export interface GatewayConfig {
   /** Names of the routes whose neighbours take LEX codepoints; on all others the DSCP is cleared on leaving. */
   readonly exposeTo: readonly string[];
   readonly scheme: 'pool2' | 'full';
-  readonly strategy: 'equal' | 'conservative' | 'loss' | 'mixed';
-  /** Weights of the three splits; their sum is 1. @see paper eq. 3 */
+  readonly strategy: 'equal' | 'conservative' | 'loss' | 'mixed' | 'self-tuning';
+  /** Weights of the three splits; their sum is 1. With `self-tuning` those that it begins with. @see paper eq. 3 */
   readonly betas: { readonly equal: number; readonly conservative: number; readonly loss: number };
-  /** Update interval, seconds. */
+  /** Update interval, seconds; with `self-tuning` the first. */
   readonly intervalSeconds: number;
+  /** Bounds of the interval with `self-tuning`, seconds; default a quarter and four times of it. */
+  readonly shortestIntervalSeconds?: number | undefined;
+  readonly longestIntervalSeconds?: number | undefined;
   readonly startShare: 'probe' | 'equal';
   readonly fne: {
     readonly perPrefixPerSecond: number;
@@ -103,6 +106,8 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     strategy: parsed.strategy,
     betas,
     intervalSeconds: parsed.intervalSeconds,
+    shortestIntervalSeconds: parsed.shortestIntervalSeconds,
+    longestIntervalSeconds: parsed.longestIntervalSeconds,
     startShare: parsed.startShare ?? (betas.equal > 0 ? 'probe' : 'equal'),
     fne: parsed.fne,
     failures: parsed.failures,
@@ -116,6 +121,7 @@ const DEFAULT_BETAS = {
   conservative: { equal: 0.1, conservative: 0.9, loss: 0 },
   loss: { equal: 0.1, conservative: 0, loss: 0.9 },
   mixed: { equal: 0, conservative: 0, loss: 0 },
+  'self-tuning': { equal: 0.1, conservative: 0, loss: 0.9 },
 } as const;
 
 /**

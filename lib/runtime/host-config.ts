@@ -23,6 +23,8 @@ export interface HostConfig {
   readonly flowletGapSeconds: number;
   readonly fneAfterTimeouts: number;
   readonly keepPath: boolean;
+  /** After timeouts TCP flows move to another learnt path before one is asked for. */
+  readonly hostDriven: boolean;
   readonly offload: boolean;
   readonly appSide: string;
   readonly netSide: string;
@@ -61,6 +63,7 @@ export function hostAgentOptions(config: HostConfig): HostAgentOptions {
       flowletGapNs: config.flowletGapSeconds * 1e9,
       fneAfterTimeouts: config.fneAfterTimeouts,
       keepPathWithoutAnswer: config.keepPath,
+      hostDriven: config.hostDriven,
     },
     offload: config.offload,
   };
@@ -77,6 +80,7 @@ function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
     flowletGapSeconds: number(0.001, 3600).default(1),
     fneAfterTimeouts: integer(1, MAX_TIMEOUTS).default(2),
     keepPath: yesOrNo().default(true),
+    hostDriven: yesOrNo().default(false),
     offload: yesOrNo().default(true),
     appSide: device.default('lex0'),
     netSide: device.default('lex1'),

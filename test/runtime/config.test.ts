@@ -108,10 +108,23 @@ describe('a configuration without errors', () => {
       { equal: 0.1, conservative: 0.4, loss: 0.5 },
       'mixed',
     ],
+    ['self-tuning', '', { equal: 0.1, conservative: 0, loss: 0.9 }, 'self-tuning'],
   ])('strategy %s has its betas and its balancer', async (strategy, betas, expected, name) => {
     const config = await parse(`${SMALL}strategy: ${strategy}\n${betas}\n`);
     expect(config.betas).toEqual(expected);
     expect(gatewayDaemonOptions(config).gateway.balancer?.name).toBe(name);
+  });
+
+  it('strategy self-tuning takes bounds of its interval', async () => {
+    const config = await parse(
+      `${SMALL}strategy: self-tuning\nshortestIntervalSeconds: 5\nlongestIntervalSeconds: 60\n`,
+    );
+    const settings = checkGatewayOptions(gatewayDaemonOptions(config).gateway);
+    expect([settings.shortestIntervalNs, settings.longestIntervalNs]).toEqual([5e9, 60e9]);
+    const small = checkGatewayOptions(
+      gatewayDaemonOptions(await parse(`${SMALL}strategy: self-tuning\n`)).gateway,
+    );
+    expect([small.shortestIntervalNs, small.longestIntervalNs]).toEqual([2.5e9, 40e9]);
   });
 
   it('without a part for probing a new route starts with an equal share', async () => {
@@ -153,7 +166,7 @@ colour: red
       '10:13 routes[1].device: "lan" is not allowed; it takes a device other than inside.device',
       '11:9 scheme: "pool3" is not allowed; it takes one of pool2, full',
       '12:18 intervalSeconds: 0 is not allowed; it takes a number from 0.001 to 86400',
-      '14:1 colour: is not a known key; there are only the keys inside, routes, destinations, exposeTo, scheme, strategy, betas, intervalSeconds, startShare, fne, failures, notLect',
+      '14:1 colour: is not a known key; there are only the keys inside, routes, destinations, exposeTo, scheme, strategy, betas, intervalSeconds, shortestIntervalSeconds, longestIntervalSeconds, startShare, fne, failures, notLect',
     ]);
   });
 
@@ -228,6 +241,21 @@ colour: red
       'betas with strategy equal',
       `${SMALL}strategy: equal\nbetas: { equal: 1 }\n`,
       '8:8 betas: {"equal":1} is not allowed; it takes nothing with strategy equal',
+    ],
+    [
+      'betas with strategy self-tuning',
+      `${SMALL}strategy: self-tuning\nbetas: { equal: 0.1, loss: 0.9 }\n`,
+      '8:8 betas: {"equal":0.1,"loss":0.9} is not allowed; it takes nothing with strategy self-tuning',
+    ],
+    [
+      'bounds of an interval that nobody sets',
+      `${SMALL}longestIntervalSeconds: 20\n`,
+      '7:25 longestIntervalSeconds: 20 is not allowed; it takes nothing unless the strategy is self-tuning',
+    ],
+    [
+      'bounds that leave the interval out',
+      `${SMALL}strategy: self-tuning\nshortestIntervalSeconds: 11\n`,
+      '8:26 shortestIntervalSeconds: 11 is not allowed; it takes at most intervalSeconds, 10',
     ],
     [
       'a beta that the strategy has not',

@@ -36,6 +36,11 @@ describe('a host configuration', () => {
     expect(small).toEqual({ ...settings, addresses: [addresses[0]] });
   });
 
+  it('may let the host choose its paths itself', async () => {
+    const config = await parseHostConfig(`${SMALL}hostDriven: true\n`, 'host.yaml');
+    expect(lexSettings(hostAgentOptions(config).lex ?? {}).hostDriven).toBe(true);
+  });
+
   it('all problems are reported at once, each with line, column, field, value and range', async () => {
     const text = `addresses: [192.0.2.10, 192.0.2.11, 10.1]
 device: eth0
@@ -60,7 +65,7 @@ colour: red
       '8:10 appSide: "eth0" is not allowed; it takes a name other than device',
       '9:10 netSide: "lex/1" is not allowed; it takes a device name, 1 to 15 characters without blank, slash or colon',
       '10:18 intervalSeconds: "soon" is not allowed; it takes a number from 0.001 to 86400',
-      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, offload, appSide, netSide, intervalSeconds',
+      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds',
     ]);
   });
 
