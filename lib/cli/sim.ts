@@ -3,7 +3,10 @@ import type { Command } from 'commander';
 import { parseSeconds } from './host.ts';
 import { parseBetas, parseMode } from './sim-balance.ts';
 import { runCommand } from './output.ts';
+import { addBalancersCommand } from './sim-balancers.ts';
+import { addBalancersCommand } from './sim-balancers.ts';
 import type { Figure1Flags } from './sim-figure1.ts';
+import { addFluidCommand } from './sim-fluid.ts';
 import type { LossTableFlags } from './sim-loss-table.ts';
 import { parseNumbers, parseWorkers } from './sim-output.ts';
 import type { SweepFlags } from './sim-sweep.ts';
@@ -56,4 +59,7 @@ export function addSimCommand(program: Command): void {
         await runLossTableCommand(flags);
       }),
     );
+  addBalancersCommand(sim);
+  addFluidCommand(sim);
+  addBalancersCommand(sim);
 }
