@@ -4,7 +4,6 @@ import { parseSeconds } from './host.ts';
 import { parseBetas, parseMode } from './sim-balance.ts';
 import { runCommand } from './output.ts';
 import { addBalancersCommand } from './sim-balancers.ts';
-import { addBalancersCommand } from './sim-balancers.ts';
 import type { Figure1Flags } from './sim-figure1.ts';
 import { addFluidCommand } from './sim-fluid.ts';
 import type { LossTableFlags } from './sim-loss-table.ts';
@@ -59,7 +58,6 @@ export function addSimCommand(program: Command): void {
         await runLossTableCommand(flags);
       }),
     );
-  addBalancersCommand(sim);
   addFluidCommand(sim);
   addBalancersCommand(sim);
 }
