@@ -17,7 +17,8 @@ import type { FluidLinkReport } from './links.ts';
 import { Classes } from './loads.ts';
 import type { FluidLoad } from './loads.ts';
 import { poisson } from './poisson.ts';
-import { INITIAL_WINDOW, LEAST_LOSS, meanWindow, PACKET_BYTES, SEGMENT_BYTES } from './tcp-model.ts';
+import { Rates } from './rates.ts';
+import { PACKET_BYTES } from './tcp-model.ts';
 import { UpdateLog } from './update-log.ts';
 import type { FluidInterval } from './update-log.ts';
 
@@ -91,16 +92,6 @@ const KNOWN: readonly (keyof FluidOptions)[] = [
   'sampleLosses',
   'staggerUpdates',
 ];
-/**
- * Packets that a flow in slow start loses before its window stops growing: the first one is known of a round trip later,
- * and until then the window doubles. Calibrated against the packet simulator.
- */
-const SLOW_START_LOSSES = 3;
-/**
- * Windows below this many segments grow by one segment a round trip (Reno), larger ones by this part of themselves, as
- * CUBIC's do.
- */
-const LINEAR_BELOW = 20;
 /** Slack in comparing times that are sums of steps, s. */
 const EPSILON_S = 1e-9;
 
@@ -108,9 +99,9 @@ const EPSILON_S = 1e-9;
 export class FluidSimulation {
   readonly #classes: Classes;
   readonly #flows: Flows;
+  readonly #rates: Rates;
   readonly #log: UpdateLog;
   readonly #stepS: number;
-  readonly #isCubic: boolean;
   readonly #isSampled: boolean;
   readonly #isClosed: Uint8Array;
   readonly #openLoads: readonly number[];
@@ -121,8 +112,6 @@ export class FluidSimulation {
   #measuredFromS = 0;
   #measuredStarted = 0;
   #measuredCompleted = 0;
-  #sentBytes = 0;
-  #deliveredBytes = 0;
 
   /**
    * @param topology - with `routing: 'listed'`, drop-tail queues, and one PREFLEX gateway on a way at most
@@ -136,7 +125,6 @@ export class FluidSimulation {
     if (congestionControl !== 'cubic' && congestionControl !== 'newreno') {
       throw invalidOption('fluid.congestionControl', congestionControl, 'cubic or newreno');
     }
-    this.#isCubic = congestionControl === 'cubic';
     this.#isSampled = options.sampleLosses ?? true;
     const spreadS = requireNumber('fluid.spreadS', options.spreadS ?? 2, 0, 3600);
     const sizes = {
@@ -149,6 +137,7 @@ export class FluidSimulation {
     this.#arrivals = streams.next();
     this.#samples = streams.next();
     this.#classes = new Classes(topology, loads);
+    this.#rates = new Rates(this.#classes, this.#stepS, congestionControl === 'cubic');
     const { gateways } = this.#classes;
     this.#log = new UpdateLog(this.#classes);
     this.#nextUpdateS = Float64Array.from(gateways, ({ updateIntervalS }, g) => {
@@ -193,8 +182,8 @@ export class FluidSimulation {
     this.#measuredFromS = this.nowS;
     this.#measuredStarted = this.#flows.started;
     this.#measuredCompleted = this.#flows.completed;
-    this.#sentBytes = 0;
-    this.#deliveredBytes = 0;
+    this.#rates.sentBytes = 0;
+    this.#rates.deliveredBytes = 0;
     this.#flows.resetTimes();
     this.#classes.links.resetTotals();
     this.#classes.totalBytes.fill(0);
@@ -244,8 +233,8 @@ export class FluidSimulation {
         },
       },
       conservation: {
-        sentBytes: this.#sentBytes,
-        deliveredBytes: this.#deliveredBytes,
+        sentBytes: this.#rates.sentBytes,
+        deliveredBytes: this.#rates.deliveredBytes,
         droppedBytes: links.droppedBytes,
         worstLinkBytes: indices.reduce((worst, l) => Math.max(worst, Math.abs(links.imbalanceBytes(l))), 0),
       },
@@ -256,11 +245,7 @@ export class FluidSimulation {
 
   #step(): void {
     const stepS = this.#stepS;
-    const { links } = this.#classes;
-    this.#arrive();
-    links.decide(stepS);
-    this.#deliver();
-    links.settle(stepS);
+    this.#rates.step();
     this.#steps++;
     this.#flows.advance(this.nowS, stepS, this.#isClosed);
     for (const load of this.#openLoads) {
@@ -270,99 +255,6 @@ export class FluidSimulation {
     for (let g = 0; g < this.#nextUpdateS.length; g++) {
       if (this.nowS > this.#nextUpdateS[g] - EPSILON_S) this.#update(g);
     }
-  }
-
-  /** Offers to the links what the windows send, less what links before them dropped last. @hotpath */
-  #arrive(): void {
-    const { count, flows, linkList, linkStart, links, rttS, slowWindows, steady, window } = this.#classes;
-    const { arriving, dropRatio } = links;
-    const scale = PACKET_BYTES * this.#stepS;
-    for (let k = 0; k < count; k++) {
-      if (flows[k] === 0) continue;
-      let bytes = ((steady[k] * window[k] + slowWindows[k]) * scale) / rttS[k];
-      for (let at = linkStart[k]; at < linkStart[k + 1]; at++) {
-        const l = linkList[at];
-        arriving[l] += bytes;
-        bytes *= 1 - dropRatio[l];
-      }
-    }
-  }
-
-  /** Takes the bytes of this step through the links, and finds the windows of the next one. @hotpath */
-  #deliver(): void {
-    const classes = this.#classes;
-    const {
-      baseRttS,
-      flows,
-      growth,
-      linkList,
-      linkStart,
-      links,
-      rttS,
-      served,
-      steady,
-      steadyServed,
-      window,
-    } = classes;
-    const { arrived, bytesPerS, delayS, dropRatio, limitBytes } = links;
-    const stepS = this.#stepS;
-    let sent = 0;
-    let delivered = 0;
-    for (let k = 0; k < classes.count; k++) {
-      if (flows[k] === 0) continue;
-      const packetsAWindow = stepS / rttS[k];
-      const bytes = (steady[k] * window[k] + classes.slowWindows[k]) * packetsAWindow * PACKET_BYTES;
-      let kept = 1;
-      let loss = 0;
-      let rtt = baseRttS[k];
-      let pipe = Infinity;
-      for (let at = linkStart[k]; at < linkStart[k + 1]; at++) {
-        const l = linkList[at];
-        arrived[l] += bytes * kept;
-        kept *= 1 - dropRatio[l];
-        loss += links.lossOf(l);
-        rtt += delayS[l];
-        const held = (bytesPerS[l] * baseRttS[k] + limitBytes[l]) / PACKET_BYTES;
-        if (held < pipe) pipe = held;
-      }
-      const lost = bytes * (1 - kept);
-      classes.bytes[k] += bytes;
-      classes.lostBytes[k] += lost;
-      classes.totalBytes[k] += bytes;
-      classes.totalLostBytes[k] += lost;
-      sent += bytes;
-      delivered += bytes * kept;
-      served[k] = packetsAWindow * SEGMENT_BYTES * kept;
-      steadyServed[k] = window[k] * served[k];
-      if (flows[k] > steady[k]) growth[k] = 2 ** (stepS / rtt);
-      const unhurt = kept < 1 ? SLOW_START_LOSSES / ((1 - kept) * packetsAWindow) : Infinity;
-      this.#nextWindow(k, loss, rtt, pipe, unhurt);
-    }
-    this.#sentBytes += sent;
-    this.#deliveredBytes += delivered;
-  }
-
-  /**
-   * The windows of a class in the next step. No window grows beyond what the links on its way can hold, nor faster than
-   * TCP's does.
-   */
-  #nextWindow(k: number, loss: number, rtt: number, pipe: number, unhurt: number): void {
-    const { rttS, slowLimit, steady, window } = this.#classes;
-    const p = loss > LEAST_LOSS ? loss : LEAST_LOSS;
-    const lucky = INITIAL_WINDOW + SLOW_START_LOSSES / p;
-    const slowEnd = Math.max(INITIAL_WINDOW, Math.min(lucky, pipe, unhurt));
-    let next = meanWindow(p, rtt, this.#isCubic);
-    if (next > pipe) next = pipe;
-    // The first flow past slow start has the window with which it came out.
-    let most = slowEnd;
-    if (steady[k] > 0) {
-      const before = window[k];
-      most = before + ((before < LINEAR_BELOW ? 1 : before / LINEAR_BELOW) * this.#stepS) / rtt;
-    }
-    if (next > most) next = most;
-    window[k] = next;
-    rttS[k] = rtt;
-    slowLimit[k] = next > slowEnd ? next : slowEnd;
   }
 
   /** Ends the update interval of a gateway. */
