@@ -147,7 +147,7 @@ describe('an interval that the balancer sets', () => {
     for (let port = 1; port <= 400; port++) {
       const from = { srcPort: port, dscp: FNE };
       const { pathId } = sendOut(gateway, tcpOut({ ...from, tcpFlags: SYN }), 41 * S);
-      for (let i = 0; i < 4; i++) {
+      for (let i = 0; i < 8; i++) {
         sendOut(gateway, tcpOut({ ...from, dscp: lexOn(pathId), payloadLength: 1460 }), 41 * S);
       }
     }

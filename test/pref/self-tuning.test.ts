@@ -106,8 +106,8 @@ describe('the ratios', () => {
 });
 
 describe('the wanted interval', () => {
-  test('is stretched when there are fewer than 400 LEx packets', () => {
-    expect(wantedS(300, 0.5)).toBeCloseTo((10 * 400) / 300, 9);
+  test('is stretched when there are fewer than 1,200 LEx packets, or 400 losses', () => {
+    expect(wantedS(900, 0.5)).toBeCloseTo((10 * 1200) / 900, 9);
   });
 
   test('is shortened until the gain is 1/2 when flows turn over fast', () => {
@@ -115,7 +115,7 @@ describe('the wanted interval', () => {
   });
 
   test('is not shortened below what brings enough LEx packets', () => {
-    expect(wantedS(500, 1)).toBeCloseTo(8, 9);
+    expect(wantedS(1500, 1)).toBeCloseTo(8, 9);
   });
 
   test('at most doubles or halves', () => {
@@ -123,9 +123,9 @@ describe('the wanted interval', () => {
     expect(wantedS(1e6, 20)).toBe(5);
   });
 
-  test('asks for 100 LEx packets a route with more than four', () => {
+  test('asks for 300 LEx packets a route with more than four', () => {
     const seven = new Float64Array(7).fill(1e9);
-    const lost = new Float64Array(7).fill(80 * PACKET);
+    const lost = new Float64Array(7).fill(240 * PACKET);
     const wanted = selfTuning().wantedIntervalNs!(7, seven, lost, { intervalNs: 10 * S, turnover: 1 });
     expect(wanted / S).toBeCloseTo(12.5, 9);
   });

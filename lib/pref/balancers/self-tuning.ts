@@ -2,13 +2,13 @@
  * The strategy whose betas and update interval follow from what is measured: how many LEx packets an interval
  * brought, and which part of the flowlets it replaced. The equations are derived in docs/balancers.md:
  *
- *     error of a ratio       beta_L sqrt(f_i (1 - f_i) / l)         l LEx packets in the interval
+ *     error of a ratio       beta_L sqrt(f_i (1 - f_i) / l)         l losses in the interval, LEx packets / 3
  *     gain of the loop       z = rho (1 + 2 beta_L)                 rho = min(1, turnover); stable below 2
  *
- *     beta_L  = min(beta_max sqrt(l / 100), max((1 / rho - 1) / 2, floor))      z at most 1
+ *     beta_L  = min(beta_max sqrt(l / enough), max((1 / rho - 1) / 2, floor))      z at most 1
  *     beta_E  = beta_E0 (1 + 2 beta_L) / (1 + 2 beta_max)
  *     beta_C  = 1 - beta_E - beta_L
- *     wanted interval = the longer of the one with 100 LEx packets and the one with z = 1/2, at most doubled or halved
+ *     wanted interval = the longer of the one with enough losses and the one with z = 1/2, at most doubled or halved
  *
  * It holds no state: the gateway measures, and the interval that is running is the only memory.
  */
@@ -25,8 +25,10 @@ export interface SelfTuningOptions {
   readonly shrinkBytes?: number;
 }
 
-/** LEx packets a route in an interval below which it is stretched: 10 % sampling error. */
-export const ENOUGH_LEX_PACKETS = 100;
+/** Losses a route in an interval below which it is stretched: 10 % sampling error. */
+export const ENOUGH_LOSSES = 100;
+/** LEx packets that count as one loss: a queue that is full drops several packets of a flow at once. */
+export const LEX_PACKETS_A_LOSS = 3;
 /** With fewer routes than this there must be as many in total: a ratio's error is 0.0225 at most. */
 export const LEAST_SAMPLES = 4;
 /** Bytes that are taken for one LEx packet. What is lost and sent again is nearly always a full segment. */
@@ -79,7 +81,7 @@ export function selfTuning(options: SelfTuningOptions = {}): Balancer {
  * beta_L: the largest that neither the turnover nor the sampling error forbids.
  *
  * @param mostL - the largest of all, 0..1
- * @param sample - LEx packets in the interval, of those that are enough
+ * @param sample - LEx packets in the interval over those that are enough
  */
 export function lossPart(mostL: number, sample: number, measures: IntervalMeasures): number {
   const replaced = Math.min(1, measures.turnover);
@@ -100,8 +102,8 @@ function wantedInterval(mostL: number, sample: number, { intervalNs, turnover }:
   return intervalNs * Math.min(MAX_INTERVAL_STEP, Math.max(1 / MAX_INTERVAL_STEP, scale));
 }
 
-/** LEx packets in the interval over those that are enough. */
+/** LEx packets in the interval over those that are enough, 300 a route. */
 function sampleSize(lostBytes: Float64Array, count: number): number {
-  const enough = ENOUGH_LEX_PACKETS * Math.max(count, LEAST_SAMPLES);
+  const enough = LEX_PACKETS_A_LOSS * ENOUGH_LOSSES * Math.max(count, LEAST_SAMPLES);
   return sumOf(lostBytes, count) / LEX_PACKET_BYTES / enough;
 }

@@ -26,7 +26,7 @@ export const SUSTAINED = 4;
 export const INTERVALS_TO_CONVERGE = 10;
 /** Over the spread of the best fixed setting: what is allowed. */
 export const SPREAD_FACTOR = 1.2;
-/** A relative spread that 100 LEx packets cannot tell from none. */
+/** A relative spread that 100 losses cannot tell from none. */
 export const UNSEEN_SPREAD = 0.1;
 
 const CONFIGURED_NS = 10e9;
