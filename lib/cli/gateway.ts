@@ -1,12 +1,13 @@
 /** `preflex gateway`: the gateway daemon. */
 import type { Command } from 'commander';
 import type { GatewayDaemonStatus } from '../runtime/gateway-daemon.ts';
-import { runDaemon } from './daemon.ts';
+import { openControl, runDaemon } from './daemon.ts';
 import { requireRoot, runCommand } from './output.ts';
 import { formatBytes, formatPercent } from './table.ts';
 
 interface GatewayFlags {
   config: string;
+  name?: string;
   offload: boolean;
   json?: boolean;
 }
@@ -20,17 +21,22 @@ export function addGatewayCommand(program: Command): void {
     .command('gateway')
     .description('assign paths to flowlets, and balance the losses that hosts expose over the routes')
     .requiredOption('--config <file>', 'YAML file; docs/samples/gateway.yaml shows every field')
+    .option('--name <name>', 'name for "preflex status" and the like; default gateway-DEVICE of the inside')
     .option('--no-offload', 'read single segments instead of super-packets')
     .option('--json', 'one JSON object a line')
     .action((flags: GatewayFlags) => runCommand(() => runGateway(flags)));
 }
 
 async function runGateway(flags: GatewayFlags): Promise<void> {
-  const { loadGatewayConfig } = await import('../runtime/config.ts');
-  const config = await loadGatewayConfig(flags.config);
+  const { parseGatewayConfig } = await import('../runtime/config.ts');
+  const { readConfigFile } = await import('../runtime/config-file.ts');
+  const text = readConfigFile(flags.config);
+  const config = await parseGatewayConfig(text, flags.config);
   requireRoot('preflex gateway');
   const { gatewayDaemonOptions } = await import('../runtime/config-options.ts');
   const { GatewayDaemon } = await import('../runtime/gateway-daemon.ts');
+  const { gatewayOperations } = await import('../runtime/control/gateway-operations.ts');
+  const { LiveGatewayConfig } = await import('../runtime/gateway-live.ts');
   let showStatus: () => void = () => undefined;
   const daemon = GatewayDaemon.start({
     ...gatewayDaemonOptions(config),
@@ -39,7 +45,18 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
       showStatus();
     },
   });
+  const live = new LiveGatewayConfig(flags.config, text, config, daemon);
+  const control = await openControl(
+    {
+      name: flags.name,
+      standard: `gateway-${config.inside.device}`,
+      role: 'gateway',
+      operations: gatewayOperations(daemon, live),
+    },
+    () => daemon.stop(),
+  );
   showStatus = runDaemon({
+    control,
     json: flags.json ?? false,
     setUp: [
       `inside ${config.inside.device} (${config.inside.prefixes.join(', ')}), routes ` +
@@ -54,6 +71,7 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     refresh: () => {
       daemon.refresh();
     },
+    reload: () => live.reload(),
     status: () => daemon.status(LISTED_DESTINATIONS),
     describe: describeGateway,
     stop: () => daemon.stop(),

@@ -5,11 +5,12 @@ import { PreflexError } from '../errors.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
 import type { HostConfig } from '../runtime/host-config.ts';
 import { requireRoot, runCommand } from './output.ts';
-import { runDaemon } from './daemon.ts';
+import { openControl, runDaemon } from './daemon.ts';
 import { formatBytes, formatCount } from './table.ts';
 
 interface HostFlags {
   config?: string;
+  name?: string;
   address?: string[];
   device?: string;
   scheme: 'pool2' | 'full';
@@ -36,6 +37,7 @@ export function addHostCommand(program: Command): void {
       '--config <file>',
       'YAML file instead of the options below; docs/samples/host.yaml shows every field',
     )
+    .option('--name <name>', 'name for "preflex status"; default host-ADDRESS')
     .option('--address <address...>', 'an IPv4 and/or an IPv6 address of the device')
     .option('--device <name>', 'the device that has the address')
     .option('--scheme <name>', 'marking scheme: pool2 or full', 'pool2')
@@ -58,17 +60,30 @@ export function addHostCommand(program: Command): void {
 }
 
 /** Options that go with a configuration file; the file has all others. */
-const BESIDE_CONFIG = ['config', 'json'];
+const BESIDE_CONFIG = ['config', 'name', 'json'];
 
 async function runHost(flags: HostFlags, command: Command): Promise<void> {
   const config = flags.config === undefined ? configOfFlags(flags) : await readConfig(flags.config, command);
   requireRoot('preflex host');
   const { HostAgent } = await import('../runtime/host-agent.ts');
   const { hostAgentOptions } = await import('../runtime/host-config.ts');
+  const { LiveHostConfig } = await import('../runtime/host-live.ts');
   const agent = HostAgent.start(hostAgentOptions(config));
+  const live = flags.config === undefined ? undefined : new LiveHostConfig(flags.config, config);
+  const control = await openControl(
+    {
+      name: flags.name,
+      standard: `host-${config.addresses[0]}`,
+      role: 'host',
+      operations: { status: () => ({ status: agent.status() }) },
+    },
+    () => agent.stop(),
+  );
   runDaemon({
+    control,
     json: flags.json ?? false,
-    intervalSeconds: config.intervalSeconds,
+    intervalSeconds: () => live?.config.intervalSeconds ?? config.intervalSeconds,
+    reload: live === undefined ? undefined : () => live.reload(),
     setUp: [
       `serving ${config.addresses.join(' and ')} on ${config.device} through ${config.appSide} and ${config.netSide}, ` +
         `scheme ${config.scheme}`,
@@ -87,7 +102,7 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
   });
 }
 
-/** Reads the file; beside it only `--json` makes sense. */
+/** Reads the file; beside it only `--name` and `--json` make sense. */
 async function readConfig(file: string, command: Command): Promise<HostConfig> {
   for (const option of command.options) {
     const name = option.attributeName();

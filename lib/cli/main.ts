@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { addBenchCommand } from './bench.ts';
 import { addCheckCommand } from './check.ts';
+import { addControlCommands } from './control.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGatewayCommand } from './gateway.ts';
 import { addHostCommand } from './host.ts';
@@ -16,6 +17,7 @@ const program = new Command('preflex')
   .showHelpAfterError();
 addHostCommand(program);
 addGatewayCommand(program);
+addControlCommands(program);
 addCheckCommand(program);
 addDoctorCommand(program);
 addBenchCommand(program);

@@ -9,22 +9,24 @@
 import { randomInt } from 'node:crypto';
 import type { Device, PacketBatch } from '../device/device.ts';
 import { TunDevice } from '../device/tun-device.ts';
-import { PreflexError } from '../errors.ts';
+import { PreflexError, invalidOption } from '../errors.ts';
 import { PrefGateway } from '../pref/gateway.ts';
 import type { GatewayOptions } from '../pref/gateway-options.ts';
+import { checkGatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayStatus } from '../pref/gateway-status.ts';
 import type { DeviceReport } from './device-report.ts';
 import { reportDevice, requireDeviceMtu } from './device-report.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { GatewayPlumbingOptions } from './gateway-plan.ts';
+import type { Balancing } from './live-balancer.ts';
+import { LiveBalancer } from './live-balancer.ts';
+import type { GatewayDestination } from './live-destinations.ts';
+import { LiveDestinations } from './live-destinations.ts';
 import type { BatchHandler, LoopStats, TimedCore } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';
+import { parsePrefix } from './prefixes.ts';
 
-/** A destination and the path IDs of the routes that lead there. */
-export interface GatewayDestination {
-  readonly prefixes: readonly string[];
-  readonly pathIds: readonly number[];
-}
+export type { GatewayDestination } from './live-destinations.ts';
 
 /** Options of a {@link GatewayDaemon}. */
 export interface GatewayDaemonOptions {
@@ -46,17 +48,24 @@ export interface GatewayDaemonStatus extends GatewayStatus {
 }
 
 const INSIDE_TUN = 'pref-in';
+/** Bounds of every interval that a configuration can ask for. */
+const SHORTEST_INTERVAL_NS = 1e6;
+const LONGEST_INTERVAL_NS = 86_400e9;
 
 /** A running gateway. It works in the network namespace of the process. */
 export class GatewayDaemon {
   readonly gateway: PrefGateway;
   readonly plumbing: GatewayPlumbing;
+  readonly destinations: LiveDestinations;
+  readonly #balancer: LiveBalancer;
   readonly #loop = new PacketLoop();
   readonly #inside: TunDevice;
   /** The TUN of each route, by path ID. */
   readonly #routes = new Map<number, TunDevice>();
   readonly #pathIdOfName = new Map<string, number>();
   #downRoutes: readonly string[] = [];
+  readonly #drained = new Set<string>();
+  readonly #withdrawn = new Set<string>();
   #isStopped = false;
 
   /**
@@ -70,8 +79,17 @@ export class GatewayDaemon {
   }
 
   private constructor(options: GatewayDaemonOptions) {
-    this.gateway = new PrefGateway({ seed: randomInt(2 ** 32), ...options.gateway });
-    for (const { prefixes, pathIds } of options.destinations) this.gateway.addDestination(prefixes, pathIds);
+    this.#balancer = new LiveBalancer(balancingOf(options.gateway));
+    this.gateway = new PrefGateway({
+      seed: randomInt(2 ** 32),
+      ...options.gateway,
+      balancer: this.#balancer,
+      // The bounds of the strategy in force are kept by the live balancer.
+      shortestIntervalNs: SHORTEST_INTERVAL_NS,
+      longestIntervalNs: LONGEST_INTERVAL_NS,
+    });
+    this.#balancer.watch(() => this.gateway.updateIntervalNs);
+    this.destinations = new LiveDestinations(this.gateway, options.destinations);
     const tun = { offload: options.offload ?? true };
     this.#inside = TunDevice.open({
       ...tun,
@@ -121,16 +139,50 @@ export class GatewayDaemon {
    * @returns names of the routes that changed
    */
   refresh(): string[] {
-    const down = this.plumbing.refresh();
-    const changed: string[] = [];
-    for (const [name, pathId] of this.#pathIdOfName) {
-      const isDown = down.includes(name);
-      if (isDown === this.#downRoutes.includes(name)) continue;
-      this.gateway.setRouteUp(pathId, !isDown);
-      changed.push(name);
-    }
-    this.#downRoutes = down;
-    return changed;
+    this.#downRoutes = this.plumbing.refresh();
+    return this.#withdrawRoutes();
+  }
+
+  /** Whether a new interval length waits for the running interval to end. */
+  get isIntervalPending(): boolean {
+    return this.#balancer.isIntervalPending;
+  }
+
+  /** Names of the routes that were drained and not undrained since. */
+  get drainedRoutes(): readonly string[] {
+    return [...this.#drained];
+  }
+
+  /**
+   * Takes a route out of use, or back into use, whether or not its device is up. Flows pinned to it go over other
+   * routes from their next packet on.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION for an unknown name, or the last route that is in use
+   */
+  drain(name: string, isDrained: boolean): void {
+    const names = [...this.#pathIdOfName.keys()];
+    if (!names.includes(name)) throw invalidOption('route', name, `one of ${names.join(', ')}`);
+    const others = names.filter((other) => other !== name && !this.#withdrawn.has(other));
+    if (isDrained && others.length === 0)
+      throw invalidOption('drain', name, 'a route beside which another is up and not drained');
+    if (isDrained) this.#drained.add(name);
+    else this.#drained.delete(name);
+    this.#withdrawRoutes();
+  }
+
+  /**
+   * Takes over what can change at run time, without a gap: strategy and interval at the end of the running interval,
+   * destinations at once. Of the options nothing else is looked at.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION or ERR_SYSTEM; then nothing has changed
+   */
+  reconfigure(options: Pick<GatewayDaemonOptions, 'gateway' | 'destinations' | 'plumbing'>): void {
+    if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this gateway is stopped already');
+    const balancing = balancingOf(options.gateway);
+    const prefixes = options.plumbing.destinations.map((text) => parsePrefix(text)!);
+    this.plumbing.divert(prefixes);
+    this.destinations.replace(options.destinations);
+    this.#balancer.use(balancing);
   }
 
   /**
@@ -151,6 +203,19 @@ export class GatewayDaemon {
     return status;
   }
 
+  #withdrawRoutes(): string[] {
+    const changed: string[] = [];
+    for (const [name, pathId] of this.#pathIdOfName) {
+      const isWithdrawn = this.#downRoutes.includes(name) || this.#drained.has(name);
+      if (isWithdrawn === this.#withdrawn.has(name)) continue;
+      if (isWithdrawn) this.#withdrawn.add(name);
+      else this.#withdrawn.delete(name);
+      this.gateway.setRouteUp(pathId, !isWithdrawn);
+      changed.push(name);
+    }
+    return changed;
+  }
+
   #startLoop(onInterval: (() => void) | undefined): void {
     const byPathId: (Device | undefined)[] = [];
     for (const [pathId, device] of this.#routes) byPathId[pathId] = device;
@@ -166,6 +231,17 @@ export class GatewayDaemon {
     this.#inside.close();
     for (const device of this.#routes.values()) device.close();
   }
+}
+
+/** The strategy and interval that options ask for. @throws PreflexError ERR_INVALID_OPTION */
+function balancingOf(options: GatewayOptions): Balancing {
+  const settings = checkGatewayOptions(options);
+  return {
+    balancer: settings.balancer,
+    intervalNs: settings.updateIntervalNs,
+    shortestNs: settings.shortestIntervalNs,
+    longestNs: settings.longestIntervalNs,
+  };
 }
 
 /** Sends what comes from inside by the route of its verdict; verdict 0 by the default route, the first one. */

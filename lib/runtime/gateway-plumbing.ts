@@ -1,14 +1,17 @@
 /**
  * Carries out the plan of `gateway-plan.ts`: sets the plumbing of a gateway daemon up, keeps it up to date, takes it back.
  */
-import { TABLE_MAIN, ipBatch, listLinks, listRoutes, namespaceInode } from '../netns/index.ts';
+import type { Family, RouteSpec } from '../netns/index.ts';
+import { TABLE_MAIN, ipBatch, listLinks, listRoutes, namespaceInode, routeArgs } from '../netns/index.ts';
 import { executeIn } from './change.ts';
 import { readMachineState } from './machine-state.ts';
 import type { RecoveredJournal } from './undo-journal.ts';
 import { UndoJournal, closeAfterFailure } from './undo-journal.ts';
 import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plan.ts';
 import { addCommands, allTables, planGatewayPlumbing, resolveGatewayPlumbing } from './gateway-plan.ts';
-import { defaultRoute } from './gateway-routes.ts';
+import { defaultRoute, outboundRoutes } from './gateway-routes.ts';
+import type { Prefix } from './prefixes.ts';
+import { replaceCommands } from './route-mirror.ts';
 
 export type { GatewayPlumbingOptions } from './gateway-plan.ts';
 
@@ -18,7 +21,9 @@ export class GatewayPlumbing {
   readonly warnings: readonly string[];
   /** What an earlier crash had left and has been taken back first. */
   readonly recovered: readonly RecoveredJournal[];
-  readonly #options: ResolvedGatewayPlumbing;
+  #options: ResolvedGatewayPlumbing;
+  /** What stands in the outbound table. */
+  readonly #outbound = new Map<Family, readonly RouteSpec[]>();
   readonly #netns: string | undefined;
   readonly #journal: UndoJournal;
 
@@ -51,6 +56,8 @@ export class GatewayPlumbing {
       const plan = planGatewayPlumbing(state, resolved);
       this.warnings = plan.warnings;
       for (const change of plan.changes) this.#journal.apply(change);
+      for (const family of resolved.families)
+        this.#outbound.set(family, outboundRoutes(state.mainRoutes[family], resolved, family));
     } catch (error) {
       closeAfterFailure(this.#journal, error);
       throw error;
@@ -83,8 +90,48 @@ export class GatewayPlumbing {
     return down;
   }
 
+  /**
+   * Diverts other destinations from now on. What is diverted before and after is so at any time.
+   *
+   * @param destinations - of the IP versions that were set up
+   * @throws PreflexError ERR_SYSTEM when the kernel refuses a route; then the destinations before stay
+   */
+  divert(destinations: readonly Prefix[]): void {
+    const where = { netns: this.#netns };
+    const options = { ...this.#options, destinations };
+    const wanted = options.families.map((family) => {
+      const routes = outboundRoutes(listRoutes(family, TABLE_MAIN, where), options, family);
+      return [family, routes] as const;
+    });
+    try {
+      for (const [family, routes] of wanted) {
+        ipBatch(replaceCommands(this.#outbound.get(family) ?? [], routes), { ...where, family });
+      }
+    } catch (error) {
+      for (const [family, routes] of wanted) this.#putBack(family, routes);
+      throw error;
+    }
+    for (const [family, routes] of wanted) this.#outbound.set(family, routes);
+    this.#options = options;
+  }
+
   /** Takes everything back. The second call does nothing. */
   tearDown(): void {
     this.#journal.close();
+  }
+
+  /** Puts the outbound table back, whatever part of `wanted` it has. */
+  #putBack(family: Family, wanted: readonly RouteSpec[]): void {
+    const before = this.#outbound.get(family) ?? [];
+    const added = wanted.filter((spec) => !before.some((other) => other.prefix === spec.prefix));
+    const commands = [
+      ...before.map((spec) => ['route', 'replace', ...routeArgs(spec)]),
+      ...added.map((spec) => ['route', 'del', ...routeArgs(spec)]),
+    ];
+    try {
+      ipBatch(commands, { netns: this.#netns, family, keepGoing: true });
+    } catch {
+      // Routes that were not added cannot be deleted; the error to report is the one that led here.
+    }
   }
 }

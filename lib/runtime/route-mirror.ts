@@ -72,6 +72,22 @@ export function routeDifference(current: readonly RouteSpec[], wanted: readonly 
   ];
 }
 
+/**
+ * The same without a gap: what is wanted replaces what is there, and only then goes what is left of the set before. For
+ * tables with one route a prefix.
+ */
+export function replaceCommands(current: readonly RouteSpec[], wanted: readonly RouteSpec[]): string[][] {
+  const words = (spec: RouteSpec): string => routeArgs(spec).join(' ');
+  const has = new Set(current.map(words));
+  const prefixes = new Set(wanted.map((spec) => spec.prefix));
+  return [
+    ...wanted.filter((spec) => !has.has(words(spec))).map((spec) => ['route', 'replace', ...routeArgs(spec)]),
+    ...current
+      .filter((spec) => !prefixes.has(spec.prefix))
+      .map((spec) => ['route', 'del', ...routeArgs(spec)]),
+  ];
+}
+
 function isNeverDiverted(prefix: string, family: Family): boolean {
   if (family === 6) return /^(fe[89ab][0-9a-f]|ff[0-9a-f]{2}):/.test(prefix);
   const first = Number(prefix.split('.')[0]);

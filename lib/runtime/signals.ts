@@ -1,11 +1,13 @@
-/** How a daemon is told to stop and to show its counters. */
+/** How a daemon is told to stop, to show its counters and to read its configuration again. */
 
 /** What a daemon does on signals. */
 export interface SignalActions {
-  /** Called once, on the first SIGINT, SIGTERM or SIGHUP. */
+  /** Called once, on the first SIGINT or SIGTERM; on SIGHUP too when there is nothing to reload. */
   readonly stop: () => void;
   /** Called on every SIGUSR1. */
   readonly showCounters: () => void;
+  /** Called on every SIGHUP. A daemon without a configuration file has none, and ends with its terminal. */
+  readonly reload?: (() => void) | undefined;
 }
 
 /** Installs the handlers; the returned function takes them away. */
@@ -16,11 +18,14 @@ export function handleSignals(actions: SignalActions): () => void {
     isStopping = true;
     actions.stop();
   };
-  const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const signal of stopSignals) process.on(signal, stop);
-  process.on('SIGUSR1', actions.showCounters);
+  const handlers: readonly (readonly [NodeJS.Signals, () => void])[] = [
+    ['SIGINT', stop],
+    ['SIGTERM', stop],
+    ['SIGHUP', actions.reload ?? stop],
+    ['SIGUSR1', actions.showCounters],
+  ];
+  for (const [signal, handler] of handlers) process.on(signal, handler);
   return () => {
-    for (const signal of stopSignals) process.off(signal, stop);
-    process.off('SIGUSR1', actions.showCounters);
+    for (const [signal, handler] of handlers) process.off(signal, handler);
   };
 }

@@ -1,0 +1,96 @@
+/** What a gateway daemon can be asked over its control socket. */
+import { invalidOption, rejectUnknownKeys, requireInteger } from '../../errors.ts';
+import type { DestinationStatus, EgressStatus } from '../../pref/gateway-status.ts';
+import type { GatewayDaemon, GatewayDaemonStatus } from '../gateway-daemon.ts';
+import type { ConfigEdit, LiveGatewayConfig } from '../gateway-live.ts';
+import type { ControlArguments } from './protocol.ts';
+import type { ControlOperation } from './server.ts';
+
+/** Answer of `status`. */
+export interface GatewayStatusAnswer {
+  readonly file: string;
+  readonly strategy: string;
+  readonly betas: { readonly equal: number; readonly conservative: number; readonly loss: number };
+  readonly intervalSeconds: number;
+  /** Whether a new interval length waits for the running interval to end. */
+  readonly isIntervalPending: boolean;
+  readonly drained: readonly string[];
+  readonly status: GatewayDaemonStatus;
+}
+
+/** Answer of `routes`. */
+export interface RoutesAnswer {
+  readonly strategy: string;
+  readonly drained: readonly string[];
+  readonly routes: readonly EgressStatus[];
+  /** As many as were asked for. */
+  readonly destinations: readonly DestinationStatus[];
+  readonly destinationCount: number;
+}
+
+/** Destinations in an answer unless more are asked for, and the most that may be. */
+const DEFAULT_LIMIT = 20;
+const MAX_LIMIT = 1000;
+const SET_KEYS = ['strategy', 'betas', 'intervalSeconds', 'drain', 'undrain'] as const;
+
+/** The operations `status`, `routes` and `set`. */
+export function gatewayOperations(
+  daemon: GatewayDaemon,
+  live: LiveGatewayConfig,
+): Record<'status' | 'routes' | 'set', ControlOperation> {
+  return {
+    status: (args): GatewayStatusAnswer => {
+      const limit = limitOf(args);
+      const { strategy, betas, intervalSeconds } = live.config;
+      return {
+        file: live.file,
+        strategy,
+        betas,
+        intervalSeconds,
+        isIntervalPending: daemon.isIntervalPending,
+        drained: daemon.drainedRoutes,
+        status: daemon.status(limit),
+      };
+    },
+    routes: (args): RoutesAnswer => {
+      const { routes, destinations, destinationCount } = daemon.status(limitOf(args));
+      const { strategy } = live.config;
+      return { strategy, drained: daemon.drainedRoutes, routes, destinations, destinationCount };
+    },
+    set: async (args) => {
+      rejectUnknownKeys('set', args, SET_KEYS);
+      const { drain, undrain } = args;
+      const edits = editsOf(args, live.config.strategy);
+      const wishes = [drain, undrain, edits.length > 0 || undefined].filter((wish) => wish !== undefined);
+      if (wishes.length !== 1) {
+        const allowed = 'drain, or undrain, or one or more of strategy, betas, intervalSeconds';
+        throw invalidOption('set', args, allowed);
+      }
+      if (edits.length > 0) return { changed: await live.edit(edits) };
+      const name = drain ?? undrain;
+      if (typeof name !== 'string') throw invalidOption('route', name, 'the name of a route');
+      daemon.drain(name, drain !== undefined);
+      return { changed: [`route ${name}`], drained: daemon.drainedRoutes };
+    },
+  };
+}
+
+function limitOf(args: ControlArguments): number {
+  rejectUnknownKeys('args', args, ['limit']);
+  return requireInteger('limit', (args['limit'] ?? DEFAULT_LIMIT) as number, 1, MAX_LIMIT);
+}
+
+/** What the values mean in the file; they are checked there. Another strategy begins with its own betas. */
+function editsOf(args: ControlArguments, strategyBefore: string): ConfigEdit[] {
+  const { strategy, betas, intervalSeconds } = args;
+  const edits: ConfigEdit[] = [];
+  if (strategy !== undefined) {
+    edits.push([['strategy'], strategy]);
+    if (strategy !== strategyBefore) edits.push([['betas'], undefined]);
+    if (strategy !== 'self-tuning')
+      edits.push([['shortestIntervalSeconds'], undefined], [['longestIntervalSeconds'], undefined]);
+  }
+  if (betas !== undefined) edits.push([['betas'], betas]);
+  if (intervalSeconds !== undefined) edits.push([['intervalSeconds'], intervalSeconds]);
+  return edits;
+}

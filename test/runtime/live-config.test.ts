@@ -1,0 +1,180 @@
+/** A running daemon's configuration: what can change, what is refused, what stays in force. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configDifferences } from '../../lib/runtime/config-difference.ts';
+import { parseGatewayConfig } from '../../lib/runtime/config.ts';
+import type { GatewayDaemonOptions } from '../../lib/runtime/gateway-daemon.ts';
+import { LiveGatewayConfig } from '../../lib/runtime/gateway-live.ts';
+import { parseHostConfig } from '../../lib/runtime/host-config.ts';
+import { LiveHostConfig } from '../../lib/runtime/host-live.ts';
+
+const GATEWAY = `inside:
+  device: lan
+  prefixes: [10.0.0.0/24, 'fd00::/64']
+routes:
+  - { name: a, device: wan1, nextHop: 10.1.0.2, nextHop6: fe80::1 }
+  - { name: b, device: wan2, nextHop: 10.2.0.2, nextHop6: fe80::2 }
+`;
+const HOST = 'addresses: [192.0.2.10]\ndevice: eth0\n';
+
+let folder = '';
+let file = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'preflex-live-'));
+  file = join(folder, 'some.yaml');
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** A live configuration, with what was handed to the daemon. */
+async function startGateway(): Promise<{ live: LiveGatewayConfig; taken: Partial<GatewayDaemonOptions>[] }> {
+  const taken: Partial<GatewayDaemonOptions>[] = [];
+  const daemon = { reconfigure: (options: Partial<GatewayDaemonOptions>) => void taken.push(options) };
+  const config = await parseGatewayConfig(GATEWAY, file);
+  return { live: new LiveGatewayConfig(file, GATEWAY, config, daemon), taken };
+}
+
+describe('the difference of two configurations', () => {
+  it('names every field that differs, inside lists too', () => {
+    const before = { a: 1, b: { c: [1, 2], d: 'x' }, e: [1] };
+    const after = { a: 2, b: { c: [1, 3], d: 'x' }, e: [1, 2] };
+    expect(configDifferences(before, after)).toEqual([
+      { field: 'a', before: 1, after: 2 },
+      { field: 'b.c[1]', before: 2, after: 3 },
+      { field: 'e', before: [1], after: [1, 2] },
+    ]);
+  });
+});
+
+describe('the reload of a gateway', () => {
+  it('takes strategy, betas, interval and destinations over', async () => {
+    const { live, taken } = await startGateway();
+    const more = `strategy: mixed
+betas: { equal: 0.2, conservative: 0.3, loss: 0.5 }
+intervalSeconds: 3
+destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], routes: [b] }]
+`;
+    writeFileSync(file, GATEWAY + more);
+    expect(await live.reload()).toEqual([
+      'destinations',
+      'strategy',
+      'betas.equal',
+      'betas.conservative',
+      'betas.loss',
+      'intervalSeconds',
+    ]);
+    expect(taken).toMatchObject([
+      {
+        gateway: { balancer: { name: 'mixed' }, updateIntervalNs: 3e9 },
+        destinations: [{}, {}, { prefixes: ['192.0.2.0/24'], pathIds: [2] }],
+      },
+    ]);
+    expect(live.config.strategy).toBe('mixed');
+  });
+
+  it('takes the self-tuning strategy and its bounds over', async () => {
+    const { live, taken } = await startGateway();
+    writeFileSync(file, `${GATEWAY}strategy: self-tuning\nlongestIntervalSeconds: 20\n`);
+    expect(await live.reload()).toEqual(['strategy', 'longestIntervalSeconds']);
+    expect(taken).toMatchObject([
+      { gateway: { balancer: { name: 'self-tuning' }, longestIntervalNs: 20e9 } },
+    ]);
+  });
+
+  it('a file that says the same changes nothing', async () => {
+    const { live, taken } = await startGateway();
+    writeFileSync(file, `# the same\n${GATEWAY}strategy: loss\n`);
+    expect([await live.reload(), taken]).toEqual([[], []]);
+  });
+
+  it.each([
+    [
+      'scheme',
+      'scheme: full\n',
+      'scheme cannot change from "pool2" to "full" while the daemon runs; it needs a restart.',
+    ],
+    ['exposeTo', 'exposeTo: [a]\n', 'exposeTo cannot change from [] to ["a"] while'],
+    [
+      'an FNE limit',
+      'fne: { totalPerSecond: 5 }\n',
+      'fne.totalPerSecond cannot change from 100000 to 5 while',
+    ],
+    ['failures', 'failures: { share: 0.8 }\n', 'failures.share cannot change from 0.9 to 0.8 while'],
+    [
+      'startShare through betas',
+      'betas: { loss: 1 }\n',
+      'startShare cannot change from "probe" to "equal" while',
+    ],
+    [
+      'the IP versions',
+      'destinations: [{ prefixes: [0.0.0.0/0] }]\n',
+      'destinations has no IPv6 prefix any more; which IP versions are diverted cannot change while',
+    ],
+  ])('a change of %s is refused, and nothing of the file is taken over', async (_, more, message) => {
+    const { live, taken } = await startGateway();
+    writeFileSync(file, `${GATEWAY}intervalSeconds: 3\n${more}`);
+    await expect(live.reload()).rejects.toThrow(message);
+    expect([taken, live.config.intervalSeconds]).toEqual([[], 10]);
+  });
+
+  it('all fields that cannot change are named at once', async () => {
+    const { live } = await startGateway();
+    writeFileSync(file, GATEWAY.replace('wan1', 'wan3').replace('device: lan', 'device: lan2'));
+    await expect(live.reload()).rejects.toThrow(
+      'inside.device cannot change from "lan" to "lan2" while the daemon runs; it needs a restart.\n' +
+        'routes[0].device cannot change from "wan1" to "wan3" while the daemon runs; it needs a restart.',
+    );
+  });
+
+  it('a wrong file is refused with its places', async () => {
+    const { live, taken } = await startGateway();
+    writeFileSync(file, `${GATEWAY}strategy: best\n`);
+    await expect(live.reload()).rejects.toThrow(`${file}:7:11: strategy: "best" is not allowed`);
+    expect(taken).toEqual([]);
+  });
+
+  it('when the daemon refuses, the configuration before stays in force', async () => {
+    const config = await parseGatewayConfig(GATEWAY, file);
+    const daemon = {
+      reconfigure: () => {
+        throw new Error('no such route');
+      },
+    };
+    const live = new LiveGatewayConfig(file, GATEWAY, config, daemon);
+    writeFileSync(file, `${GATEWAY}strategy: equal\n`);
+    await expect(live.reload()).rejects.toThrow('no such route');
+    expect(live.config.strategy).toBe('loss');
+  });
+
+  it('an edit passes the same checks, and a reload gives it up for the file', async () => {
+    const { live, taken } = await startGateway();
+    expect(await live.edit([[['strategy'], 'equal']])).toEqual(['strategy', 'betas.equal', 'betas.loss']);
+    await expect(live.edit([[['intervalSeconds'], 0]])).rejects.toThrow('intervalSeconds: 0 is not allowed');
+    expect(live.config).toMatchObject({ strategy: 'equal', intervalSeconds: 10 });
+    writeFileSync(file, GATEWAY);
+    expect(await live.reload()).toContain('strategy');
+    expect(taken.map((options) => options.gateway?.balancer?.name)).toEqual(['equal', 'loss']);
+  });
+
+  it('two changes at once come one after the other', async () => {
+    const { live } = await startGateway();
+    await Promise.all([live.edit([[['intervalSeconds'], 3]]), live.edit([[['strategy'], 'equal']])]);
+    expect(live.config).toMatchObject({ strategy: 'equal', intervalSeconds: 3 });
+  });
+});
+
+describe('the reload of a host', () => {
+  it('takes the interval over, and refuses everything else by name', async () => {
+    const live = new LiveHostConfig(file, await parseHostConfig(HOST, file));
+    writeFileSync(file, `${HOST}intervalSeconds: 2\n`);
+    expect(await live.reload()).toEqual(['intervalSeconds']);
+    writeFileSync(file, `${HOST}intervalSeconds: 3\nflows: 10\n`);
+    await expect(live.reload()).rejects.toThrow(
+      'flows cannot change from 65536 to 10 while the daemon runs; it needs a restart.',
+    );
+    expect(live.config.intervalSeconds).toBe(2);
+  });
+});
