@@ -24,7 +24,7 @@ export type {
   RouteSpec,
   Topology,
 } from './topology.ts';
-export type { Carrier, CarrierReport, PacketFilter } from './carrier.ts';
+export type { Carrier, CarrierReport, DropWatch, PacketFilter } from './carrier.ts';
 export type { Host, HostOptions } from './host.ts';
 export type { GatewayNode } from './gateway-node.ts';
 export type { NetworkNode } from './node.ts';
@@ -58,14 +58,23 @@ export { DownloadLoop } from './apps/download-loop.ts';
 export type { DownloadLoopOptions } from './apps/download-loop.ts';
 export { FIGURE1_SCENARIOS, findFigure1Scenario } from './scenarios/figure1-scenarios.ts';
 export type { Figure1Changes } from './scenarios/figure1-scenarios.ts';
+export { MODES } from './scenarios/scenario.ts';
 export type { Betas, Figure1Scenario, LinkChange, Mode } from './scenarios/scenario.ts';
+export type { FlowSchedule, ScheduleStep } from './scenarios/schedule.ts';
+export type { SizeModel } from './scenarios/sizes.ts';
 export { figure1Topology } from './scenarios/figure1-topology.ts';
 export type { Figure1NetworkOptions } from './scenarios/figure1-topology.ts';
 export { runFigure1 } from './scenarios/figure1-run.ts';
-export type { Figure1Record, Figure1RunOptions } from './scenarios/figure1-run.ts';
-export type { FlowRecord, Interval } from './scenarios/records.ts';
+export type { Figure1Class, Figure1Record, Figure1RunOptions, RouteTruth } from './scenarios/figure1-run.ts';
+export type {
+  DestinationRoute,
+  FlowOutcome,
+  FlowRecord,
+  Interval,
+  IntervalRoute,
+} from './scenarios/records.ts';
 export { runManyRoutes } from './scenarios/many-routes.ts';
-export type { ManyRoutesOptions, ManyRoutesRecord } from './scenarios/many-routes.ts';
+export type { ManyRoutesOptions, ManyRoutesRecord, RouteRecord } from './scenarios/many-routes.ts';
 export { runBulkFlows } from './scenarios/bulk-flows.ts';
 export type { BulkFlowsOptions, BulkFlowsRecord } from './scenarios/bulk-flows.ts';
 export { estimate } from './statistics.ts';

@@ -88,7 +88,7 @@ export class DownloadLoop {
   }
 
   /** A download is over. */
-  ended(download: Download, record: FlowRecord): void {
+  #ended(download: Download, record: FlowRecord): void {
     this.#running.delete(download);
     this.#wantedBytes.delete(download.port);
     this.#options.onRecord(record);
@@ -115,7 +115,7 @@ export class DownloadLoop {
   #begin(): void {
     const { client, name, port, random, size, source } = this.#options;
     const bytes = drawSize(size, random);
-    const download = new Download(this, name, bytes, client.queue.nowNs);
+    const download = new Download((record) => this.#ended(download, record), name, bytes, client.queue.nowNs);
     this.#running.add(download);
     const c = client.connect(source.localAddr, port, download);
     download.port = c.localPort;
@@ -126,7 +126,7 @@ export class DownloadLoop {
 /** One download, at its client. */
 class Download implements TcpApp {
   port = 0;
-  readonly #loop: DownloadLoop;
+  readonly #onEnd: (record: FlowRecord) => void;
   readonly #name: string;
   readonly #bytes: number;
   readonly #startNs: number;
@@ -137,8 +137,8 @@ class Download implements TcpApp {
   #stallAtNs: number;
   #isDone = false;
 
-  constructor(loop: DownloadLoop, name: string, bytes: number, nowNs: number) {
-    this.#loop = loop;
+  constructor(onEnd: (record: FlowRecord) => void, name: string, bytes: number, nowNs: number) {
+    this.#onEnd = onEnd;
     this.#name = name;
     this.#bytes = bytes;
     this.#startNs = nowNs;
@@ -189,7 +189,7 @@ class Download implements TcpApp {
   #end(outcome: FlowOutcome, error: string): void {
     if (this.#isDone) return;
     this.#isDone = true;
-    this.#loop.ended(this, {
+    this.#onEnd({
       name: this.#name,
       start: seconds(this.#startNs),
       end: seconds(this.#lastNs),

@@ -32,7 +32,7 @@ const MAX_STEP = 4;
 /** Round trip in s for the smallest price of a link: that at which a single flow would fill it. */
 const FLOOR_RTT_S = 0.1;
 
-/** Totals of a link since the last {@link FluidLinks.resetTotals}. */
+/** Totals of a link since the measurement began. */
 export interface FluidLinkReport {
   readonly name: string;
   readonly utilisation: number;
