@@ -40,13 +40,18 @@ export function prepareTwoPath(lab: TestLab, options: TestTwoPathOptions = {}): 
   };
 }
 
-/** Builds the topology with both daemons running. */
+/**
+ * Builds the topology with both daemons running, and with addresses that can be used: else the first IPv6 packets would
+ * wait for duplicate address detection, longer than a SYN does before it is sent again.
+ */
 export async function startTwoPathTest(
   lab: TestLab,
   options: TestTwoPathOptions = {},
 ): Promise<TestTwoPath & { readonly agent: PreflexProcess; readonly gatewayDaemon: PreflexProcess }> {
   const topology = prepareTwoPath(lab, options);
   const [gatewayDaemon, agent] = await Promise.all([topology.startGateway(), topology.startAgent()]);
+  const { far, gateway, host, router } = topology;
+  await Promise.all([host, gateway, router, far].map((netns) => waitForAddresses(netns)));
   return { ...topology, agent, gatewayDaemon };
 }
 
