@@ -5,6 +5,7 @@ import { FailureDetector } from './failure-detector.ts';
 import { FlowHash } from './flow-hash.ts';
 import { FneLimiter } from './fne-limiter.ts';
 import { FneMemory } from './fne-memory.ts';
+import type { Balancer } from './balancers/balancer.ts';
 import type { GatewaySettings } from './gateway-options.ts';
 import { Meter } from './meter.ts';
 import { PrefixTable } from './prefix-table.ts';
@@ -31,7 +32,9 @@ export class GatewayCore {
   readonly limiter: FneLimiter;
   readonly failures: FailureDetector;
   /** Only for a balancer that sets the interval by it. */
-  readonly turnover: TurnoverMeter | undefined;
+  /** Only while the balancer sets the interval. */
+  turnover: TurnoverMeter | undefined;
+  balancer: Balancer;
   readonly settings: GatewaySettings;
   readonly decodeTable: Uint8Array;
   readonly encodeTable: Uint8Array;
@@ -45,8 +48,9 @@ export class GatewayCore {
   reason = 0;
 
   constructor(settings: GatewaySettings) {
-    const { balancer, routes, scheme, startShare } = settings;
+    const { routes, scheme, startShare } = settings;
     this.settings = settings;
+    this.balancer = settings.balancer;
     this.decodeTable = scheme.decodeTable;
     this.encodeTable = scheme.encodeTable;
     this.assignmentCodepoint = scheme.assignmentCodepoint;
@@ -57,7 +61,8 @@ export class GatewayCore {
     this.flowHash = new FlowHash(settings.seed);
     this.table = new RouteTable(
       routes.map((route) => route.pathId),
-      (upCount) => (startShare === 'equal' ? 1 / upCount : balancer.probeShare(upCount)),
+      // 0 would leave the route unused for ever.
+      (upCount) => (startShare === 'probe' && this.balancer.probeShare(upCount)) || 1 / upCount,
       settings.seed | 0,
     );
     this.selector = new Selector(this.table);
@@ -65,9 +70,16 @@ export class GatewayCore {
     this.memory = new FneMemory(settings.fneMemoryEntries, settings.fneMemoryLifetimeNs);
     this.limiter = new FneLimiter(settings.fneLimits);
     this.failures = new FailureDetector(settings.failures, this.table, (routeCount) =>
-      balancer.probeShare(routeCount),
+      this.balancer.probeShare(routeCount),
     );
-    this.turnover = balancer.wantedIntervalNs === undefined ? undefined : new TurnoverMeter();
+    this.useBalancer(settings.balancer);
+  }
+
+  /** Puts a balancer in force. */
+  useBalancer(balancer: Balancer): void {
+    this.balancer = balancer;
+    if (balancer.wantedIntervalNs === undefined) this.turnover = undefined;
+    else this.turnover ??= new TurnoverMeter();
   }
 
   /** Counts a flowlet, of the flow whose hash is in `flowHash`, that the route was chosen for. @hotpath */

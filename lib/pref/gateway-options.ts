@@ -18,12 +18,8 @@ export interface RouteOptions {
   readonly name: string;
 }
 
-/** Options of the gateway; only `routes` is required. */
-export interface GatewayOptions {
-  /** The routes out of the domain, one for each egress. */
-  readonly routes: readonly RouteOptions[];
-  /** Marking scheme: `pool2` (default) or `full`. */
-  readonly scheme?: string;
+/** How a gateway balances, and how often. */
+export interface BalancingOptions {
   /** Balancing strategy; default `loss()`, the paper's beta_E = 0.1 and beta_L = 0.9. */
   readonly balancer?: Balancer;
   /** Time between two computations of the ratios, ns: 1 ms to 1 day, default 10 s. */
@@ -35,6 +31,14 @@ export interface GatewayOptions {
   readonly shortestIntervalNs?: number;
   /** Longest update interval that the balancer may choose, ns: updateIntervalNs to 1 day, default 4 times that. */
   readonly longestIntervalNs?: number;
+}
+
+/** Options of the gateway; only `routes` is required. */
+export interface GatewayOptions extends BalancingOptions {
+  /** The routes out of the domain, one for each egress. */
+  readonly routes: readonly RouteOptions[];
+  /** Marking scheme: `pool2` (default) or `full`. */
+  readonly scheme?: string;
   /**
    * What a route that comes up starts with: `probe` (beta_E / N) or `equal` (1 / N). The default is `probe`,
    * or `equal` when the balancer's probe share is 0, which as `probe` would leave the route unused for ever.
@@ -81,14 +85,13 @@ export interface GatewayOptions {
   readonly seed?: number;
 }
 
+/** {@link BalancingOptions} after the check. The bounds are the interval itself with a balancer that does not set it. */
+export type BalancingSettings = Required<BalancingOptions>;
+
 /** The options after the check, with every default filled in. */
-export interface GatewaySettings {
+export interface GatewaySettings extends BalancingSettings {
   readonly routes: readonly RouteOptions[];
   readonly scheme: MarkingScheme;
-  readonly balancer: Balancer;
-  readonly updateIntervalNs: number;
-  readonly shortestIntervalNs: number;
-  readonly longestIntervalNs: number;
   readonly startShare: 'probe' | 'equal';
   readonly countFneRepeats: boolean;
   readonly inferFromSyn: boolean;
@@ -145,14 +148,13 @@ const LONGEST_PART = 4;
 export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
   rejectUnknownKeys('gateway', options, OPTION_NAMES);
   const scheme = markingScheme(options.scheme ?? 'pool2');
-  const balancer = options.balancer ?? loss();
+  const balancing = checkBalancing(options);
   const routes = checkRoutes(options.routes, scheme);
   return {
     routes,
     scheme,
-    balancer,
-    ...checkIntervals(options, balancer),
-    startShare: checkStartShare(options.startShare, balancer),
+    ...balancing,
+    startShare: checkStartShare(options.startShare, balancing.balancer),
     countFneRepeats: requireBoolean('countFneRepeats', options.countFneRepeats ?? true),
     inferFromSyn: requireBoolean('inferFromSyn', options.inferFromSyn ?? true),
     inferFromAnswer: requireBoolean('inferFromAnswer', options.inferFromAnswer ?? true),
@@ -181,10 +183,13 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
   };
 }
 
-function checkIntervals(
-  options: GatewayOptions,
-  balancer: Balancer,
-): Pick<GatewaySettings, 'updateIntervalNs' | 'shortestIntervalNs' | 'longestIntervalNs'> {
+/**
+ * Checks how a gateway is to balance and fills in the defaults.
+ *
+ * @throws PreflexError ERR_INVALID_OPTION naming the option, the value and what is allowed
+ */
+export function checkBalancing(options: BalancingOptions): BalancingSettings {
+  const balancer = options.balancer ?? loss();
   const updateIntervalNs = requireNumber('updateIntervalNs', options.updateIntervalNs ?? 10 * S, MS, DAY);
   const { shortestIntervalNs, longestIntervalNs } = options;
   if (balancer.wantedIntervalNs === undefined) {
@@ -192,9 +197,11 @@ function checkIntervals(
     if (shortestIntervalNs !== undefined)
       throw invalidOption('shortestIntervalNs', shortestIntervalNs, nothing);
     if (longestIntervalNs !== undefined) throw invalidOption('longestIntervalNs', longestIntervalNs, nothing);
-    return { updateIntervalNs, shortestIntervalNs: updateIntervalNs, longestIntervalNs: updateIntervalNs };
+    const bounds = { shortestIntervalNs: updateIntervalNs, longestIntervalNs: updateIntervalNs };
+    return { balancer, updateIntervalNs, ...bounds };
   }
   return {
+    balancer,
     updateIntervalNs,
     shortestIntervalNs: requireNumber(
       'shortestIntervalNs',

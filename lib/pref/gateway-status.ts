@@ -95,7 +95,7 @@ export function gatewayStatus(core: GatewayCore, maxDestinations: number): Gatew
   }
   return {
     scheme: settings.scheme.name,
-    balancer: settings.balancer.name,
+    balancer: core.balancer.name,
     updateIntervalNs: settings.updateIntervalNs,
     intervals: meter.intervals,
     destinationCount: table.size,

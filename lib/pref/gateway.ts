@@ -15,8 +15,8 @@ import { invalidOption, requireInteger } from '../errors.ts';
 import { parsePrefix } from '../wire/addr.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
 import { GatewayCore } from './gateway-core.ts';
-import { checkGatewayOptions } from './gateway-options.ts';
-import type { GatewayOptions } from './gateway-options.ts';
+import { checkBalancing, checkGatewayOptions } from './gateway-options.ts';
+import type { BalancingOptions, GatewayOptions } from './gateway-options.ts';
 import { destinationStatus, gatewayStatus } from './gateway-status.ts';
 import type { DestinationStatus, GatewayStatus } from './gateway-status.ts';
 import type { FailureEvent } from './failure-events.ts';
@@ -127,9 +127,27 @@ export class PrefGateway {
     return Math.min(updateAtNs, this.core.failures.pollTimeout());
   }
 
-  /** Length of the running update interval as planned, ns; changes only with a balancer that sets it. */
+  /** Length of the running update interval as planned, ns; changes with {@link useBalancing}, or by the balancer. */
   get updateIntervalNs(): number {
     return this.clock.lengthNs;
+  }
+
+  /** Whether another length of the interval waits for the running one to end. */
+  get isIntervalPending(): boolean {
+    return this.clock.isPending;
+  }
+
+  /**
+   * Balances in another way from now on: the end of the running interval computes ratios with the new balancer, and the
+   * next interval has the new length. Ratios, credits and counters live on.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION naming the option, the value and what is allowed; then nothing has changed
+   */
+  useBalancing(options: BalancingOptions): void {
+    const settings = checkBalancing(options);
+    this.core.useBalancer(settings.balancer);
+    this.round.use(settings.balancer, this.core.turnover);
+    this.clock.configure(settings.updateIntervalNs, settings.shortestIntervalNs, settings.longestIntervalNs);
   }
 
   /** Complete update intervals so far. */

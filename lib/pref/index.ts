@@ -19,7 +19,7 @@ export {
 } from './balancers/splits.ts';
 export type { FailureDecision, FailureEvent } from './failure-events.ts';
 export { PrefGateway } from './gateway.ts';
-export type { GatewayOptions, RouteOptions } from './gateway-options.ts';
+export type { BalancingOptions, GatewayOptions, RouteOptions } from './gateway-options.ts';
 export type {
   DestinationStatus,
   EgressStatus,

@@ -15,6 +15,8 @@ const END = 2;
 const LENGTH = 3;
 const LOST_AT_START = 4;
 const LOST_PER_NS = 5;
+/** Length of the next interval. */
+const NEXT_LENGTH = 6;
 
 /** Lost bytes an interval must have brought to be cut short: 100 packets of 1,500 bytes. */
 const SURGE_BYTES = 150_000;
@@ -22,19 +24,30 @@ const SURGE_FACTOR = 2;
 
 /** The clock of one gateway. */
 export class IntervalClock {
-  private readonly configuredNs: number;
-  private readonly shortestNs: number;
-  private readonly longestNs: number;
+  private configuredNs = 0;
+  private shortestNs = 0;
+  private longestNs = 0;
   // An array, because a number in a field would be a new object with every assignment.
-  private readonly state = new Float64Array(6);
+  private readonly state = new Float64Array(7);
 
   /** @param configuredNs - length of the first interval, and of all unless {@link setLength} says otherwise */
   constructor(configuredNs: number, shortestNs: number, longestNs: number) {
+    this.state[AT] = Infinity;
+    this.configure(configuredNs, shortestNs, longestNs);
+  }
+
+  /** Sets the length and its bounds anew, from the next interval on. */
+  configure(configuredNs: number, shortestNs: number, longestNs: number): void {
     this.configuredNs = configuredNs;
     this.shortestNs = shortestNs;
     this.longestNs = longestNs;
-    this.state[AT] = Infinity;
-    this.state[LENGTH] = configuredNs;
+    this.state[NEXT_LENGTH] = configuredNs;
+    if (this.isStopped) this.state[LENGTH] = configuredNs;
+  }
+
+  /** Whether the next interval is to have another length than the running one. */
+  get isPending(): boolean {
+    return this.state[NEXT_LENGTH] !== this.state[LENGTH];
   }
 
   /** Whether nobody told the time yet. @hotpath */
@@ -74,12 +87,13 @@ export class IntervalClock {
     return isSurge;
   }
 
-  /** Ends the interval and begins the next with the same length. @returns how long it was, ns */
+  /** Ends the interval and begins the next. @returns how long it was, ns */
   next(nowNs: number, lostBytes: number): number {
     const { state } = this;
     const elapsedNs = Math.max(1, nowNs - state[START]);
     state[LOST_PER_NS] = (lostBytes - state[LOST_AT_START]) / elapsedNs;
     state[LOST_AT_START] = lostBytes;
+    state[LENGTH] = state[NEXT_LENGTH];
     // In step with the end that was planned; an interval that was missed altogether is not made up for.
     const end = state[END] + state[LENGTH];
     this.begin(nowNs, nowNs >= state[END] && end > nowNs ? end : nowNs + state[LENGTH]);
@@ -90,6 +104,7 @@ export class IntervalClock {
   setLength(wantedNs: number): void {
     const { state } = this;
     state[LENGTH] = Math.min(this.longestNs, Math.max(this.shortestNs, wantedNs));
+    state[NEXT_LENGTH] = state[LENGTH];
     state[END] = state[START] + state[LENGTH];
     state[AT] = Math.min(state[END], state[START] + this.configuredNs);
   }

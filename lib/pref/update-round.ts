@@ -19,9 +19,9 @@ export class UpdateRound {
   private readonly table: RouteTable;
   private readonly meter: Meter;
   private readonly suspensions: Suspensions;
-  private readonly balancer: Balancer;
+  private balancer: Balancer;
   private readonly countFneRepeats: boolean;
-  private readonly turnover: TurnoverMeter | undefined;
+  private turnover: TurnoverMeter | undefined;
   private readonly measures = { intervalNs: 1, turnover: 0 };
   /** Sums of this round: bytes, and bytes times the logarithm of the wanted interval. */
   private readonly wanted = new Float64Array(2);
@@ -53,6 +53,12 @@ export class UpdateRound {
     this.ratios = new Float64Array(table.routeCount);
     this.nextRatios = new Float64Array(table.routeCount);
     this.nextBySlot = new Float64Array(table.routeCount);
+  }
+
+  /** Puts another balancer in force, for destinations that still wait too. */
+  use(balancer: Balancer, turnover: TurnoverMeter | undefined): void {
+    this.balancer = balancer;
+    this.turnover = turnover;
   }
 
   /** Whether destinations are still waiting for their new ratios. */

@@ -18,8 +18,6 @@ import type { DeviceReport } from './device-report.ts';
 import { reportDevice, requireDeviceMtu } from './device-report.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { GatewayPlumbingOptions } from './gateway-plan.ts';
-import type { Balancing } from './live-balancer.ts';
-import { LiveBalancer } from './live-balancer.ts';
 import type { GatewayDestination } from './live-destinations.ts';
 import { LiveDestinations } from './live-destinations.ts';
 import type { BatchHandler, LoopStats, TimedCore } from './packet-loop.ts';
@@ -48,16 +46,12 @@ export interface GatewayDaemonStatus extends GatewayStatus {
 }
 
 const INSIDE_TUN = 'pref-in';
-/** Bounds of every interval that a configuration can ask for. */
-const SHORTEST_INTERVAL_NS = 1e6;
-const LONGEST_INTERVAL_NS = 86_400e9;
 
 /** A running gateway. It works in the network namespace of the process. */
 export class GatewayDaemon {
   readonly gateway: PrefGateway;
   readonly plumbing: GatewayPlumbing;
   readonly destinations: LiveDestinations;
-  readonly #balancer: LiveBalancer;
   readonly #loop = new PacketLoop();
   readonly #inside: TunDevice;
   /** The TUN of each route, by path ID. */
@@ -79,16 +73,10 @@ export class GatewayDaemon {
   }
 
   private constructor(options: GatewayDaemonOptions) {
-    this.#balancer = new LiveBalancer(balancingOf(options.gateway));
     this.gateway = new PrefGateway({
       seed: randomInt(2 ** 32),
       ...options.gateway,
-      balancer: this.#balancer,
-      // The bounds of the strategy in force are kept by the live balancer.
-      shortestIntervalNs: SHORTEST_INTERVAL_NS,
-      longestIntervalNs: LONGEST_INTERVAL_NS,
     });
-    this.#balancer.watch(() => this.gateway.updateIntervalNs);
     this.destinations = new LiveDestinations(this.gateway, options.destinations);
     const tun = { offload: options.offload ?? true };
     this.#inside = TunDevice.open({
@@ -143,11 +131,6 @@ export class GatewayDaemon {
     return this.#withdrawRoutes();
   }
 
-  /** Whether a new interval length waits for the running interval to end. */
-  get isIntervalPending(): boolean {
-    return this.#balancer.isIntervalPending;
-  }
-
   /** Names of the routes that were drained and not undrained since. */
   get drainedRoutes(): readonly string[] {
     return [...this.#drained];
@@ -178,11 +161,11 @@ export class GatewayDaemon {
    */
   reconfigure(options: Pick<GatewayDaemonOptions, 'gateway' | 'destinations' | 'plumbing'>): void {
     if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this gateway is stopped already');
-    const balancing = balancingOf(options.gateway);
+    checkGatewayOptions(options.gateway);
     const prefixes = options.plumbing.destinations.map((text) => parsePrefix(text)!);
     this.plumbing.divert(prefixes);
     this.destinations.replace(options.destinations);
-    this.#balancer.use(balancing);
+    this.gateway.useBalancing(options.gateway);
   }
 
   /**
@@ -231,17 +214,6 @@ export class GatewayDaemon {
     this.#inside.close();
     for (const device of this.#routes.values()) device.close();
   }
-}
-
-/** The strategy and interval that options ask for. @throws PreflexError ERR_INVALID_OPTION */
-function balancingOf(options: GatewayOptions): Balancing {
-  const settings = checkGatewayOptions(options);
-  return {
-    balancer: settings.balancer,
-    intervalNs: settings.updateIntervalNs,
-    shortestNs: settings.shortestIntervalNs,
-    longestNs: settings.longestIntervalNs,
-  };
 }
 
 /** Sends what comes from inside by the route of its verdict; verdict 0 by the default route, the first one. */

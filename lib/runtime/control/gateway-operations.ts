@@ -47,7 +47,7 @@ export function gatewayOperations(
         strategy,
         betas,
         intervalSeconds,
-        isIntervalPending: daemon.isIntervalPending,
+        isIntervalPending: daemon.gateway.isIntervalPending,
         drained: daemon.drainedRoutes,
         status: daemon.status(limit),
       };
