@@ -67,20 +67,6 @@ interface Measurement {
   readonly nodes: Run;
 }
 
-const MEASUREMENTS: readonly Measurement[] = [
-  { name: 'send, one at a time', ours: sendOne, nodes: sendOne },
-  {
-    name: 'send, connected, one at a time',
-    ours: connected(sendOneConnected),
-    nodes: connected(sendOneConnected),
-  },
-  { name: `send, ${RAW_BATCH} in a turn`, ours: sendTurn, nodes: sendTurn },
-  { name: `send, batches of ${RAW_BATCH}`, ours: sendBatch, nodes: sendTurn },
-  { name: 'receive, one at a time', ours: receiveOne, nodes: receiveOne },
-  { name: `receive, ${RAW_BATCH} waiting`, ours: receiveEvents, nodes: receiveEvents },
-  { name: `receive, batches of ${RAW_BATCH}`, ours: receiveBatch, nodes: receiveEvents },
-];
-
 /** Runs all measurements. The ratio of times is above 1, that of processor times below 1, where ours is quicker. */
 export async function benchUdp(options: BenchUdpOptions = {}): Promise<BenchResult[]> {
   const results: BenchResult[] = [];
@@ -140,40 +126,21 @@ async function bind<T extends dgram.Socket>(socket: T): Promise<T> {
   return socket;
 }
 
-async function sendOne(
-  socket: dgram.Socket,
-  end: RawUdpEnd,
-  bytes: number,
-  datagrams: number,
-  meter: Meter,
-): Promise<void> {
-  const message = Buffer.alloc(bytes);
-  await inRounds(datagrams, meter, end, (done) => {
-    let left = RAW_BATCH;
-    const next = (): void => {
-      if (left-- === 0) done();
-      else socket.send(message, end.port, ADDRESS, next);
-    };
-    next();
-  });
-}
-
-async function sendOneConnected(
-  socket: dgram.Socket,
-  end: RawUdpEnd,
-  bytes: number,
-  datagrams: number,
-  meter: Meter,
-): Promise<void> {
-  const message = Buffer.alloc(bytes);
-  await inRounds(datagrams, meter, end, (done) => {
-    let left = RAW_BATCH;
-    const next = (): void => {
-      if (left-- === 0) done();
-      else socket.send(message, next);
-    };
-    next();
-  });
+/** Sends each datagram when the one before is gone. */
+function singly(
+  send: (socket: dgram.Socket, message: Buffer, end: RawUdpEnd, sent: () => void) => void,
+): Run {
+  return async (socket, end, bytes, datagrams, meter) => {
+    const message = Buffer.alloc(bytes);
+    await inRounds(datagrams, meter, end, (done) => {
+      let left = RAW_BATCH;
+      const next = (): void => {
+        if (left-- === 0) done();
+        else send(socket, message, end, next);
+      };
+      next();
+    });
+  };
 }
 
 async function sendTurn(
@@ -227,62 +194,29 @@ async function receiveOne(
   socket.removeAllListeners('message');
 }
 
-function receiveEvents(
-  socket: dgram.Socket,
-  end: RawUdpEnd,
-  bytes: number,
-  datagrams: number,
-  meter: Meter,
-): Promise<void> {
-  return receiveRounds(socket, end, bytes, datagrams, meter, 'message', () => 1);
-}
-
-function receiveBatch(
-  socket: dgram.Socket,
-  end: RawUdpEnd,
-  bytes: number,
-  datagrams: number,
-  meter: Meter,
-): Promise<void> {
-  return receiveRounds(
-    socket,
-    end,
-    bytes,
-    datagrams,
-    meter,
-    'messages',
-    (batch) => (batch as unknown[]).length,
-  );
-}
-
-async function receiveRounds(
-  socket: dgram.Socket,
-  end: RawUdpEnd,
-  bytes: number,
-  datagrams: number,
-  meter: Meter,
-  event: string,
-  count: (argument: unknown) => number,
-): Promise<void> {
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => {
-    let rounds = Math.ceil(datagrams / RAW_BATCH);
-    let left = 0;
-    const next = (): void => {
-      left = RAW_BATCH;
-      end.send(port, RAW_BATCH, bytes);
-      meter.start();
-    };
-    (socket as NodeJS.EventEmitter).on(event, (argument: unknown) => {
-      left -= count(argument);
-      if (left > 0) return;
-      meter.stop();
-      if (--rounds === 0) resolve();
-      else next();
+/** Takes rounds of 64 datagrams that wait, by an event that brings `count` of them. */
+function waiting(event: string, count: (argument: unknown) => number): Run {
+  return async (socket, end, bytes, datagrams, meter) => {
+    const { port } = socket.address();
+    await new Promise<void>((resolve) => {
+      let rounds = Math.ceil(datagrams / RAW_BATCH);
+      let left = 0;
+      const next = (): void => {
+        left = RAW_BATCH;
+        end.send(port, RAW_BATCH, bytes);
+        meter.start();
+      };
+      (socket as NodeJS.EventEmitter).on(event, (argument: unknown) => {
+        left -= count(argument);
+        if (left > 0) return;
+        meter.stop();
+        if (--rounds === 0) resolve();
+        else next();
+      });
+      next();
     });
-    next();
-  });
-  socket.removeAllListeners(event);
+    socket.removeAllListeners(event);
+  };
 }
 
 /** Rounds of 64 datagrams; taking them at the other end is not measured. */
@@ -309,3 +243,24 @@ function connected(run: Run): Run {
     socket.disconnect();
   };
 }
+
+const sendOne = singly((socket, message, end, sent) => {
+  socket.send(message, end.port, ADDRESS, sent);
+});
+const sendOneConnected = connected(
+  singly((socket, message, _end, sent) => {
+    socket.send(message, sent);
+  }),
+);
+const receiveEvents = waiting('message', () => 1);
+const receiveBatch = waiting('messages', (batch) => (batch as unknown[]).length);
+
+const MEASUREMENTS: readonly Measurement[] = [
+  { name: 'send, one at a time', ours: sendOne, nodes: sendOne },
+  { name: 'send, connected, one at a time', ours: sendOneConnected, nodes: sendOneConnected },
+  { name: `send, ${RAW_BATCH} in a turn`, ours: sendTurn, nodes: sendTurn },
+  { name: `send, batches of ${RAW_BATCH}`, ours: sendBatch, nodes: sendTurn },
+  { name: 'receive, one at a time', ours: receiveOne, nodes: receiveOne },
+  { name: `receive, ${RAW_BATCH} waiting`, ours: receiveEvents, nodes: receiveEvents },
+  { name: `receive, batches of ${RAW_BATCH}`, ours: receiveBatch, nodes: receiveEvents },
+];

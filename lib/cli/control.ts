@@ -1,10 +1,10 @@
 /** `preflex status`, `preflex routes` and `preflex set`: asking and changing daemons that run on this machine. */
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { FoundDaemon } from '../runtime/control/client.ts';
 import type { GatewayStatusAnswer, RoutesAnswer } from '../runtime/control/gateway-operations.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
+import { parseBetas } from './balance.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import { print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatCount, formatPercent, formatTable } from './table.ts';
@@ -158,11 +158,4 @@ function describeHost(status: HostAgentStatus): string {
   const { lect, lex, fne } = status.codepoints;
   const counts = [lect, lex, fne].map(({ packets }) => formatCount(packets));
   return `  ${formatCount(status.flows.size)} flows, LECT ${counts[0]}, LEx ${counts[1]}, FNE ${counts[2]} packets`;
-}
-
-function parseBetas(text: string): object {
-  const [equal, conservative, loss, more] = text.split(',').map(Number);
-  if (more !== undefined || ![equal, conservative, loss].every((value) => Number.isFinite(value)))
-    throw new InvalidArgumentError('It takes three numbers, for example 0.1,0.3,0.6.');
-  return { equal, conservative, loss };
 }

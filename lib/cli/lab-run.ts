@@ -3,7 +3,10 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { Sample } from '../../namespaces-lab/runs/watch.ts';
-import type { Betas, Mode } from '../../namespaces-lab/scenarios/scenario.ts';
+import type { Mode } from '../../namespaces-lab/scenarios/scenario.ts';
+import type { Betas } from '../pref/balancers/strategies.ts';
+import { STRATEGIES } from '../pref/balancers/strategies.ts';
+import { parseBetas } from './balance.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { Progress } from './progress.ts';
@@ -27,9 +30,8 @@ interface CompareFlags {
 
 /** Exit code of a run that must not be trusted. */
 export const EXIT_INVALID = 2;
-const BALANCE_NAMES: readonly Mode[] = ['equal', 'conservative', 'loss', 'mixed'];
 const BASELINE_NAMES: readonly Mode[] = ['ecmp', 'resilient', 'single', 'mptcp'];
-const MODE_NAMES: readonly Mode[] = [...BALANCE_NAMES, ...BASELINE_NAMES];
+const MODE_NAMES: readonly Mode[] = [...STRATEGIES, ...BASELINE_NAMES];
 
 /** Adds the two commands to `preflex lab`. */
 export function addExperimentCommands(lab: Command): void {
@@ -39,7 +41,7 @@ export function addExperimentCommands(lab: Command): void {
     .argument('[name]', 'the experiment')
     .option(
       '--mode <name>',
-      `how P divides its traffic: ${BALANCE_NAMES.join(', ')}; or without PREFLEX: ${BASELINE_NAMES.join(', ')}`,
+      `how P divides its traffic: ${STRATEGIES.join(', ')}; or without PREFLEX: ${BASELINE_NAMES.join(', ')}`,
       parseMode,
     )
     .option('--betas <equal,conservative,loss>', 'weights of equation 3, sum 1 (mode mixed)', parseBetas)
@@ -152,14 +154,4 @@ function parseMode(text: string): Mode {
   const mode = MODE_NAMES.find((name) => name === text);
   if (mode === undefined) throw new InvalidArgumentError(`It takes one of ${MODE_NAMES.join(', ')}.`);
   return mode;
-}
-
-function parseBetas(text: string): Betas {
-  const [equal, conservative, loss, more] = text.split(',').map(Number);
-  const values = [equal, conservative, loss];
-  const sum = values.reduce((total, value) => total + value, 0);
-  if (more !== undefined || !values.every((value) => value >= 0) || Math.abs(sum - 1) > 1e-9) {
-    throw new InvalidArgumentError('It takes three numbers from 0 whose sum is 1, for example 0.1,0.3,0.6.');
-  }
-  return { equal, conservative, loss };
 }

@@ -2,8 +2,9 @@
 import { figureFiles } from '../../namespaces-lab/figures/figures.ts';
 import { PreflexError } from '../errors.ts';
 import { findFigure1Scenario } from '../sim/scenarios/figure1-scenarios.ts';
-import { BETAS } from '../sim/scenarios/scenario.ts';
-import type { Betas, Figure1Scenario, Mode } from '../sim/scenarios/scenario.ts';
+import type { Betas } from '../pref/balancers/strategies.ts';
+import { BETAS } from '../pref/balancers/strategies.ts';
+import type { Figure1Scenario, Mode } from '../sim/scenarios/scenario.ts';
 import type { Estimate } from '../sim/statistics.ts';
 import { EXIT_INVALID } from './lab-run.ts';
 import { note, print, printJson } from './output.ts';

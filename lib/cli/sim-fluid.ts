@@ -1,7 +1,7 @@
 /** `preflex sim fluid`: very many flows over a generated network of gateways, flow by flow and not packet by packet. */
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
-import type { Balancer } from '../pref/balancers/balancer.ts';
+import type { Strategy } from '../pref/balancers/strategies.ts';
+import { parseStrategy } from './balance.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import { note, print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatCount, formatPercent, formatRate, formatTable } from './table.ts';
@@ -13,7 +13,7 @@ interface FluidFlags {
   seed: number;
   prefixes: number;
   flowRate: number;
-  strategy: string;
+  strategy: Strategy;
   interval: number;
   step: number;
   json?: boolean;
@@ -74,7 +74,7 @@ export function addFluidCommand(sim: Command): void {
     .option('--flow-rate <kbit/s>', 'capacity of the bottlenecks for each flow', parseSeconds, 1000)
     .option(
       '--strategy <name>',
-      'equal, conservative, loss, or mixed (0.1, 0.45, 0.45)',
+      'equal, conservative, loss, mixed (0.1, 0.3, 0.6) or self-tuning',
       parseStrategy,
       'loss',
     )
@@ -83,7 +83,7 @@ export function addFluidCommand(sim: Command): void {
     .option('--json', 'print the result as one JSON object')
     .action((flags: FluidFlags) =>
       runCommand(async () => {
-        const result = await runFluid(flags);
+        const result = await runFluid(flags, note);
         if (flags.json) printJson(result);
         else print(describe(result));
       }),
@@ -91,11 +91,15 @@ export function addFluidCommand(sim: Command): void {
 }
 
 /** Runs the simulation; the second half of it is measured. */
-export async function runFluid(flags: Omit<FluidFlags, 'json'>): Promise<FluidResult> {
+export async function runFluid(
+  flags: Omit<FluidFlags, 'json'>,
+  onProgress: (line: string) => void = () => {},
+): Promise<FluidResult> {
   const { generateNetwork } = await import('../sim/generate.ts');
   const { evenLoads } = await import('../sim/fluid/even-loads.ts');
   const { FluidSimulation } = await import('../sim/fluid/simulation.ts');
-  const balancer = await strategyOf(flags.strategy);
+  const { balancerOf } = await import('../pref/balancers/strategies.ts');
+  const balancer = balancerOf(flags.strategy);
   const rssBefore = process.memoryUsage().rss;
   const began = performance.now();
   const network = generateNetwork(
@@ -115,7 +119,7 @@ export async function runFluid(flags: Omit<FluidFlags, 'json'>): Promise<FluidRe
   });
   const built = performance.now();
   const cpuBefore = process.cpuUsage();
-  note(
+  onProgress(
     `${formatCount(fluid.runningFlows)} flows in ${formatCount(fluid.classCount)} routes of ${formatCount(loads.length)} destinations`,
   );
   fluid.run(flags.seconds / 2);
@@ -165,19 +169,6 @@ const CORE_SHARE = 0.834;
 /** Mean rate of the core's bottlenecks, so that all bottlenecks together have the flow rate for each flow. */
 function meanRate({ flowRate, flows }: Pick<FluidFlags, 'flowRate' | 'flows'>): number {
   return (flowRate * 1000 * flows * CORE_SHARE) / CORE_LINKS;
-}
-
-async function strategyOf(name: string): Promise<Balancer> {
-  const { conservative, equal, loss, mixed } = await import('../pref/index.ts');
-  if (name === 'equal') return equal();
-  if (name === 'conservative') return conservative();
-  if (name === 'mixed') return mixed({ betaE: 0.1, betaC: 0.45, betaL: 0.45 });
-  return loss();
-}
-
-function parseStrategy(text: string): string {
-  if (['equal', 'conservative', 'loss', 'mixed'].includes(text)) return text;
-  throw new InvalidArgumentError('It takes equal, conservative, loss or mixed.');
 }
 
 function quantiles(values: readonly number[]): Quantiles {

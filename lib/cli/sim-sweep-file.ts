@@ -2,10 +2,10 @@
  * The file of `preflex sim sweep`: a grid of parameters in YAML. Its shape, ranges and defaults; docs/samples/sweep.yaml
  * shows all of it.
  */
+import type { Betas } from '../pref/balancers/strategies.ts';
 import type { ConfigIssue } from '../runtime/config-checks.ts';
 import { configFields } from '../runtime/config-fields.ts';
 import { parseConfigText } from '../runtime/config-file.ts';
-import type { Betas } from '../sim/scenarios/scenario.ts';
 
 /** The axes of the grid, in the order in which points are counted: the last one goes fastest. */
 export const AXES = [

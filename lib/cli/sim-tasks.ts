@@ -5,7 +5,8 @@ import { runFigure1 } from '../sim/scenarios/figure1-run.ts';
 import type { Figure1Record } from '../sim/scenarios/figure1-run.ts';
 import { runManyRoutes } from '../sim/scenarios/many-routes.ts';
 import type { ManyRoutesOptions, ManyRoutesRecord } from '../sim/scenarios/many-routes.ts';
-import type { Betas, Figure1Scenario } from '../sim/scenarios/scenario.ts';
+import type { Betas } from '../pref/balancers/strategies.ts';
+import type { Figure1Scenario } from '../sim/scenarios/scenario.ts';
 
 /** The kinds of simulations: what they take and what they give. */
 export interface SimKinds {

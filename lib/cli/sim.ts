@@ -1,7 +1,7 @@
 /** `preflex sim`: networks in virtual time, on any operating system and without privileges. */
 import type { Command } from 'commander';
 import { parseSeconds } from './host.ts';
-import { parseBetas, parseMode } from './sim-balance.ts';
+import { parseBetas, parseStrategy } from './balance.ts';
 import { runCommand } from './output.ts';
 import { addBalancersCommand } from './sim-balancers.ts';
 import type { Figure1Flags } from './sim-figure1.ts';
@@ -17,7 +17,11 @@ export function addSimCommand(program: Command): void {
     .command('figure1')
     .description("the paper's Figure 1 with the laboratory's own scenarios, over several seeds")
     .option('--scenario <name>', 'quick, fig3-equal, fig3-loss, fig4, fig4-fast or heterogeneous', 'fig4')
-    .option('--mode <name>', 'how P divides its traffic: equal, conservative, loss or mixed', parseMode)
+    .option(
+      '--mode <name>',
+      'how P divides its traffic: equal, conservative, loss, mixed or self-tuning',
+      parseStrategy,
+    )
     .option('--betas <equal,conservative,loss>', 'weights of equation 3, sum 1 (mode mixed)', parseBetas)
     .option('--seeds <list>', 'seeds of sizes and chance, such as 1..30 or 1,4,7', parseNumbers, [1])
     .option('--seconds <count>', 'seconds of traffic; every other time is scaled with it', parseSeconds)

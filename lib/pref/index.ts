@@ -17,6 +17,8 @@ export {
   lossShares,
   MIN_LOSS_RATIO,
 } from './balancers/splits.ts';
+export { balancerOf, BETAS, STRATEGIES } from './balancers/strategies.ts';
+export type { Betas, Strategy } from './balancers/strategies.ts';
 export type { FailureDecision, FailureEvent } from './failure-events.ts';
 export { PrefGateway } from './gateway.ts';
 export type { BalancingOptions, GatewayOptions, RouteOptions } from './gateway-options.ts';

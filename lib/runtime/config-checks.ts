@@ -5,7 +5,8 @@
  * fields are wrong: everything is reported in one go. What is not of the expected kind is passed over here.
  */
 import { markingScheme } from '../wire/marking/scheme.ts';
-import { SCHEMES, STRATEGIES } from './config-schema.ts';
+import { STRATEGIES } from '../pref/balancers/strategies.ts';
+import { SCHEMES } from './config-schema.ts';
 import type { Prefix } from './prefixes.ts';
 import { coversPrefix, normalizeAddress, parsePrefix } from './prefixes.ts';
 

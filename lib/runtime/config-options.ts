@@ -1,12 +1,7 @@
 /**
  * From a gateway's configuration file to the options of its parts.
  */
-import type { Balancer } from '../pref/balancers/balancer.ts';
-import { conservative } from '../pref/balancers/conservative.ts';
-import { equal } from '../pref/balancers/equal.ts';
-import { loss } from '../pref/balancers/loss.ts';
-import { mixed } from '../pref/balancers/mixed.ts';
-import { selfTuning } from '../pref/balancers/self-tuning.ts';
+import { balancerOf } from '../pref/balancers/strategies.ts';
 import type { GatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayConfig } from './config.ts';
 import type { GatewayDaemonOptions } from './gateway-daemon.ts';
@@ -30,7 +25,7 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
     gateway: {
       routes: routes.map(({ name, pathId }) => ({ name, pathId })),
       scheme: config.scheme,
-      balancer: balancerOf(config),
+      balancer: balancerOf(config.strategy, config.betas),
       updateIntervalNs: config.intervalSeconds * NS_PER_S,
       ...intervalBounds(config),
       startShare: config.startShare,
@@ -67,19 +62,4 @@ function intervalBounds({
     ...(shortest === undefined ? {} : { shortestIntervalNs: shortest * NS_PER_S }),
     ...(longest === undefined ? {} : { longestIntervalNs: longest * NS_PER_S }),
   };
-}
-
-function balancerOf({ strategy, betas }: GatewayConfig): Balancer {
-  switch (strategy) {
-    case 'equal':
-      return equal();
-    case 'conservative':
-      return conservative(betas.equal);
-    case 'loss':
-      return loss(betas.equal);
-    case 'mixed':
-      return mixed({ betaE: betas.equal, betaC: betas.conservative, betaL: betas.loss });
-    case 'self-tuning':
-      return selfTuning();
-  }
 }

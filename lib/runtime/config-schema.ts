@@ -7,12 +7,11 @@
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import type * as Zod from 'zod';
+import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { MAX_DEVICE_NAME } from '../netns/index.ts';
 import { configFields } from './config-fields.ts';
 import { parsePrefix } from './prefixes.ts';
 
-/** Names of the balancing strategies that a configuration can choose. */
-export const STRATEGIES = ['equal', 'conservative', 'loss', 'mixed', 'self-tuning'] as const;
 /** Names of the marking schemes. */
 export const SCHEMES = ['pool2', 'full'] as const;
 /** Longest name of a route: its TUN is `pref-NAME`, and a device name has 15 characters at most. */

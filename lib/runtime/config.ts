@@ -2,6 +2,7 @@
  * The configuration file of `preflex gateway`: YAML in, a complete configuration or all of its problems out. Nothing on
  * the machine is touched here.
  */
+import { BETAS } from '../pref/balancers/strategies.ts';
 import { carries, checkGatewayConfig } from './config-checks.ts';
 import { parseConfigText, readConfigFile } from './config-file.ts';
 import type { ParsedGatewayConfig } from './config-schema.ts';
@@ -95,7 +96,7 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     }
     return { ...route, pathId };
   });
-  const betas = parsed.betas ?? DEFAULT_BETAS[parsed.strategy];
+  const betas = parsed.betas ?? BETAS[parsed.strategy];
   const insidePrefixes = parsed.inside.prefixes.map(canonical);
   return {
     inside: { device: parsed.inside.device, prefixes: insidePrefixes },
@@ -114,15 +115,6 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     notLect: parsed.notLect,
   };
 }
-
-/** The paper's values; `mixed` has none and must be given its own. */
-const DEFAULT_BETAS = {
-  equal: { equal: 1, conservative: 0, loss: 0 },
-  conservative: { equal: 0.1, conservative: 0.9, loss: 0 },
-  loss: { equal: 0.1, conservative: 0, loss: 0.9 },
-  mixed: { equal: 0, conservative: 0, loss: 0 },
-  'self-tuning': { equal: 0.1, conservative: 0, loss: 0.9 },
-} as const;
 
 /**
  * Destinations of one IP version each, over the routes that carry it. Without any in the file: everything, for each IP

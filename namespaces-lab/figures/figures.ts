@@ -202,7 +202,9 @@ function describe({ scenario, betas, meta }: FigureSource): string {
       ? 'without PREFLEX'
       : scenario.mode === 'equal'
         ? 'beta_E 1'
-        : `beta_E ${betas.equal}, beta_C ${betas.conservative}, beta_L ${betas.loss}`;
+        : scenario.mode === 'self-tuning'
+          ? 'weights of its own'
+          : `beta_E ${betas.equal}, beta_C ${betas.conservative}, beta_L ${betas.loss}`;
   return `${scenario.name}, mode ${scenario.mode} (${weights}), interval ${scenario.intervalSeconds} s, seed ${String(meta['seed'])}`;
 }
 

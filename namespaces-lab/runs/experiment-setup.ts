@@ -7,8 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { PreflexProcess } from '../processes/preflex-process.ts';
-import { BETAS, failureOf, isBaseline } from '../scenarios/scenario.ts';
-import type { Baseline, Betas, DomainsScenario, Figure1Scenario, Scenario } from '../scenarios/scenario.ts';
+import type { Betas } from '../../lib/pref/balancers/strategies.ts';
+import { BETAS } from '../../lib/pref/balancers/strategies.ts';
+import { failureOf, isBaseline } from '../scenarios/scenario.ts';
+import type { Baseline, DomainsScenario, Figure1Scenario, Scenario } from '../scenarios/scenario.ts';
 import { divideRoutes, requireKernel } from '../topologies/baseline.ts';
 import { buildDomains, connectDomains, connectSubflows, DOMAINS } from '../topologies/domains.ts';
 import { buildFigure1, connectFigure1, FIGURE1 } from '../topologies/figure1.ts';
@@ -304,7 +306,7 @@ class Starter {
       destinations: destinations.map(({ prefix }) => ({ prefixes: [prefix] })),
       strategy: mode,
       // `equal` learns nothing from losses: there is nothing to weigh, and no failure to infer.
-      ...(mode === 'equal' ? { failures: { infer: false } } : { betas }),
+      ...(mode === 'equal' ? { failures: { infer: false } } : mode === 'self-tuning' ? {} : { betas }),
       intervalSeconds,
     });
     return {

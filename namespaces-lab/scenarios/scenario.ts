@@ -13,8 +13,7 @@ import {
   scenarioError,
 } from '../../lib/sim/scenarios/scenario.ts';
 
-export { BETAS, PAPER_RATES, scaleTime, scenarioError } from '../../lib/sim/scenarios/scenario.ts';
-export type { Betas } from '../../lib/sim/scenarios/scenario.ts';
+export { PAPER_RATES, scaleTime, scenarioError } from '../../lib/sim/scenarios/scenario.ts';
 export type { Balance };
 
 /**

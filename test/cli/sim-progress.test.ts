@@ -1,6 +1,6 @@
 /** The bar of the simulator's commands, and their lists. */
 import { describe, expect, it } from 'vitest';
-import { parseBetas, parseMode } from '../../lib/cli/sim-balance.ts';
+import { parseBetas, parseStrategy } from '../../lib/cli/balance.ts';
 import { parseNumbers, parseWorkers } from '../../lib/cli/sim-output.ts';
 import { describeProgress, SimProgress } from '../../lib/cli/sim-progress.ts';
 
@@ -47,8 +47,8 @@ describe('the lists of the command line', () => {
   });
 
   it('has modes and weights', () => {
-    expect(parseMode('mixed')).toBe('mixed');
-    expect(() => parseMode('best')).toThrow('one of equal, conservative, loss, mixed');
+    expect(parseStrategy('mixed')).toBe('mixed');
+    expect(() => parseStrategy('best')).toThrow('one of equal, conservative, loss, mixed');
     expect(parseBetas('0.1,0.3,0.6')).toEqual({ equal: 0.1, conservative: 0.3, loss: 0.6 });
     for (const text of ['1', '0.5,0.6,0', '1,0,0,0', '2,-1,0', '1,,0', 'a,b,c']) {
       expect(() => parseBetas(text)).toThrow('three numbers from 0 whose sum is 1');

@@ -2,7 +2,7 @@
 import type { Interval, RunInterval } from '../../namespaces-lab/result.ts';
 import type { ExperimentResult } from '../../namespaces-lab/runs/experiment.ts';
 import { summariseBalance, summariseFlows, summariseRoutes } from '../../namespaces-lab/runs/summary.ts';
-import { BETAS } from '../../namespaces-lab/scenarios/scenario.ts';
+import { BETAS } from '../../lib/pref/balancers/strategies.ts';
 import type { Figure1Scenario } from '../../namespaces-lab/scenarios/scenario.ts';
 import type { FlowRecord } from '../../namespaces-lab/traffic/flow-class.ts';
 

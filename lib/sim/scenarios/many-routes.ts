@@ -9,6 +9,7 @@
  * back takes the reverse of r1 in no time. The host keeps a number of transfers going, each followed by another; or, with
  * a pause, that many connections that send one burst after the other with silence between them.
  */
+import type { Betas } from '../../pref/balancers/strategies.ts';
 import { invalidOption, requireInteger, requireNumber } from '../../errors.ts';
 import { mixed } from '../../pref/balancers/mixed.ts';
 import { ClosedLoop } from '../apps/closed-loop.ts';
@@ -19,7 +20,6 @@ import type { GatewayNode } from '../gateway-node.ts';
 import { Network } from '../network.ts';
 import type { LinkSpec, Topology } from '../topology.ts';
 import { LINUX_TCP } from './figure1-topology.ts';
-import type { Betas } from './scenario.ts';
 
 /** Options of {@link runManyRoutes}. */
 export interface ManyRoutesOptions {

@@ -3,29 +3,16 @@
  * the simulator run the same ones.
  */
 import { PreflexError } from '../../errors.ts';
+import type { Strategy } from '../../pref/balancers/strategies.ts';
+import { STRATEGIES } from '../../pref/balancers/strategies.ts';
 import type { FlowSchedule } from './schedule.ts';
 import { scaleSchedule } from './schedule.ts';
 import type { SizeModel } from './sizes.ts';
 
 /** How P's traffic is divided over its routes. */
-export const MODES = ['equal', 'conservative', 'loss', 'mixed'] as const;
+export const MODES = STRATEGIES;
 /** A mode: a balancing strategy of the gateway. */
-export type Mode = (typeof MODES)[number];
-
-/** Weights of the paper's equation 3; their sum is 1. */
-export interface Betas {
-  readonly equal: number;
-  readonly conservative: number;
-  readonly loss: number;
-}
-
-/** The weights of each mode. `mixed` is this project's choice; the others are the paper's. */
-export const BETAS: Readonly<Record<Mode, Betas>> = {
-  equal: { equal: 1, conservative: 0, loss: 0 },
-  conservative: { equal: 0.1, conservative: 0.9, loss: 0 },
-  loss: { equal: 0.1, conservative: 0, loss: 0.9 },
-  mixed: { equal: 0.1, conservative: 0.3, loss: 0.6 },
-};
+export type Mode = Strategy;
 
 /** A change of a link at a time. */
 export interface LinkChange {

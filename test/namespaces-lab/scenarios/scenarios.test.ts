@@ -1,7 +1,8 @@
 /** The experiments as they are defined. */
 import { describe, expect, it } from 'vitest';
 import { findScenario, SCENARIOS } from '../../../namespaces-lab/scenarios/index.ts';
-import { BETAS, failureOf, isBaseline, MODES } from '../../../namespaces-lab/scenarios/scenario.ts';
+import { BETAS } from '../../../lib/pref/balancers/strategies.ts';
+import { failureOf, isBaseline, MODES } from '../../../namespaces-lab/scenarios/scenario.ts';
 import { figure1Plan } from '../../../namespaces-lab/topologies/figure1.ts';
 import { domainsPlan } from '../../../namespaces-lab/topologies/domains.ts';
 import { resolvePaths } from '../../../namespaces-lab/links/fabric-plan.ts';

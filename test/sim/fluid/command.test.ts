@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
+import type { Strategy } from '../../../lib/pref/balancers/strategies.ts';
 import { addFluidCommand, runFluid } from '../../../lib/cli/sim-fluid.ts';
 
 const FLAGS = {
@@ -9,7 +10,7 @@ const FLAGS = {
   seed: 3,
   prefixes: 2,
   flowRate: 1000,
-  strategy: 'mixed',
+  strategy: 'mixed' as Strategy,
   interval: 10,
   step: 0.1,
 };
@@ -38,7 +39,7 @@ describe('preflex sim fluid', () => {
   });
 
   it('has routes whose losses are less unequal when losses are balanced than when flows are', async () => {
-    const spread = async (strategy: string): Promise<number> =>
+    const spread = async (strategy: Strategy): Promise<number> =>
       (await runFluid({ ...FLAGS, strategy })).intervals.at(-1)!.lossSpread;
     const [equal, mixed] = [await spread('equal'), await spread('mixed')];
     expect(mixed).toBeLessThan(0.6 * equal);

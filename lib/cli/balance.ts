@@ -1,15 +1,15 @@
-/** Modes and weights from the command line of the simulator. */
+/** Strategies and weights from a command line. */
 import { InvalidArgumentError } from 'commander';
-import { MODES } from '../sim/scenarios/scenario.ts';
-import type { Betas, Mode } from '../sim/scenarios/scenario.ts';
+import type { Betas, Strategy } from '../pref/balancers/strategies.ts';
+import { STRATEGIES } from '../pref/balancers/strategies.ts';
 
 const TOLERANCE = 1e-9;
 
-/** A mode of the gateway by its name. */
-export function parseMode(text: string): Mode {
-  const mode = MODES.find((name) => name === text);
-  if (mode === undefined) throw new InvalidArgumentError(`It takes one of ${MODES.join(', ')}.`);
-  return mode;
+/** A strategy of the gateway by its name. */
+export function parseStrategy(text: string): Strategy {
+  const strategy = STRATEGIES.find((name) => name === text);
+  if (strategy === undefined) throw new InvalidArgumentError(`It takes one of ${STRATEGIES.join(', ')}.`);
+  return strategy;
 }
 
 /** Three weights, such as `0.1,0.3,0.6`. */
