@@ -26,7 +26,8 @@ export function processorUse(start: readonly number[], end: readonly number[]): 
   );
   const idle = (ticks[3] + ticks[4]) / total;
   const stolen = ticks[7] / total;
-  return { busy: Math.max(0, 1 - idle - stolen), idle, stolen };
+  const yielding = ticks[1] / total;
+  return { busy: Math.max(0, 1 - idle - yielding - stolen), idle, yielding, stolen };
 }
 
 function readTicks(): number[] {

@@ -35,7 +35,7 @@ const GOOD = {
   devices: { 'agent p lex0': { packetsRead: 1, packetsWritten: 1, refused: {}, kernelDropped: 0 } },
   queueDrops: { 'e1 n0': 0 },
   sources: { p: { congestion: { cubic: 3 } } },
-  processor: { busy: 0.7, idle: 0.3, stolen: 0 },
+  processor: { busy: 0.7, idle: 0.3, yielding: 0, stolen: 0 },
 } as unknown as Evidence;
 
 function failedChecks(change: (evidence: Evidence) => void): string[] {
@@ -66,6 +66,14 @@ describe('checkRun', () => {
     expect(leftOut).toEqual(['bytes of the gateway = bytes offered to the links']);
     expect(checks.map(({ name }) => name)).not.toContain(leftOut[0]);
     expect(checkRun(GOOD).leftOut).toEqual([]);
+  });
+
+  it('finds a run valid beside work of lower priority', () => {
+    expect(
+      failedChecks((evidence) => {
+        put(evidence, ['processor'], { busy: 0.5, idle: 0.01, yielding: 0.49, stolen: 0 });
+      }),
+    ).toEqual([]);
   });
 
   it.each([
@@ -102,7 +110,7 @@ describe('checkRun', () => {
 describe('the use of processors', () => {
   it('is taken from the first line of /proc/stat', () => {
     const start = parseTicks('cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 1 2 3\n');
-    const end = parseTicks('cpu  120 0 120 1030 10 0 10 10 0 0\n');
-    expect(processorUse(start, end)).toEqual({ busy: 0.5, idle: 0.4, stolen: 0.1 });
+    const end = parseTicks('cpu  110 20 110 1030 10 0 10 10 0 0\n');
+    expect(processorUse(start, end)).toEqual({ busy: 0.3, idle: 0.4, yielding: 0.2, stolen: 0.1 });
   });
 });
