@@ -111,6 +111,8 @@ describe('the use of processors', () => {
   it('is taken from the first line of /proc/stat', () => {
     const start = parseTicks('cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 1 2 3\n');
     const end = parseTicks('cpu  110 20 110 1030 10 0 10 10 0 0\n');
-    expect(processorUse(start, end)).toEqual({ busy: 0.3, idle: 0.4, yielding: 0.2, stolen: 0.1 });
+    const { busy, ...rest } = processorUse(start, end);
+    expect(busy).toBeCloseTo(0.3, 12);
+    expect(rest).toEqual({ idle: 0.4, yielding: 0.2, stolen: 0.1 });
   });
 });
