@@ -63,27 +63,29 @@ export function addHostCommand(program: Command): void {
 const BESIDE_CONFIG = ['config', 'name', 'json'];
 
 async function runHost(flags: HostFlags, command: Command): Promise<void> {
-  const config = flags.config === undefined ? configOfFlags(flags) : await readConfig(flags.config, command);
+  const { config, text } =
+    flags.config === undefined ? configOfFlags(flags) : await readConfig(flags.config, command);
   requireRoot('preflex host');
   const { HostAgent } = await import('../runtime/host-agent.ts');
   const { hostAgentOptions } = await import('../runtime/host-config.ts');
   const { LiveHostConfig } = await import('../runtime/host-live.ts');
+  const { hostOperations } = await import('../runtime/control/host-operations.ts');
   const agent = HostAgent.start(hostAgentOptions(config));
-  const live = flags.config === undefined ? undefined : new LiveHostConfig(flags.config, config);
+  const live = new LiveHostConfig(flags.config, text, config, agent);
   const control = await openControl(
     {
       name: flags.name,
       standard: `host-${config.addresses[0]}`,
       role: 'host',
-      operations: { status: () => ({ status: agent.status() }) },
+      operations: hostOperations(agent),
     },
     () => agent.stop(),
   );
   runDaemon({
     control,
     json: flags.json ?? false,
-    intervalSeconds: () => live?.config.intervalSeconds ?? config.intervalSeconds,
-    reload: live === undefined ? undefined : () => live.reload(),
+    intervalSeconds: () => live.config.intervalSeconds,
+    reload: flags.config === undefined ? undefined : () => live.reload(),
     setUp: [
       `serving ${config.addresses.join(' and ')} on ${config.device} through ${config.appSide} and ${config.netSide}, ` +
         `scheme ${config.scheme}`,
@@ -102,8 +104,14 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
   });
 }
 
+/** A configuration, and the text that says the same. */
+interface ReadConfig {
+  readonly config: HostConfig;
+  readonly text: string;
+}
+
 /** Reads the file; beside it only `--name` and `--json` make sense. */
-async function readConfig(file: string, command: Command): Promise<HostConfig> {
+async function readConfig(file: string, command: Command): Promise<ReadConfig> {
   for (const option of command.options) {
     const name = option.attributeName();
     if (BESIDE_CONFIG.includes(name) || command.getOptionValueSource(name) !== 'cli') continue;
@@ -112,17 +120,19 @@ async function readConfig(file: string, command: Command): Promise<HostConfig> {
       `${option.long} and --config exclude each other: write it into ${file}.`,
     );
   }
-  const { loadHostConfig } = await import('../runtime/host-config.ts');
-  return loadHostConfig(file);
+  const { readConfigFile } = await import('../runtime/config-file.ts');
+  const { parseHostConfig } = await import('../runtime/host-config.ts');
+  const text = readConfigFile(file);
+  return { config: await parseHostConfig(text, file), text };
 }
 
-function configOfFlags(flags: HostFlags): HostConfig {
+function configOfFlags(flags: HostFlags): ReadConfig {
   const { address, device } = flags;
   if (address === undefined || device === undefined) {
     const missing = address === undefined ? '--address' : '--device';
     throw new PreflexError('ERR_INVALID_OPTION', `${missing} is missing; without --config it must be given.`);
   }
-  return {
+  const config: HostConfig = {
     addresses: address,
     device,
     scheme: flags.scheme,
@@ -136,6 +146,7 @@ function configOfFlags(flags: HostFlags): HostConfig {
     netSide: flags.netSide,
     intervalSeconds: flags.interval,
   };
+  return { config, text: JSON.stringify(config) };
 }
 
 function describeHost(status: HostAgentStatus): string {

@@ -28,14 +28,16 @@ export function configDifferences(before: unknown, after: unknown, field = ''): 
 /**
  * Checks that a running daemon can take all differences over.
  *
- * @param live - top-level fields that can change at run time
+ * @param live - fields that can change at run time, dotted; all that is below one can
  * @throws PreflexError ERR_INVALID_CONFIG with a sentence for each field that cannot; then nothing may be taken over
  */
 export function requireLiveDifferences(
   differences: readonly ConfigDifference[],
   live: readonly string[],
 ): void {
-  const fixed = differences.filter(({ field }) => !live.includes(/^[^.[]*/.exec(field)?.[0] ?? ''));
+  const isBelow = (field: string, name: string): boolean =>
+    field.startsWith(name) && ['', '.', '['].includes(field.charAt(name.length));
+  const fixed = differences.filter(({ field }) => !live.some((name) => isBelow(field, name)));
   if (fixed.length === 0) return;
   const sentences = fixed.map(({ field, before, after }) => {
     const change = `from ${describe(before)} to ${describe(after)}`;

@@ -16,8 +16,10 @@ import { checkGatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayStatus } from '../pref/gateway-status.ts';
 import type { DeviceReport } from './device-report.ts';
 import { reportDevice, requireDeviceMtu } from './device-report.ts';
+import { EventLog } from './events.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { GatewayPlumbingOptions } from './gateway-plan.ts';
+import { GatewayWatch } from './gateway-watch.ts';
 import type { GatewayDestination } from './live-destinations.ts';
 import { LiveDestinations } from './live-destinations.ts';
 import type { BatchHandler, LoopStats, TimedCore } from './packet-loop.ts';
@@ -52,6 +54,9 @@ export class GatewayDaemon {
   readonly gateway: PrefGateway;
   readonly plumbing: GatewayPlumbing;
   readonly destinations: LiveDestinations;
+  /** What changed since the start. */
+  readonly events = new EventLog();
+  readonly #watch: GatewayWatch;
   readonly #loop = new PacketLoop();
   readonly #inside: TunDevice;
   /** The TUN of each route, by path ID. */
@@ -78,6 +83,12 @@ export class GatewayDaemon {
       ...options.gateway,
     });
     this.destinations = new LiveDestinations(this.gateway, options.destinations);
+    this.#watch = new GatewayWatch(
+      this.gateway,
+      this.destinations,
+      this.events,
+      (pathId) => options.gateway.routes.find((route) => route.pathId === pathId)?.name ?? String(pathId),
+    );
     const tun = { offload: options.offload ?? true };
     this.#inside = TunDevice.open({
       ...tun,
@@ -127,7 +138,13 @@ export class GatewayDaemon {
    * @returns names of the routes that changed
    */
   refresh(): string[] {
+    const before = this.#downRoutes;
     this.#downRoutes = this.plumbing.refresh();
+    for (const route of this.#pathIdOfName.keys()) {
+      const isDown = this.#downRoutes.includes(route);
+      if (isDown !== before.includes(route))
+        this.events.add({ kind: isDown ? 'routeDown' : 'routeUp', route });
+    }
     return this.#withdrawRoutes();
   }
 
@@ -148,8 +165,10 @@ export class GatewayDaemon {
     const others = names.filter((other) => other !== name && !this.#withdrawn.has(other));
     if (isDrained && others.length === 0)
       throw invalidOption('drain', name, 'a route beside which another is up and not drained');
+    if (isDrained === this.#drained.has(name)) return;
     if (isDrained) this.#drained.add(name);
     else this.#drained.delete(name);
+    this.events.add({ kind: isDrained ? 'routeDrained' : 'routeUndrained', route: name });
     this.#withdrawRoutes();
   }
 
@@ -206,7 +225,13 @@ export class GatewayDaemon {
     for (const [pathId, device] of this.#routes) {
       this.#loop.addPump(device, new InboundHandler(this.gateway, pathId, this.#inside));
     }
-    this.#loop.addCore(onInterval === undefined ? this.gateway : notifying(this.gateway, onInterval));
+    this.#loop.addCore(
+      notifying(this.gateway, () => {
+        this.#watch.lookAtRatios();
+        onInterval?.();
+      }),
+    );
+    this.#loop.addCore(this.#watch);
     this.#loop.start();
   }
 

@@ -1,18 +1,14 @@
-/**
- * The configuration of a running gateway: which one is in force, and how another takes its place.
- *
- * The text in force is kept, so that a change by hand (`preflex set`) is an edit of it and passes the same checks as a
- * file. Either all of a new configuration comes into force, or nothing of it.
- */
+/** The configuration of a running gateway, and what of it can change. */
 import { PreflexError } from '../errors.ts';
-import { configDifferences, requireLiveDifferences } from './config-difference.ts';
-import { readConfigFile } from './config-file.ts';
 import { gatewayDaemonOptions } from './config-options.ts';
 import type { GatewayConfig } from './config.ts';
 import { parseGatewayConfig } from './config.ts';
 import type { GatewayDaemon } from './gateway-daemon.ts';
+import { LiveConfig } from './live-config.ts';
 
-/** Top-level fields that a running gateway can take over. */
+export type { ConfigEdit } from './live-config.ts';
+
+/** Fields that a running gateway can take over. */
 export const LIVE_GATEWAY_FIELDS = [
   'strategy',
   'betas',
@@ -22,79 +18,27 @@ export const LIVE_GATEWAY_FIELDS = [
   'destinations',
 ] as const;
 
-/** A new value for a field of the file, by its path; undefined takes the field out. */
-export type ConfigEdit = readonly [path: readonly string[], value: unknown];
-
 /** Keeps the configuration in force. */
-export class LiveGatewayConfig {
-  readonly #file: string;
-  readonly #daemon: Pick<GatewayDaemon, 'reconfigure'>;
-  #text: string;
-  #config: GatewayConfig;
-  /** Changes wait for each other: reading a file takes several turns of the event loop. */
-  #queue: Promise<unknown> = Promise.resolve();
-
+export class LiveGatewayConfig extends LiveConfig<GatewayConfig> {
   /** @param text - what `config` was read from */
-  constructor(file: string, text: string, config: GatewayConfig, daemon: Pick<GatewayDaemon, 'reconfigure'>) {
-    this.#file = file;
-    this.#text = text;
-    this.#config = config;
-    this.#daemon = daemon;
-  }
-
-  /** The file that {@link reload} reads. */
-  get file(): string {
-    return this.#file;
-  }
-
-  /** What is in force. */
-  get config(): GatewayConfig {
-    return this.#config;
-  }
-
-  /**
-   * Reads the file again. What was set by hand meanwhile is given up for what the file says.
-   *
-   * @returns fields that changed
-   * @throws PreflexError with everything that is wrong or cannot change; then the configuration before stays in force
-   */
-  reload(): Promise<string[]> {
-    return this.#inTurn(() => this.#take(readConfigFile(this.#file), this.#file));
-  }
-
-  /**
-   * Changes fields until the next reload or restart.
-   *
-   * @returns fields that changed
-   * @throws PreflexError as for {@link reload}
-   */
-  edit(edits: readonly ConfigEdit[]): Promise<string[]> {
-    return this.#inTurn(async () => {
-      const { parseDocument } = await import('yaml');
-      const document = parseDocument(this.#text);
-      for (const [path, value] of edits) {
-        if (value === undefined) document.deleteIn(path);
-        else document.setIn(path, document.createNode(value));
-      }
-      return this.#take(String(document), 'set');
+  constructor(
+    file: string,
+    text: string,
+    config: GatewayConfig,
+    daemon: Pick<GatewayDaemon, 'events' | 'reconfigure'>,
+  ) {
+    super({
+      file,
+      text,
+      config,
+      fields: LIVE_GATEWAY_FIELDS,
+      parse: parseGatewayConfig,
+      apply: (next, before) => {
+        requireSameVersions(before, next);
+        daemon.reconfigure(gatewayDaemonOptions(next));
+      },
+      events: daemon.events,
     });
-  }
-
-  #inTurn<T>(body: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(body);
-    this.#queue = turn.catch(() => undefined);
-    return turn;
-  }
-
-  async #take(text: string, name: string): Promise<string[]> {
-    const next = await parseGatewayConfig(text, name);
-    const differences = configDifferences(this.#config, next);
-    requireLiveDifferences(differences, LIVE_GATEWAY_FIELDS);
-    requireSameVersions(this.#config, next);
-    if (differences.length > 0) this.#daemon.reconfigure(gatewayDaemonOptions(next));
-    this.#text = text;
-    this.#config = next;
-    return differences.map(({ field }) => field);
   }
 }
 

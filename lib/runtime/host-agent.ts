@@ -16,8 +16,10 @@ import { LexHost } from '../lex/lex-host.ts';
 import type { LexHostOptions } from '../lex/options.ts';
 import type { DeviceReport } from './device-report.ts';
 import { reportDevice, requireDeviceMtu } from './device-report.ts';
+import { EventLog } from './events.ts';
 import { HostPlumbing } from './host-plumbing.ts';
 import type { HostPlumbingOptions } from './host-plumbing.ts';
+import { HostWatch } from './host-watch.ts';
 import type { BatchHandler, LoopStats } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';
 
@@ -45,6 +47,8 @@ const DEFAULT_NET_SIDE = 'lex1';
 export class HostAgent {
   readonly lex: LexHost;
   readonly plumbing: HostPlumbing;
+  /** What changed since the start. */
+  readonly events = new EventLog();
   readonly #loop = new PacketLoop();
   readonly #appSide: TunDevice;
   readonly #netSide: TunDevice;
@@ -78,6 +82,7 @@ export class HostAgent {
     this.#loop.addPump(this.#appSide, new OutboundHandler(this.lex, this.#netSide));
     this.#loop.addPump(this.#netSide, new InboundHandler(this.lex, this.#appSide));
     this.#loop.addCore(this.lex);
+    this.#loop.addCore(new HostWatch(this.lex.counters, this.events));
     this.#loop.start();
     try {
       this.plumbing = HostPlumbing.setUp({ ...options.plumbing, ...names });

@@ -1,40 +1,28 @@
-/**
- * The configuration of a running host agent, and what of it can change. The host rules take their settings once, so
- * of the file's fields only the time between two status lines is live; all others are refused.
- */
-import { configDifferences, requireLiveDifferences } from './config-difference.ts';
+/** The configuration of a running host agent, and what of it can change. */
+import type { HostAgent } from './host-agent.ts';
 import type { HostConfig } from './host-config.ts';
-import { loadHostConfig } from './host-config.ts';
+import { parseHostConfig } from './host-config.ts';
+import { LiveConfig } from './live-config.ts';
 
 /** Fields that a running agent can take over. */
 export const LIVE_HOST_FIELDS = ['intervalSeconds'] as const;
 
 /** Keeps the configuration in force. */
-export class LiveHostConfig {
-  readonly #file: string;
-  #config: HostConfig;
-
-  constructor(file: string, config: HostConfig) {
-    this.#file = file;
-    this.#config = config;
-  }
-
-  /** What is in force. */
-  get config(): HostConfig {
-    return this.#config;
-  }
-
+export class LiveHostConfig extends LiveConfig<HostConfig, string | undefined> {
   /**
-   * Reads the file again.
-   *
-   * @returns fields that changed
-   * @throws PreflexError with everything that is wrong or cannot change; then the configuration before stays in force
+   * @param file - undefined for an agent that was started with options
+   * @param text - what `config` was read from; without a file its JSON will do, which is YAML too
    */
-  async reload(): Promise<string[]> {
-    const next = await loadHostConfig(this.#file);
-    const differences = configDifferences(this.#config, next);
-    requireLiveDifferences(differences, LIVE_HOST_FIELDS);
-    this.#config = next;
-    return differences.map(({ field }) => field);
+  constructor(file: string | undefined, text: string, config: HostConfig, agent: Pick<HostAgent, 'events'>) {
+    super({
+      file,
+      text,
+      config,
+      fields: LIVE_HOST_FIELDS,
+      parse: parseHostConfig,
+      // The time between status lines is read from here.
+      apply: () => undefined,
+      events: agent.events,
+    });
   }
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configDifferences } from '../../lib/runtime/config-difference.ts';
 import { parseGatewayConfig } from '../../lib/runtime/config.ts';
+import { EventLog } from '../../lib/runtime/events.ts';
 import type { GatewayDaemonOptions } from '../../lib/runtime/gateway-daemon.ts';
 import { LiveGatewayConfig } from '../../lib/runtime/gateway-live.ts';
 import { parseHostConfig } from '../../lib/runtime/host-config.ts';
@@ -29,12 +30,20 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A live configuration, with what was handed to the daemon. */
-async function startGateway(): Promise<{ live: LiveGatewayConfig; taken: Partial<GatewayDaemonOptions>[] }> {
+/** A live configuration, with what was handed to the daemon, and its events. */
+async function startGateway(): Promise<{
+  live: LiveGatewayConfig;
+  taken: Partial<GatewayDaemonOptions>[];
+  events: EventLog;
+}> {
   const taken: Partial<GatewayDaemonOptions>[] = [];
-  const daemon = { reconfigure: (options: Partial<GatewayDaemonOptions>) => void taken.push(options) };
+  const events = new EventLog();
+  const daemon = {
+    events,
+    reconfigure: (options: Partial<GatewayDaemonOptions>) => void taken.push(options),
+  };
   const config = await parseGatewayConfig(GATEWAY, file);
-  return { live: new LiveGatewayConfig(file, GATEWAY, config, daemon), taken };
+  return { live: new LiveGatewayConfig(file, GATEWAY, config, daemon), taken, events };
 }
 
 describe('the difference of two configurations', () => {
@@ -139,6 +148,7 @@ destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], ro
   it('when the daemon refuses, the configuration before stays in force', async () => {
     const config = await parseGatewayConfig(GATEWAY, file);
     const daemon = {
+      events: new EventLog(),
       reconfigure: () => {
         throw new Error('no such route');
       },
@@ -159,6 +169,20 @@ destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], ro
     expect(taken.map((options) => options.gateway?.balancer?.name)).toEqual(['equal', 'loss']);
   });
 
+  it('what was changed by hand or by the file, and what was refused, is an event', async () => {
+    const { live, events } = await startGateway();
+    await live.edit([[['intervalSeconds'], 3]]);
+    writeFileSync(file, `${GATEWAY}scheme: full\n`);
+    await expect(live.reload()).rejects.toThrow('scheme cannot change');
+    writeFileSync(file, GATEWAY);
+    await live.reload();
+    expect(events.since()).toMatchObject([
+      { kind: 'set', changed: ['intervalSeconds'] },
+      { kind: 'reload', ok: false, message: expect.stringMatching(/^scheme cannot change from "pool2"/) },
+      { kind: 'reload', ok: true, changed: ['intervalSeconds'] },
+    ]);
+  });
+
   it('two changes at once come one after the other', async () => {
     const { live } = await startGateway();
     await Promise.all([live.edit([[['intervalSeconds'], 3]]), live.edit([[['strategy'], 'equal']])]);
@@ -168,7 +192,8 @@ destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], ro
 
 describe('the reload of a host', () => {
   it('takes the interval over, and refuses everything else by name', async () => {
-    const live = new LiveHostConfig(file, await parseHostConfig(HOST, file));
+    const events = new EventLog();
+    const live = new LiveHostConfig(file, HOST, await parseHostConfig(HOST, file), { events });
     writeFileSync(file, `${HOST}intervalSeconds: 2\n`);
     expect(await live.reload()).toEqual(['intervalSeconds']);
     writeFileSync(file, `${HOST}intervalSeconds: 3\nflows: 10\n`);
@@ -176,5 +201,13 @@ describe('the reload of a host', () => {
       'flows cannot change from 65536 to 10 while the daemon runs; it needs a restart.',
     );
     expect(live.config.intervalSeconds).toBe(2);
+    expect(events.since()).toMatchObject([{ ok: true }, { ok: false }]);
+  });
+
+  it('an agent that was started with options has nothing to read again', async () => {
+    const live = new LiveHostConfig(undefined, HOST, await parseHostConfig(HOST, ''), {
+      events: new EventLog(),
+    });
+    await expect(live.reload()).rejects.toThrow('this daemon was started with options, not with a file');
   });
 });

@@ -3,6 +3,7 @@ import { invalidOption, rejectUnknownKeys, requireInteger } from '../../errors.t
 import type { DestinationStatus, EgressStatus } from '../../pref/gateway-status.ts';
 import type { GatewayDaemon, GatewayDaemonStatus } from '../gateway-daemon.ts';
 import type { ConfigEdit, LiveGatewayConfig } from '../gateway-live.ts';
+import { eventsOperation } from './events-operation.ts';
 import type { ControlArguments } from './protocol.ts';
 import type { ControlOperation } from './server.ts';
 
@@ -33,11 +34,11 @@ const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 1000;
 const SET_KEYS = ['strategy', 'betas', 'intervalSeconds', 'drain', 'undrain'] as const;
 
-/** The operations `status`, `routes` and `set`. */
+/** The operations `status`, `routes`, `events` and `set`. */
 export function gatewayOperations(
   daemon: GatewayDaemon,
   live: LiveGatewayConfig,
-): Record<'status' | 'routes' | 'set', ControlOperation> {
+): Record<'status' | 'routes' | 'events' | 'set', ControlOperation> {
   return {
     status: (args): GatewayStatusAnswer => {
       const limit = limitOf(args);
@@ -57,6 +58,7 @@ export function gatewayOperations(
       const { strategy } = live.config;
       return { strategy, drained: daemon.drainedRoutes, routes, destinations, destinationCount };
     },
+    events: eventsOperation(daemon.events),
     set: async (args) => {
       rejectUnknownKeys('set', args, SET_KEYS);
       const { drain, undrain } = args;
