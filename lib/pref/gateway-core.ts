@@ -10,6 +10,7 @@ import type { GatewaySettings } from './gateway-options.ts';
 import { Meter } from './meter.ts';
 import { PrefixTable } from './prefix-table.ts';
 import { EVENT_MEMORY_EVICTION, GatewayCounters } from './reasons.ts';
+import { RemoteFigures } from './remote-figures.ts';
 import { RouteTable } from './route-table.ts';
 import { Selector } from './selector.ts';
 import { TurnoverMeter } from './turnover.ts';
@@ -31,7 +32,8 @@ export class GatewayCore {
   readonly memory: FneMemory;
   readonly limiter: FneLimiter;
   readonly failures: FailureDetector;
-  /** Only for a balancer that sets the interval by it. */
+  /** Of other gateways of the domain. */
+  readonly remote: RemoteFigures;
   /** Only while the balancer sets the interval. */
   turnover: TurnoverMeter | undefined;
   balancer: Balancer;
@@ -72,6 +74,7 @@ export class GatewayCore {
     this.failures = new FailureDetector(settings.failures, this.table, (routeCount) =>
       this.balancer.probeShare(routeCount),
     );
+    this.remote = new RemoteFigures(this.table, settings.countFneRepeats, settings.updateIntervalNs);
     this.useBalancer(settings.balancer);
   }
 

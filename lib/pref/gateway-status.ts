@@ -5,6 +5,7 @@
 
 import { formatPrefix } from '../wire/addr.ts';
 import type { GatewayCore } from './gateway-core.ts';
+import type { DestinationFigures, IntervalFigures, RouteFigures } from './remote-figures.ts';
 import { METER_BYTES, METER_FLOWLETS, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
 
 /** Figures of traffic. */
@@ -147,6 +148,40 @@ export function destinationStatus(core: GatewayCore, destination: number): Desti
     });
   }
   return { destination, prefixes, routes };
+}
+
+/** The figures of the last complete interval, for other gateways. */
+export function finishedFigures(
+  core: GatewayCore,
+  maxDestinations: number,
+): IntervalFigures & { readonly leftOut: number } {
+  const { meter, settings, table } = core;
+  const destinations: DestinationFigures[] = [];
+  let leftOut = 0;
+  for (let i = 0; i < meter.endedDestinations; i++) {
+    const destination = meter.endedDestination(i);
+    // It may have been removed since, and its index given to another.
+    if (!table.has(destination) || !meter.hadTraffic(destination)) continue;
+    if (destinations.length >= maxDestinations) {
+      leftOut++;
+      continue;
+    }
+    const allowed = table.allowedMask(destination);
+    const usable = table.upMask(destination) & ~core.failures.suspensions.maskOf(destination);
+    const routes: RouteFigures[] = [];
+    for (const [slot, { pathId }] of settings.routes.entries()) {
+      if (((allowed >>> slot) & 1) === 0) continue;
+      routes.push({
+        pathId,
+        isUsable: ((usable >>> slot) & 1) === 1,
+        bytes: meter.last(destination, slot, METER_BYTES),
+        lexBytes: meter.last(destination, slot, METER_LEX_BYTES),
+        fneRepeatBytes: meter.last(destination, slot, METER_FNE_REPEAT_BYTES),
+      });
+    }
+    destinations.push({ destination, routes });
+  }
+  return { lengthNs: core.remote.ownLengthNs, destinations, leftOut };
 }
 
 function traffic(core: GatewayCore, figure: (field: number) => number): TrafficStatus {

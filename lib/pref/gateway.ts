@@ -11,13 +11,13 @@
  * @see paper section 3.2 and section 4
  */
 
-import { invalidOption, requireInteger } from '../errors.ts';
+import { invalidOption, requireInteger, requireNumber } from '../errors.ts';
 import { parsePrefix } from '../wire/addr.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
 import { GatewayCore } from './gateway-core.ts';
 import { checkBalancing, checkGatewayOptions } from './gateway-options.ts';
 import type { BalancingOptions, GatewayOptions } from './gateway-options.ts';
-import { destinationStatus, gatewayStatus } from './gateway-status.ts';
+import { destinationStatus, finishedFigures, gatewayStatus } from './gateway-status.ts';
 import type { DestinationStatus, GatewayStatus } from './gateway-status.ts';
 import type { FailureEvent } from './failure-events.ts';
 import { handleInbound } from './inbound.ts';
@@ -26,6 +26,7 @@ import { REASON_NAMES } from './reasons.ts';
 import type { GatewayCounters } from './reasons.ts';
 import { IntervalClock } from './interval-clock.ts';
 import { METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
+import type { IntervalFigures } from './remote-figures.ts';
 import { NO_SLOT } from './route-table.ts';
 import { UpdateRound } from './update-round.ts';
 
@@ -49,6 +50,7 @@ export class PrefGateway {
       settings.balancer,
       settings.countFneRepeats,
       this.core.turnover,
+      this.core.remote,
     );
     this.clock = new IntervalClock(
       settings.updateIntervalNs,
@@ -98,32 +100,27 @@ export class PrefGateway {
   }
 
   /**
-   * Computes new ratios when an update interval is over, for at most 4,096 destinations a call; and takes up
-   * decisions about failed routes that had to wait for a moment.
+   * Computes new ratios when an update interval is over, or when other gateways told new figures, for at most 4,096
+   * destinations a call; and takes up decisions about failed routes that had to wait for a moment.
    */
   handleTimeout(nowNs: number): void {
     this.core.failures.handleTimeout(nowNs);
     if (this.clock.isStopped) this.clock.start(nowNs);
-    if (!this.round.isRunning) {
-      if (nowNs < this.clock.atNs) return;
-      const lostBytes = this.lostBytes();
-      if (!this.clock.isOver(nowNs, lostBytes)) return;
-      this.round.begin(this.clock.next(nowNs, lostBytes));
-      this.roundAtNs[0] = nowNs;
-    }
+    if (!this.round.isRunning && !this.beginRound(nowNs)) return;
     this.round.step();
-    if (!this.round.isRunning && this.round.wantedIntervalNs > 0) {
-      this.clock.setLength(this.round.wantedIntervalNs);
-    }
+    const { isLate, isRunning, wantedIntervalNs } = this.round;
+    if (!isRunning && !isLate && wantedIntervalNs > 0) this.clock.setLength(wantedIntervalNs);
   }
 
   /**
    * When handleTimeout has work again, ns: the end of the interval; a time that is already over while
-   * destinations wait for their new ratios; earlier while a decision about a route waits; Infinity before the
-   * first packet. A packet may bring it forward.
+   * destinations wait for their new ratios; earlier while a decision about a route or figures of another gateway
+   * wait; Infinity before the first packet. A packet may bring it forward.
    */
   pollTimeout(): number {
-    const updateAtNs = this.round.isRunning ? this.roundAtNs[0] : this.clock.atNs;
+    const updateAtNs = this.round.isRunning
+      ? this.roundAtNs[0]
+      : Math.min(this.clock.atNs, this.core.remote.dueNs);
     return Math.min(updateAtNs, this.core.failures.pollTimeout());
   }
 
@@ -153,6 +150,40 @@ export class PrefGateway {
   /** Complete update intervals so far. */
   get intervals(): number {
     return this.core.meter.intervals;
+  }
+
+  /** Complete update intervals whose figures are final, and that {@link finishedInterval} may tell of. */
+  get finishedIntervals(): number {
+    const { isLate, isRunning } = this.round;
+    return this.intervals - (isRunning && !isLate ? 1 : 0);
+  }
+
+  /**
+   * The figures of the last complete interval, for other gateways of the domain; allocates. Call it when
+   * {@link finishedIntervals} has gone up; while it is behind {@link intervals} they are not complete.
+   *
+   * @param maxDestinations - how many destinations at most, those first that had traffic first
+   */
+  finishedInterval(maxDestinations = Infinity): IntervalFigures & { readonly leftOut: number } {
+    return finishedFigures(this.core, maxDestinations);
+  }
+
+  /**
+   * Takes the last complete interval of another gateway of the domain, in the place of the one before. From now on its
+   * figures are added to the own ones whenever ratios are computed, which happens a twentieth of an interval later for
+   * the destinations that they are about. The caller decides how long they are to count: {@link deleteRemoteFigures}.
+   *
+   * @param peer - a name for the other gateway
+   * @param figures - with the destinations and path IDs of this gateway; what is not known here is passed over
+   */
+  setRemoteFigures(peer: string, figures: IntervalFigures, nowNs: number): void {
+    requireNumber('lengthNs', figures.lengthNs, 1, Number.MAX_VALUE);
+    this.core.remote.set(peer, figures, nowNs);
+  }
+
+  /** Forgets another gateway: its figures do not count any more. */
+  deleteRemoteFigures(peer: string, nowNs: number): void {
+    this.core.remote.delete(peer, nowNs);
   }
 
   /** Why the last packet got its verdict: an index of {@link REASON_NAMES}. */
@@ -199,6 +230,7 @@ export class PrefGateway {
     this.requireDestination(destination);
     this.core.prefixes.removeAllOf(destination);
     this.core.failures.forget(destination);
+    this.core.remote.forget(destination);
     this.core.table.remove(destination);
     this.core.meter.forget(destination);
     this.core.turnover?.forget(destination);
@@ -268,6 +300,19 @@ export class PrefGateway {
   destinationStatus(destination: number): DestinationStatus {
     this.requireDestination(destination);
     return destinationStatus(this.core, destination);
+  }
+
+  /** Begins what is due: the end of an interval, or late figures. Returns whether anything was. */
+  private beginRound(nowNs: number): boolean {
+    const { clock, round, core } = this;
+    const lostBytes = nowNs < clock.atNs ? 0 : this.lostBytes();
+    if (nowNs >= clock.atNs && clock.isOver(nowNs, lostBytes)) {
+      round.begin(clock.next(nowNs, lostBytes));
+      core.remote.ownLengthNs = clock.toldLengthNs;
+    } else if (nowNs >= core.remote.dueNs) round.beginLate(core.remote.takeWaiting());
+    else return false;
+    this.roundAtNs[0] = nowNs;
+    return true;
   }
 
   /** Bytes lost so far over all destinations, as the balancer counts them. */

@@ -29,6 +29,7 @@ export type {
   RouteStatus,
   TrafficStatus,
 } from './gateway-status.ts';
+export type { DestinationFigures, IntervalFigures, RouteFigures } from './remote-figures.ts';
 export {
   EVENT_ANSWER,
   EVENT_INBOUND_PACKET,

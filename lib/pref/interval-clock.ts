@@ -17,10 +17,14 @@ const LOST_AT_START = 4;
 const LOST_PER_NS = 5;
 /** Length of the next interval. */
 const NEXT_LENGTH = 6;
+/** Length of the last interval as told to other gateways. */
+const TOLD_LENGTH = 7;
 
 /** Lost bytes an interval must have brought to be cut short: 100 packets of 1,500 bytes. */
 const SURGE_BYTES = 150_000;
 const SURGE_FACTOR = 2;
+/** How far an interval may be from its plan, as a part of that, and still count as planned. */
+const PLAN_TOLERANCE = 0.25;
 
 /** The clock of one gateway. */
 export class IntervalClock {
@@ -28,7 +32,7 @@ export class IntervalClock {
   private shortestNs = 0;
   private longestNs = 0;
   // An array, because a number in a field would be a new object with every assignment.
-  private readonly state = new Float64Array(7);
+  private readonly state = new Float64Array(8);
 
   /** @param configuredNs - length of the first interval, and of all unless {@link setLength} says otherwise */
   constructor(configuredNs: number, shortestNs: number, longestNs: number) {
@@ -91,6 +95,8 @@ export class IntervalClock {
   next(nowNs: number, lostBytes: number): number {
     const { state } = this;
     const elapsedNs = Math.max(1, nowNs - state[START]);
+    const isAsPlanned = Math.abs(elapsedNs / state[LENGTH] - 1) <= PLAN_TOLERANCE;
+    state[TOLD_LENGTH] = isAsPlanned ? state[LENGTH] : elapsedNs;
     state[LOST_PER_NS] = (lostBytes - state[LOST_AT_START]) / elapsedNs;
     state[LOST_AT_START] = lostBytes;
     state[LENGTH] = state[NEXT_LENGTH];
@@ -98,6 +104,14 @@ export class IntervalClock {
     const end = state[END] + state[LENGTH];
     this.begin(nowNs, nowNs >= state[END] && end > nowNs ? end : nowNs + state[LENGTH]);
     return elapsedNs;
+  }
+
+  /**
+   * Length of the interval that ended last, ns: the planned one unless it was far off. So gateways with intervals of
+   * the same length tell the same, whatever their timers did.
+   */
+  get toldLengthNs(): number {
+    return this.state[TOLD_LENGTH];
   }
 
   /** Sets the length of the running interval and those after it. @param wantedNs - kept within the bounds */

@@ -109,6 +109,11 @@ export class Meter {
     return this.endedCount;
   }
 
+  /** How many destinations had traffic in the interval that ended. */
+  get endedDestinations(): number {
+    return this.endedCount;
+  }
+
   /** The i-th destination with traffic in the interval that ended. */
   endedDestination(i: number): number {
     return this.ended[i];
@@ -151,6 +156,12 @@ export class Meter {
     const at = (destination & CHUNK_MASK) * this.coldStride;
     if (cold === undefined || cold[at] !== this.intervals) return 0;
     return cold[at + 1 + slot * COLD_ROUTE_WIDTH + LAST + field];
+  }
+
+  /** Whether the destination had traffic in the last complete interval, with its books closed. */
+  hadTraffic(destination: number): boolean {
+    const cold = this.cold[destination >>> CHUNK_BITS];
+    return this.intervals > 0 && cold?.[(destination & CHUNK_MASK) * this.coldStride] === this.intervals;
   }
 
   /** A METER_ figure since the destination was added, the running interval included. */

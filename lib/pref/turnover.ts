@@ -14,7 +14,7 @@
  *
  *     FNE drawn --> bit of its hash set          LEx --> bit set? young : old
  *
- * Bounded: 128 kB, and 16 bytes for each destination with traffic, in chunks. Lossy: a bit may be another's, which is
+ * Bounded: 128 kB, and 24 bytes for each destination with traffic, in chunks. Lossy: a bit may be another's, which is
  * taken out again by the part of bits set.
  */
 
@@ -29,7 +29,9 @@ const NEWTON_STEPS = 12;
 
 const SAMPLED = 0;
 const YOUNG = 1;
-const WIDTH = 2;
+/** What {@link TurnoverMeter.take} said last. */
+const TAKEN = 2;
+const WIDTH = 3;
 
 /** Turnover of each destination in the running interval. */
 export class TurnoverMeter {
@@ -91,7 +93,15 @@ export class TurnoverMeter {
       counts[at + SAMPLED] = 0;
       counts[at + YOUNG] = 0;
     }
-    return turnoverOf((young + PRIOR_SAMPLES * this.youngPart) / (sampled + PRIOR_SAMPLES));
+    const turnover = turnoverOf((young + PRIOR_SAMPLES * this.youngPart) / (sampled + PRIOR_SAMPLES));
+    if (counts !== undefined) counts[at + TAKEN] = turnover;
+    return turnover;
+  }
+
+  /** What {@link take} said of a destination last; the turnover of all where it never had anything to say. */
+  last(destination: number): number {
+    const taken = this.counts[destination >>> CHUNK_BITS]?.[(destination & CHUNK_MASK) * WIDTH + TAKEN] ?? 0;
+    return taken > 0 ? taken : turnoverOf(this.youngPart);
   }
 
   /** Forgets a destination that is removed. */

@@ -2,11 +2,15 @@
  * The end of an update interval: new ratios for every destination that had traffic, some of them at a time,
  * so that a million destinations do not keep packets waiting. With a balancer that sets the interval, also what that
  * is to be: the mean of what the destinations want, each by its bytes, in logarithms, since half and double are as far.
+ *
+ * Where other gateways of the domain tell what they carried, that is added; and when they tell it within an interval, a
+ * late round computes the ratios of those destinations again, from the same own figures.
  */
 
 import type { Balancer } from './balancers/balancer.ts';
 import { METER_BYTES, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
 import type { Meter } from './meter.ts';
+import type { RemoteFigures } from './remote-figures.ts';
 import type { RouteTable } from './route-table.ts';
 import type { Suspensions } from './suspensions.ts';
 import type { TurnoverMeter } from './turnover.ts';
@@ -19,6 +23,7 @@ export class UpdateRound {
   private readonly table: RouteTable;
   private readonly meter: Meter;
   private readonly suspensions: Suspensions;
+  private readonly remote: RemoteFigures | undefined;
   private balancer: Balancer;
   private readonly countFneRepeats: boolean;
   private turnover: TurnoverMeter | undefined;
@@ -27,7 +32,11 @@ export class UpdateRound {
   private readonly wanted = new Float64Array(2);
   private next = 0;
   private count = 0;
-  // One entry for each up route, reused.
+  /** The destinations of a late round; undefined in the round at the end of an interval. */
+  private late: readonly number[] | undefined;
+  /** Slots that were usable in the last round, for destinations that other gateways tell of. */
+  private readonly usable = new Map<number, number>();
+  // By slot, then one entry for each up route; reused.
   private readonly bytes: Float64Array;
   private readonly lostBytes: Float64Array;
   private readonly ratios: Float64Array;
@@ -41,10 +50,12 @@ export class UpdateRound {
     balancer: Balancer,
     countFneRepeats: boolean,
     turnover?: TurnoverMeter,
+    remote?: RemoteFigures,
   ) {
     this.table = table;
     this.meter = meter;
     this.suspensions = suspensions;
+    this.remote = remote;
     this.balancer = balancer;
     this.countFneRepeats = countFneRepeats;
     this.turnover = turnover;
@@ -66,10 +77,15 @@ export class UpdateRound {
     return this.next < this.count;
   }
 
-  /** The interval that the destinations of this round want, ns; 0 when none said, as with most balancers. */
+  /** The interval that the destinations of the last round at an end want, ns; 0 when none said, as with most balancers. */
   get wantedIntervalNs(): number {
     const [bytes, sum] = this.wanted;
     return bytes === 0 ? 0 : Math.round(Math.exp(sum / bytes));
+  }
+
+  /** Whether the last round was, or the running one is, a late one. */
+  get isLate(): boolean {
+    return this.late !== undefined;
   }
 
   /**
@@ -82,6 +98,15 @@ export class UpdateRound {
     this.turnover?.endInterval();
     this.measures.intervalNs = intervalNs;
     this.wanted.fill(0);
+    this.usable.clear();
+    this.late = undefined;
+    this.next = 0;
+  }
+
+  /** Begins a late round for these destinations; one that is running must be over. */
+  beginLate(destinations: readonly number[]): void {
+    this.late = destinations;
+    this.count = destinations.length;
     this.next = 0;
   }
 
@@ -89,8 +114,13 @@ export class UpdateRound {
   step(): void {
     const end = Math.min(this.count, this.next + DESTINATIONS_A_STEP);
     for (; this.next < end; this.next++) {
-      const destination = this.meter.endedDestination(this.next);
-      if (this.meter.snapshot(destination)) this.update(destination);
+      if (this.late !== undefined) {
+        const destination = this.late[this.next];
+        if (this.table.has(destination)) this.update(destination);
+      } else {
+        const destination = this.meter.endedDestination(this.next);
+        if (this.meter.snapshot(destination)) this.update(destination);
+      }
     }
   }
 
@@ -98,18 +128,30 @@ export class UpdateRound {
     const { table, meter, suspensions } = this;
     // What a suspended route carried says nothing of what the others should.
     const up = table.upMask(destination) & ~suspensions.maskOf(destination);
-    let count = 0;
-    for (let slot = 0; slot < table.routeCount; slot++) {
+    // Nor do the figures say what a route is worth that came back after them: it keeps what it was given.
+    if (this.late !== undefined && (this.usable.get(destination) ?? up) !== up) return;
+    if (this.remote?.has(destination) === true) this.usable.set(destination, up);
+    for (let slot = 0; up >>> slot !== 0; slot++) {
       if (((up >>> slot) & 1) === 0) continue;
       const repeats = this.countFneRepeats ? meter.last(destination, slot, METER_FNE_REPEAT_BYTES) : 0;
-      this.bytes[count] = meter.last(destination, slot, METER_BYTES);
-      this.lostBytes[count] = meter.last(destination, slot, METER_LEX_BYTES) + repeats;
+      this.bytes[slot] = meter.last(destination, slot, METER_BYTES);
+      this.lostBytes[slot] = meter.last(destination, slot, METER_LEX_BYTES) + repeats;
+    }
+    this.remote?.addTo(destination, up, this.bytes, this.lostBytes);
+    let count = 0;
+    for (let slot = 0; up >>> slot !== 0; slot++) {
+      if (((up >>> slot) & 1) === 0) continue;
+      this.bytes[count] = this.bytes[slot];
+      this.lostBytes[count] = this.lostBytes[slot];
       this.ratios[count] = table.ratio(destination, slot);
       count++;
     }
-    if (this.turnover !== undefined) this.measures.turnover = this.turnover.take(destination);
+    if (this.turnover !== undefined) {
+      const isLate = this.late !== undefined;
+      this.measures.turnover = isLate ? this.turnover.last(destination) : this.turnover.take(destination);
+    }
     if (count === 0) return;
-    this.weigh(count);
+    if (this.late === undefined) this.weigh(count);
     this.balancer.balance(
       count,
       this.bytes,
