@@ -15,7 +15,7 @@ fi
 
 # tool:package
 missing=""
-for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl; do
+for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then
@@ -25,8 +25,18 @@ if [ -n "$missing" ]; then
     echo "preflex: installing$missing" >&2
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >&2
+    # Debian starts a NATS server for the whole machine when it is installed. The laboratory needs the program alone:
+    # while the package is installed its service is masked (until the next boot at most), after that it is disabled.
+    # `systemctl enable --now nats-server` makes it what Debian intended.
+    nats=""
+    case " $missing " in *" nats-server "*) nats=nats-server.service ;; esac
+    if [ -n "$nats" ] && [ -d /run/systemd/system ]; then
+      systemctl mask --runtime --quiet "$nats"
+      trap 'systemctl unmask --runtime --quiet "$nats"' EXIT
+    fi
     # shellcheck disable=SC2086 # a list of package names
     apt-get install -y -qq $missing >&2
+    if [ -n "$nats" ] && command -v systemctl >/dev/null 2>&1; then systemctl disable --quiet "$nats" >&2; fi
   fi
 fi
 
