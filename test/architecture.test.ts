@@ -35,7 +35,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   wire: ['ipaddr.js'],
   sim: ['pure-rand/generator/xoroshiro128plus', 'pure-rand/distribution/uniformFloat64'],
   sys: ['koffi'],
-  runtime: ['yaml', 'zod', 'ipaddr.js'],
+  runtime: ['yaml', 'zod', 'ipaddr.js', 'pino'],
   cli: ['commander', 'zod'],
 };
 

@@ -21,6 +21,7 @@ interface SetFlags extends CommonFlags {
   interval?: number;
   drain?: string;
   undrain?: string;
+  logLevel?: string;
 }
 
 /** Adds the commands. */
@@ -36,12 +37,13 @@ export function addControlCommands(program: Command): void {
   common(program.command('routes').description("a gateway's routes, in total and for each destination"))
     .option('--limit <count>', 'destinations to list, 1 to 1000', parseCount, 20)
     .action((flags: CommonFlags & { limit: number }) => runCommand(() => runRoutes(flags)));
-  common(program.command('set').description('change a running gateway, until its next reload or restart'))
+  common(program.command('set').description('change a running daemon, until its next reload or restart'))
     .option('--strategy <name>', 'how flowlets are divided; without --betas it begins with its own')
     .option('--betas <equal,conservative,loss>', 'weights of the three splits, sum 1', parseBetas)
     .option('--interval <seconds>', 'update interval', parseSeconds)
     .option('--drain <route>', 'take a route out of use')
     .option('--undrain <route>', 'take it back into use')
+    .option('--log-level <level>', 'how much is logged: error, warn, info or debug')
     .action((flags: SetFlags) => runCommand(() => runSet(flags)));
 }
 
@@ -107,11 +109,12 @@ async function runRoutes(flags: CommonFlags & { limit: number }): Promise<void> 
 
 async function runSet(flags: SetFlags): Promise<void> {
   const { askDaemon } = await import('../runtime/control/client.ts');
-  const { strategy, betas, interval: intervalSeconds, drain, undrain } = flags;
-  const { path } = await oneGateway(flags);
-  const answer = (await askDaemon(path, 'set', { strategy, betas, intervalSeconds, drain, undrain })) as {
-    changed: readonly string[];
-  };
+  const { strategy, betas, interval: intervalSeconds, drain, undrain, logLevel } = flags;
+  const ofGateway = { strategy, betas, intervalSeconds, drain, undrain };
+  const isLogOnly = logLevel !== undefined && Object.values(ofGateway).every((value) => value === undefined);
+  const { path } = isLogOnly ? oneOf(await chosen(flags)) : await oneGateway(flags);
+  const args = isLogOnly ? { logLevel } : { ...ofGateway, logLevel };
+  const answer = (await askDaemon(path, 'set', args)) as { changed: readonly string[] };
   if (flags.json) printJson(answer);
   else print(`changed: ${answer.changed.join(', ') || 'nothing'}`);
 }
@@ -131,10 +134,15 @@ async function chosen({ name, directory }: CommonFlags): Promise<FoundDaemon[]> 
 
 async function oneGateway(flags: CommonFlags): Promise<FoundDaemon> {
   const daemons = await chosen(flags);
-  const [gateway, another] = daemons.filter((daemon) => daemon.role === 'gateway');
-  if (gateway === undefined)
+  const gateways = daemons.filter((daemon) => daemon.role === 'gateway');
+  if (gateways.length === 0)
     throw new PreflexError('ERR_SYSTEM', `No gateway is meant: ${namesOf(daemons)} is no gateway.`);
-  if (another === undefined) return gateway;
+  return oneOf(gateways);
+}
+
+function oneOf(daemons: readonly FoundDaemon[]): FoundDaemon {
+  const [daemon, another] = daemons;
+  if (daemon !== undefined && another === undefined) return daemon;
   throw new PreflexError('ERR_SYSTEM', `Several daemons run: say which with --name: ${namesOf(daemons)}.`);
 }
 

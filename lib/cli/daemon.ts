@@ -1,23 +1,37 @@
 /**
  * What both daemons do alike: a line of what was set up, status lines, counters on SIGUSR1 and at exit, the configuration
- * file again on SIGHUP.
+ * file again on SIGHUP, the log file again on SIGUSR2, and word to a service manager.
  */
+import type { Command } from 'commander';
+import { Option } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { ControlServer, ControlServerOptions } from '../runtime/control/server.ts';
+import type { DaemonLog } from '../runtime/daemon-log.ts';
+import type { EventLog } from '../runtime/events.ts';
+import type { ServiceConfig } from '../runtime/service-config.ts';
+import { LOG_LEVELS, mergeService } from '../runtime/service-config.ts';
 import { handleSignals } from '../runtime/signals.ts';
-import { note, print, printJson } from './output.ts';
+import { ServiceManager } from '../runtime/service-manager.ts';
+import { print, printJson } from './output.ts';
 
 /** A running daemon as its command sees it. */
 export interface Daemon<Status> {
   readonly json: boolean;
+  readonly log: DaemonLog;
+  /** What happened to it; written to the log as well. */
+  readonly events: EventLog;
   /** Its control socket, closed when it ends. */
   readonly control: ControlServer;
   /** Time between two status lines; without it they come only when the caller asks. */
   readonly intervalSeconds?: () => number;
-  /** What was set up, a line each. */
+  /** What was set up, a line each; the first says it all. */
   readonly setUp: readonly string[];
+  /** What the user should know about this machine, sentences; shown after the set-up. */
+  readonly warnings: readonly string[];
   /** False when the daemon lost what it needs and has to end. */
   readonly isHealthy: () => boolean;
+  /** Whether packets have been moved as they came since the last call. */
+  readonly checkTurning: () => boolean;
   /** Follows changes of the machine; called every few seconds. */
   readonly refresh: () => void;
   readonly status: () => Status;
@@ -30,6 +44,49 @@ export interface Daemon<Status> {
 }
 
 const REFRESH_MS = 2000;
+/** Events that are worth a warning. */
+const GRAVE_EVENTS: readonly string[] = ['routeDown', 'limitReached', 'pathsGivenUp', 'suspended'];
+
+/** Adds the options of a daemon as a service. */
+export function addServiceOptions(command: Command): Command {
+  return command
+    .option('--user <name>', 'become this user once the devices are open, with CAP_NET_ADMIN only')
+    .addOption(new Option('--log-level <level>', 'lines to log').choices(LOG_LEVELS))
+    .option('--log-file <path>', 'append log lines to this file, opened again on SIGUSR2');
+}
+
+/** A daemon as a service: its log, and what to do once its devices are open. */
+export interface ServiceSetUp {
+  readonly log: DaemonLog;
+  readonly onDevicesOpen: () => void;
+  /** After the file was read again: the level that it asks for. */
+  readonly onReloaded: (config: ServiceConfig) => void;
+}
+
+/**
+ * Prepares what the service options ask for.
+ *
+ * @param flags - of the command; they come before the file
+ * @throws PreflexError when the user cannot be become
+ */
+export async function prepareService(flags: ServiceConfig, config: ServiceConfig): Promise<ServiceSetUp> {
+  const { privilegeDrop } = await import('../runtime/privileges.ts');
+  const { defaultLogLevel, makeDaemonLog } = await import('../runtime/daemon-log.ts');
+  const service = mergeService(flags, config);
+  const drop = privilegeDrop(service.user);
+  const log = await makeDaemonLog(service);
+  return {
+    log,
+    onDevicesOpen: () => {
+      drop?.();
+      // As the user, who has to be able to open it again.
+      log.open();
+    },
+    onReloaded: (next) => {
+      log.level = mergeService(flags, next).logLevel ?? defaultLogLevel(service);
+    },
+  };
+}
 
 /**
  * Opens the control socket of a daemon that runs.
@@ -57,7 +114,7 @@ export async function openControl(
 }
 
 /**
- * Shows the daemon until a signal ends it; then it stops and the process can exit.
+ * Shows the daemon, and tells a service manager of it, until a signal ends it; then it stops and the process can exit.
  *
  * @returns writes a status line
  */
@@ -67,31 +124,41 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
     else if (isLong) print(`${event}: ${JSON.stringify(status, null, 2)}`);
     else print(daemon.describe(status));
   };
+  const manager = ServiceManager.fromEnvironment(process.env);
+  const summary = daemon.setUp[0] ?? '';
   let statusTimer: NodeJS.Timeout | undefined;
   let isStopped = false;
+  const { log } = daemon;
   const stop = (): void => {
     isStopped = true;
+    manager.stopping();
     daemon.control.close();
     clearInterval(statusTimer);
     clearInterval(refreshTimer);
     removeHandlers();
     show('exit', daemon.stop(), true);
+    logEvents();
+    log.info('stopped', { lostLogLines: log.lost });
   };
   const say = (event: string, details: object, line: string): void => {
     if (daemon.json) printJson({ event, time: new Date().toISOString(), ...details });
     else print(`preflex: ${line}`);
   };
   const reload = async (read: () => Promise<readonly string[]>): Promise<void> => {
+    manager.reloading();
     try {
       const changed = await read();
       if (isStopped) return;
       startStatusTimer();
       say('reload', { ok: true, changed }, `reloaded, changed: ${changed.join(', ') || 'nothing'}`);
+      log.info('reloaded', { changed });
     } catch (error) {
       if (!(error instanceof PreflexError)) throw error;
       const { message } = error;
       say('reload', { ok: false, message }, `not reloaded, what was before stays in force:\n${message}`);
+      log.warn('not reloaded, what was before stays in force', { reason: message });
     }
+    if (!isStopped) manager.ready(summary);
   };
   const { reload: read } = daemon;
   const removeHandlers = handleSignals({
@@ -100,9 +167,16 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
     showCounters: () => {
       show('counters', daemon.status(), true);
     },
+    reopenLog: () => {
+      log.reopen();
+    },
   });
   const showStatus = (): void => {
-    show('status', daemon.status(), false);
+    const status = daemon.status();
+    show('status', status, false);
+    const line = daemon.describe(status);
+    manager.status(line);
+    log.debug(line);
   };
   const startStatusTimer = (): void => {
     clearInterval(statusTimer);
@@ -110,19 +184,35 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
       statusTimer = setInterval(showStatus, daemon.intervalSeconds() * 1000);
   };
   startStatusTimer();
+  let nextEvent = 0;
+  const logEvents = (): void => {
+    for (const { kind, sequence, ...fields } of daemon.events.since(nextEvent)) {
+      nextEvent = sequence + 1;
+      // Reloads have a line of their own.
+      if (kind !== 'reload')
+        log[GRAVE_EVENTS.includes(kind) ? 'warn' : 'info'](kind, { ...fields, sequence });
+    }
+  };
   const refreshTimer = setInterval(() => {
     if (daemon.isHealthy()) {
       daemon.refresh();
+      logEvents();
       return;
     }
-    note('preflex: a TUN of this daemon was removed; it ends and leaves the traffic to the kernel.');
+    log.error('a TUN of this daemon was removed; it ends and leaves the traffic to the kernel');
     process.exitCode = 1;
     stop();
   }, REFRESH_MS);
   // A terminal that is gone must not end a daemon that reloads on SIGHUP.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-  if (daemon.json)
-    printJson({ event: 'ready', pid: process.pid, name: daemon.control.name, setUp: daemon.setUp });
-  else for (const line of daemon.setUp) print(`preflex: ${line}`);
+  const setUp = [...daemon.setUp, ...daemon.warnings];
+  if (daemon.json) printJson({ event: 'ready', pid: process.pid, name: daemon.control.name, setUp });
+  else for (const line of setUp) print(`preflex: ${line}`);
+  for (const line of daemon.setUp) log.info(line);
+  for (const line of daemon.warnings) log.warn(line);
+  manager.ready(summary);
+  manager.startWatchdog(daemon.checkTurning, () => {
+    log.error('packets wait and are not moved; the service manager gets no sign of life');
+  });
   return showStatus;
 }

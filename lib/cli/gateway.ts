@@ -1,11 +1,12 @@
 /** `preflex gateway`: the gateway daemon. */
 import type { Command } from 'commander';
 import type { GatewayDaemonStatus } from '../runtime/gateway-daemon.ts';
-import { openControl, runDaemon } from './daemon.ts';
-import { requireRoot, runCommand } from './output.ts';
+import type { ServiceConfig } from '../runtime/service-config.ts';
+import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
+import { requireNetAdmin, runCommand } from './output.ts';
 import { formatBytes, formatPercent } from './table.ts';
 
-interface GatewayFlags {
+interface GatewayFlags extends ServiceConfig {
   config: string;
   name?: string;
   offload: boolean;
@@ -17,14 +18,14 @@ const LISTED_DESTINATIONS = 100;
 
 /** Adds the command. */
 export function addGatewayCommand(program: Command): void {
-  program
+  const command = program
     .command('gateway')
     .description('assign paths to flowlets, and balance the losses that hosts expose over the routes')
     .requiredOption('--config <file>', 'YAML file; docs/samples/gateway.yaml shows every field')
     .option('--name <name>', 'name for "preflex status" and the like; default gateway-DEVICE of the inside')
     .option('--no-offload', 'read single segments instead of super-packets')
-    .option('--json', 'one JSON object a line')
-    .action((flags: GatewayFlags) => runCommand(() => runGateway(flags)));
+    .option('--json', 'one JSON object a line');
+  addServiceOptions(command).action((flags: GatewayFlags) => runCommand(() => runGateway(flags)));
 }
 
 async function runGateway(flags: GatewayFlags): Promise<void> {
@@ -32,15 +33,18 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
   const { readConfigFile } = await import('../runtime/config-file.ts');
   const text = readConfigFile(flags.config);
   const config = await parseGatewayConfig(text, flags.config);
-  requireRoot('preflex gateway');
+  requireNetAdmin('preflex gateway');
   const { gatewayDaemonOptions } = await import('../runtime/config-options.ts');
   const { GatewayDaemon } = await import('../runtime/gateway-daemon.ts');
   const { gatewayOperations } = await import('../runtime/control/gateway-operations.ts');
   const { LiveGatewayConfig } = await import('../runtime/gateway-live.ts');
+  const service = await prepareService(flags, config);
+  const { log } = service;
   let showStatus: () => void = () => undefined;
   const daemon = GatewayDaemon.start({
     ...gatewayDaemonOptions(config),
     offload: flags.offload,
+    onDevicesOpen: service.onDevicesOpen,
     onInterval: () => {
       showStatus();
     },
@@ -51,13 +55,15 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
       name: flags.name,
       standard: `gateway-${config.inside.device}`,
       role: 'gateway',
-      operations: gatewayOperations(daemon, live),
+      operations: gatewayOperations(daemon, live, log),
     },
     () => daemon.stop(),
   );
   showStatus = runDaemon({
     control,
     json: flags.json ?? false,
+    log,
+    events: daemon.events,
     setUp: [
       `inside ${config.inside.device} (${config.inside.prefixes.join(', ')}), routes ` +
         config.routes.map((route) => `${route.name} (path ${route.pathId}, ${route.device})`).join(', ') +
@@ -65,13 +71,18 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
       ...daemon.plumbing.recovered.map(
         (journal) => `took back what pid ${journal.pid} had left (${journal.changes} changes)`,
       ),
-      ...daemon.plumbing.warnings,
     ],
+    warnings: daemon.plumbing.warnings,
     isHealthy: () => daemon.isHealthy,
+    checkTurning: () => daemon.checkTurning(),
     refresh: () => {
       daemon.refresh();
     },
-    reload: () => live.reload(),
+    reload: async () => {
+      const changed = await live.reload();
+      service.onReloaded(live.config);
+      return changed;
+    },
     status: () => daemon.status(LISTED_DESTINATIONS),
     describe: describeGateway,
     stop: () => daemon.stop(),

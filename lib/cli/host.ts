@@ -4,11 +4,12 @@ import { InvalidArgumentError } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
 import type { HostConfig } from '../runtime/host-config.ts';
-import { requireRoot, runCommand } from './output.ts';
-import { openControl, runDaemon } from './daemon.ts';
+import type { ServiceConfig } from '../runtime/service-config.ts';
+import { requireNetAdmin, runCommand } from './output.ts';
+import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
 import { formatBytes, formatCount } from './table.ts';
 
-interface HostFlags {
+interface HostFlags extends ServiceConfig {
   config?: string;
   name?: string;
   address?: string[];
@@ -28,7 +29,7 @@ interface HostFlags {
 
 /** Adds the command. */
 export function addHostCommand(program: Command): void {
-  program
+  const command = program
     .command('host')
     .description(
       'mark the TCP and UDP traffic of an address of this host, and pin it to the paths that come back',
@@ -55,46 +56,58 @@ export function addHostCommand(program: Command): void {
     .option('--app-side <name>', 'name of the TUN that faces the applications', 'lex0')
     .option('--net-side <name>', 'name of the TUN that faces the network', 'lex1')
     .option('--interval <seconds>', 'time between two status lines', parseSeconds, 10)
-    .option('--json', 'one JSON object a line')
-    .action((flags: HostFlags, command: Command) => runCommand(() => runHost(flags, command)));
+    .option('--json', 'one JSON object a line');
+  addServiceOptions(command).action((flags: HostFlags) => runCommand(() => runHost(flags, command)));
 }
 
 /** Options that go with a configuration file; the file has all others. */
-const BESIDE_CONFIG = ['config', 'name', 'json'];
+const BESIDE_CONFIG = ['config', 'name', 'json', 'user', 'logLevel', 'logFile'];
 
 async function runHost(flags: HostFlags, command: Command): Promise<void> {
   const { config, text } =
     flags.config === undefined ? configOfFlags(flags) : await readConfig(flags.config, command);
-  requireRoot('preflex host');
+  requireNetAdmin('preflex host');
   const { HostAgent } = await import('../runtime/host-agent.ts');
   const { hostAgentOptions } = await import('../runtime/host-config.ts');
   const { LiveHostConfig } = await import('../runtime/host-live.ts');
   const { hostOperations } = await import('../runtime/control/host-operations.ts');
-  const agent = HostAgent.start(hostAgentOptions(config));
+  const service = await prepareService(flags, config);
+  const { log } = service;
+  const agent = HostAgent.start({ ...hostAgentOptions(config), onDevicesOpen: service.onDevicesOpen });
   const live = new LiveHostConfig(flags.config, text, config, agent);
   const control = await openControl(
     {
       name: flags.name,
       standard: `host-${config.addresses[0]}`,
       role: 'host',
-      operations: hostOperations(agent),
+      operations: hostOperations(agent, log),
     },
     () => agent.stop(),
   );
   runDaemon({
     control,
     json: flags.json ?? false,
+    log,
+    events: agent.events,
     intervalSeconds: () => live.config.intervalSeconds,
-    reload: flags.config === undefined ? undefined : () => live.reload(),
+    reload:
+      flags.config === undefined
+        ? undefined
+        : async () => {
+            const changed = await live.reload();
+            service.onReloaded(live.config);
+            return changed;
+          },
     setUp: [
       `serving ${config.addresses.join(' and ')} on ${config.device} through ${config.appSide} and ${config.netSide}, ` +
         `scheme ${config.scheme}`,
       ...agent.plumbing.recovered.map(
         (journal) => `took back what pid ${journal.pid} had left (${journal.changes} changes)`,
       ),
-      ...agent.plumbing.warnings,
     ],
+    warnings: agent.plumbing.warnings,
     isHealthy: () => agent.isHealthy,
+    checkTurning: () => agent.checkTurning(),
     refresh: () => {
       agent.plumbing.refresh();
     },
@@ -110,7 +123,7 @@ interface ReadConfig {
   readonly text: string;
 }
 
-/** Reads the file; beside it only `--name` and `--json` make sense. */
+/** Reads the file; beside it only what is not about addresses and rules makes sense. */
 async function readConfig(file: string, command: Command): Promise<ReadConfig> {
   for (const option of command.options) {
     const name = option.attributeName();

@@ -1,5 +1,6 @@
 /** Where the commands write: results on standard output, everything else on standard error. */
 import { PreflexError } from '../errors.ts';
+import { CAP_NET_ADMIN, isCapable } from '../sys/capabilities.ts';
 
 /** Writes a line for people or programs. */
 export function print(line: string): void {
@@ -35,4 +36,16 @@ export function requireRoot(what: string): void {
       `${what} needs root, because it makes network namespaces, TUN devices and routes: run it with sudo.`,
     );
   }
+}
+
+/**
+ * Throws one sentence unless this process may change the network: as root, or as any user whom a service manager has given
+ * CAP_NET_ADMIN.
+ */
+export function requireNetAdmin(what: string): void {
+  if (isCapable(CAP_NET_ADMIN)) return;
+  throw new PreflexError(
+    'ERR_MISSING_REQUIREMENT',
+    `${what} needs root, because it makes TUN devices and changes routes (CAP_NET_ADMIN): run it with sudo.`,
+  );
 }

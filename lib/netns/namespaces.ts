@@ -105,6 +105,6 @@ function endAll(pids: readonly number[]): void {
       // ended meanwhile
     }
   }
-  const deadline = Date.now() + 2000;
-  while (pids.some((pid) => isAlive(pid)) && Date.now() < deadline) blockFor(5);
+  const deadline = performance.now() + 2000;
+  while (pids.some((pid) => isAlive(pid)) && performance.now() < deadline) blockFor(5);
 }

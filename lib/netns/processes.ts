@@ -112,6 +112,6 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 }
 
 function waitUntil(isDone: () => boolean, limitMs: number): void {
-  const deadline = Date.now() + limitMs;
-  while (!isDone() && Date.now() < deadline) blockFor(5);
+  const deadline = performance.now() + limitMs;
+  while (!isDone() && performance.now() < deadline) blockFor(5);
 }

@@ -11,6 +11,7 @@ import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { MAX_DEVICE_NAME } from '../netns/index.ts';
 import { configFields } from './config-fields.ts';
 import { parsePrefix } from './prefixes.ts';
+import { serviceFields } from './service-config.ts';
 
 /** Names of the marking schemes. */
 export const SCHEMES = ['pool2', 'full'] as const;
@@ -24,7 +25,8 @@ export const MAX_ROUTE_NAME = MAX_DEVICE_NAME - 'pref-'.length;
  */
 export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
   const { z } = zod;
-  const { choice, device, integer, list, mapping, number, text, yesOrNo } = configFields(zod);
+  const fields = configFields(zod);
+  const { choice, device, integer, list, mapping, number, text, yesOrNo } = fields;
 
   const prefix = text(
     'a prefix such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
@@ -84,6 +86,7 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
         .default(8192),
     }).prefault({}),
     notLect: choice(['default', 'hash']).default('hash'),
+    ...serviceFields(fields),
   });
 }
 

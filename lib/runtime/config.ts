@@ -8,6 +8,7 @@ import { parseConfigText, readConfigFile } from './config-file.ts';
 import type { ParsedGatewayConfig } from './config-schema.ts';
 import { gatewayConfigSchema } from './config-schema.ts';
 import { parsePrefix } from './prefixes.ts';
+import type { ServiceConfig } from './service-config.ts';
 
 export type { ConfigProblem } from './config-file.ts';
 export { ConfigError } from './config-file.ts';
@@ -31,7 +32,7 @@ export interface GatewayDestinationConfig {
 }
 
 /** A gateway's configuration, complete. */
-export interface GatewayConfig {
+export interface GatewayConfig extends ServiceConfig {
   readonly inside: { readonly device: string; readonly prefixes: readonly string[] };
   readonly routes: readonly GatewayRouteConfig[];
   /** One IP version each. */
@@ -113,6 +114,9 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     fne: parsed.fne,
     failures: parsed.failures,
     notLect: parsed.notLect,
+    user: parsed.user,
+    logLevel: parsed.logLevel,
+    logFile: parsed.logFile,
   };
 }
 

@@ -3,9 +3,11 @@
  * to make a network namespace, which it removes at once.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import { release } from 'node:os';
 import { createNamespace, deleteNamespace } from '../netns/index.ts';
+import { CAP_NET_ADMIN, isCapable } from '../sys/capabilities.ts';
+import { examineService } from './doctor-service.ts';
 
 /** The result of one check. */
 export interface DoctorCheck {
@@ -42,6 +44,7 @@ export function examineMachine(): DoctorCheck[] {
     checkCapability(),
     checkTun(),
     checkTool('ip', ['-V'], 'required', 'iproute2'),
+    ...examineService(),
     checkNamespaces(),
     checkTool('iperf3', ['--version'], 'lab', 'iperf3'),
     checkTool('ss', ['-V'], 'lab', 'iproute2'),
@@ -66,18 +69,8 @@ export function checkVersion(
   return { name, ok, needed: 'required', found, remedy: ok ? '' : remedy };
 }
 
-/**
- * Reads CAP_NET_ADMIN out of the text of /proc/self/status. Pure.
- *
- * @see capabilities(7): CapEff is a mask in hex, CAP_NET_ADMIN is bit 12
- */
-export function hasNetAdmin(status: string): boolean {
-  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
-  return ((BigInt(`0x${mask}`) >> 12n) & 1n) === 1n;
-}
-
 function checkCapability(): DoctorCheck {
-  const ok = hasNetAdmin(readFileSync('/proc/self/status', 'utf8'));
+  const ok = isCapable(CAP_NET_ADMIN);
   return {
     name: 'CAP_NET_ADMIN',
     ok,

@@ -37,6 +37,8 @@ export interface GatewayDaemonOptions {
   readonly destinations: readonly GatewayDestination[];
   /** Read super-packets (segmentation offload); default true. */
   readonly offload?: boolean;
+  /** Called when the TUNs are open, before anything else of the machine is changed: the time to become another user. */
+  readonly onDevicesOpen?: (() => void) | undefined;
   /** Called after each complete update interval. */
   readonly onInterval?: () => void;
 }
@@ -107,6 +109,7 @@ export class GatewayDaemon {
           TunDevice.open({ ...tun, name: route.tun ?? `pref-${name}`, mtu: requireDeviceMtu(route.device) }),
         );
       }
+      options.onDevicesOpen?.();
       this.#startLoop(options.onInterval);
       this.plumbing = GatewayPlumbing.setUp(options.plumbing);
     } catch (error) {
@@ -130,6 +133,11 @@ export class GatewayDaemon {
   /** True while every TUN exists; they can be taken away with `ip link del`. */
   get isHealthy(): boolean {
     return this.#inside.isOpen && [...this.#routes.values()].every((device) => device.isOpen);
+  }
+
+  /** Whether packets have been moved as they came since the last call; see `PacketLoop.checkTurning`. */
+  checkTurning(): boolean {
+    return this.#loop.checkTurning();
   }
 
   /**

@@ -1,5 +1,6 @@
 /** The configuration of a running gateway, and what of it can change. */
 import { PreflexError } from '../errors.ts';
+import { configDifferences } from './config-difference.ts';
 import { gatewayDaemonOptions } from './config-options.ts';
 import type { GatewayConfig } from './config.ts';
 import { parseGatewayConfig } from './config.ts';
@@ -16,6 +17,7 @@ export const LIVE_GATEWAY_FIELDS = [
   'shortestIntervalSeconds',
   'longestIntervalSeconds',
   'destinations',
+  'logLevel',
 ] as const;
 
 /** Keeps the configuration in force. */
@@ -35,7 +37,9 @@ export class LiveGatewayConfig extends LiveConfig<GatewayConfig> {
       parse: parseGatewayConfig,
       apply: (next, before) => {
         requireSameVersions(before, next);
-        daemon.reconfigure(gatewayDaemonOptions(next));
+        // The level of the log is the caller's affair.
+        if (configDifferences(before, next).some(({ field }) => field !== 'logLevel'))
+          daemon.reconfigure(gatewayDaemonOptions(next));
       },
       events: daemon.events,
     });

@@ -31,6 +31,8 @@ export interface HostAgentOptions {
   readonly lex?: LexHostOptions;
   /** Read super-packets (segmentation offload); default true. */
   readonly offload?: boolean;
+  /** Called when the TUNs are open, before anything else of the machine is changed: the time to become another user. */
+  readonly onDevicesOpen?: (() => void) | undefined;
 }
 
 /** What a running agent shows. */
@@ -85,6 +87,7 @@ export class HostAgent {
     this.#loop.addCore(new HostWatch(this.lex.counters, this.events));
     this.#loop.start();
     try {
+      options.onDevicesOpen?.();
       this.plumbing = HostPlumbing.setUp({ ...options.plumbing, ...names });
     } catch (error) {
       this.#loop.stop();
@@ -109,6 +112,11 @@ export class HostAgent {
   /** True while both TUNs exist; they can be taken away with `ip link del`. */
   get isHealthy(): boolean {
     return this.#appSide.isOpen && this.#netSide.isOpen;
+  }
+
+  /** Whether packets have been moved as they came since the last call; see `PacketLoop.checkTurning`. */
+  checkTurning(): boolean {
+    return this.#loop.checkTurning();
   }
 
   /**

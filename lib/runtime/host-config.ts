@@ -10,9 +10,11 @@ import { parseConfigText, readConfigFile } from './config-file.ts';
 import { SCHEMES } from './config-schema.ts';
 import type { HostAgentOptions } from './host-agent.ts';
 import { normalizeAddress } from './prefixes.ts';
+import type { ServiceConfig } from './service-config.ts';
+import { serviceFields } from './service-config.ts';
 
 /** A host agent's configuration, complete. */
-export interface HostConfig {
+export interface HostConfig extends ServiceConfig {
   /** One IPv4 address, one IPv6 address, or one of each. */
   readonly addresses: readonly string[];
   /** The device that has them. */
@@ -70,7 +72,8 @@ export function hostAgentOptions(config: HostConfig): HostAgentOptions {
 }
 
 function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
-  const { choice, device, integer, list, mapping, number, text, yesOrNo } = configFields(zod);
+  const fields = configFields(zod);
+  const { choice, device, integer, list, mapping, number, text, yesOrNo } = fields;
   const isAddress = (value: string): boolean => normalizeAddress(value) !== undefined;
   return mapping({
     addresses: list(text('an IPv4 or IPv6 address without prefix length and zone', isAddress), 'addresses'),
@@ -85,6 +88,7 @@ function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
     appSide: device.default('lex0'),
     netSide: device.default('lex1'),
     intervalSeconds: number(0.001, 86_400).default(10),
+    ...serviceFields(fields),
   });
 }
 

@@ -5,7 +5,7 @@ import { parseHostConfig } from './host-config.ts';
 import { LiveConfig } from './live-config.ts';
 
 /** Fields that a running agent can take over. */
-export const LIVE_HOST_FIELDS = ['intervalSeconds'] as const;
+export const LIVE_HOST_FIELDS = ['intervalSeconds', 'logLevel'] as const;
 
 /** Keeps the configuration in force. */
 export class LiveHostConfig extends LiveConfig<HostConfig, string | undefined> {
@@ -20,7 +20,7 @@ export class LiveHostConfig extends LiveConfig<HostConfig, string | undefined> {
       config,
       fields: LIVE_HOST_FIELDS,
       parse: parseHostConfig,
-      // The time between status lines is read from here.
+      // The time between status lines is read from here, the level of the log too.
       apply: () => undefined,
       events: agent.events,
     });

@@ -4,6 +4,8 @@
  * A pump reads a batch from its device, reads the clock once and hands the batch to its handler, which writes what it
  * forwards. After {@link BATCHES_PER_TURN} batches it returns to the event loop, so that the other direction, timers
  * and the control side get their turn; the device is still readable then and calls again.
+ *
+ * Whether all that still happens `checkTurning` finds out, for a watchdog.
  */
 import { PacketBatch } from '../device/device.ts';
 import type { Device } from '../device/device.ts';
@@ -42,6 +44,8 @@ export class PacketLoop {
   readonly #cores: TimedCore[] = [];
   readonly #batch = new PacketBatch();
   #timer: NodeJS.Timeout | undefined;
+  #ticks = 0;
+  #ticksAtCheck = 0;
 
   /** Reads `source` and gives what comes to `handler`. */
   addPump(source: Device, handler: BatchHandler): void {
@@ -57,6 +61,7 @@ export class PacketLoop {
     for (const pump of this.#pumps) pump.start();
     this.#timer = setInterval(() => {
       const now = nowNs();
+      this.#ticks++;
       for (const core of this.#cores) {
         if (core.pollTimeout() <= now) core.handleTimeout(now);
       }
@@ -72,6 +77,20 @@ export class PacketLoop {
       for (const pump of this.#pumps) packets += pump.turn();
       if (packets === 0) break;
     }
+  }
+
+  /**
+   * Whether the loop has turned since the last call: its timer ran, and no device was left with packets waiting. To be
+   * called at intervals of many times the timer's; packets that a silent device holds are forwarded by the call itself.
+   */
+  checkTurning(): boolean {
+    const hasTicked = this.#ticks !== this.#ticksAtCheck;
+    this.#ticksAtCheck = this.#ticks;
+    let isTurning = hasTicked;
+    for (const pump of this.#pumps) {
+      if (pump.checkStuck()) isTurning = false;
+    }
+    return isTurning;
   }
 
   get stats(): LoopStats {
@@ -95,6 +114,9 @@ class Pump {
   readonly #handler: BatchHandler;
   readonly #batch: PacketBatch;
   #stopReading: (() => void) | undefined;
+  #calls = 0;
+  #callsAtCheck = 0;
+  #missed = 0;
 
   constructor(source: Device, handler: BatchHandler, batch: PacketBatch) {
     this.#source = source;
@@ -104,12 +126,24 @@ class Pump {
 
   start(): void {
     this.#stopReading = this.#source.onReadable(() => {
+      this.#calls++;
       this.turn();
     });
   }
 
   stop(): void {
     this.#stopReading?.();
+  }
+
+  /**
+   * Whether packets waited at this call and at the one before, while the device called back neither time. Once is no
+   * proof: a packet may have come a moment ago.
+   */
+  checkStuck(): boolean {
+    const isSilent = this.#calls === this.#callsAtCheck;
+    this.#callsAtCheck = this.#calls;
+    this.#missed = isSilent && this.turn() > 0 ? this.#missed + 1 : 0;
+    return this.#missed >= 2;
   }
 
   /** Returns the number of packets handled. */

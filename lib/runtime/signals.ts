@@ -1,4 +1,4 @@
-/** How a daemon is told to stop, to show its counters and to read its configuration again. */
+/** How a daemon is told to stop, to show its counters, to read its configuration and to open its log file again. */
 
 /** What a daemon does on signals. */
 export interface SignalActions {
@@ -6,6 +6,8 @@ export interface SignalActions {
   readonly stop: () => void;
   /** Called on every SIGUSR1. */
   readonly showCounters: () => void;
+  /** Called on every SIGUSR2. */
+  readonly reopenLog: () => void;
   /** Called on every SIGHUP. A daemon without a configuration file has none, and ends with its terminal. */
   readonly reload?: (() => void) | undefined;
 }
@@ -23,6 +25,7 @@ export function handleSignals(actions: SignalActions): () => void {
     ['SIGTERM', stop],
     ['SIGHUP', actions.reload ?? stop],
     ['SIGUSR1', actions.showCounters],
+    ['SIGUSR2', actions.reopenLog],
   ];
   for (const [signal, handler] of handlers) process.on(signal, handler);
   return () => {

@@ -19,22 +19,28 @@
 import {
   appendFileSync,
   closeSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readdirSync,
-  statSync,
+  rmSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { PreflexError, invalidOption } from '../errors.ts';
 import { blockFor, bootId, isAlive, processInfo } from '../netns/index.ts';
+import { nowNs } from '../sys/clock.ts';
 import type { Change, Command, Execute } from './change.ts';
 import { requireCommand, undoCommands } from './change.ts';
+import { DEFAULT_STATE_DIRECTORY, prepareStateDirectory } from './state-directory.ts';
 
-/** Where journals are kept by default; /run is emptied at boot. */
-export const DEFAULT_JOURNAL_DIRECTORY = '/run/preflex';
+/** Where journals are kept by default. */
+export const DEFAULT_JOURNAL_DIRECTORY = DEFAULT_STATE_DIRECTORY;
+
+/** How long to wait for another process that holds the lock. */
+const LOCK_NS = 10e9;
+/** A lock that has been empty for so long was left by a process that died while it made it. */
+const EMPTY_LOCK_NS = 2e9;
 
 /** How to open a journal. */
 export interface UndoJournalOptions {
@@ -113,7 +119,7 @@ export class UndoJournal {
     this.#netnsInode = options.netnsInode;
     this.#execute = options.execute;
     this.path = join(this.#directory, `${options.role}-${options.netnsInode}-${options.subject}.journal`);
-    prepareDirectory(this.#directory);
+    prepareStateDirectory(this.#directory, 'undo journals');
     const self = processInfo(process.pid);
     const header: Header = {
       version: 1,
@@ -294,30 +300,11 @@ function readJournal(path: string): StoredJournal {
   return { path, header, entries };
 }
 
-function prepareDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new PreflexError(
-      'ERR_SYSTEM',
-      `${directory}: cannot make the folder for undo journals. Run it as root, or name another folder.`,
-      { cause },
-    );
-  }
-  const stat = statSync(directory);
-  // Journals hold commands that the next start runs with this process's rights.
-  if (!stat.isDirectory() || stat.uid !== process.geteuid?.() || (stat.mode & 0o022) !== 0) {
-    throw new PreflexError(
-      'ERR_SYSTEM',
-      `${directory}: undo journals need a folder of this user that nobody else can write to: chown and chmod 0700 it.`,
-    );
-  }
-}
-
 /** Serialises journals of one folder between processes; held for milliseconds. Not reentrant. */
 function withLock<T>(directory: string, body: () => T): T {
   const path = join(directory, 'lock');
-  const deadline = Date.now() + 10_000;
+  const startNs = nowNs();
+  let emptySinceNs = startNs;
   for (;;) {
     try {
       const fd = openSync(path, 'wx', 0o600);
@@ -330,8 +317,12 @@ function withLock<T>(directory: string, body: () => T): T {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    removeDeadLock(path);
-    if (Date.now() > deadline) {
+    const holder = readHolder(path);
+    if (holder !== '') emptySinceNs = nowNs();
+    // Empty: made a moment ago and not written yet, unless its maker died just then.
+    const isDead = holder === '' ? nowNs() - emptySinceNs > EMPTY_LOCK_NS : !isAlive(Number(holder));
+    if (isDead) rmSync(path, { force: true });
+    if (nowNs() - startNs > LOCK_NS) {
       throw new PreflexError(
         'ERR_SYSTEM',
         `${path}: another process has held the lock for 10 s. Remove the file if none is running.`,
@@ -346,14 +337,12 @@ function withLock<T>(directory: string, body: () => T): T {
   }
 }
 
-function removeDeadLock(path: string): void {
+/** What a lock says; the own process id, which lives, when it has been released meanwhile. */
+function readHolder(path: string): string {
   try {
-    const holder = readFileSync(path, 'utf8');
-    // Empty: made a moment ago and not written yet, unless its maker died just then.
-    const isDead = holder === '' ? Date.now() - statSync(path).mtimeMs > 2000 : !isAlive(Number(holder));
-    if (isDead) unlinkSync(path);
+    return readFileSync(path, 'utf8');
   } catch {
-    // released meanwhile
+    return String(process.pid);
   }
 }
 

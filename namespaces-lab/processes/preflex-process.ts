@@ -61,9 +61,20 @@ export class PreflexProcess {
     if (child.stdout) createInterface({ input: child.stdout }).on('line', (text) => this.#take(text));
   }
 
-  /** Starts `preflex ...args --json` in a namespace and waits until it is ready. */
-  static async start(scope: LabScope, netns: string, args: readonly string[]): Promise<PreflexProcess> {
-    const daemon = new PreflexProcess(scope.spawn(preflexArgv([...args, '--json']), { netns }));
+  /**
+   * Starts `preflex ...args --json` in a namespace and waits until it is ready.
+   *
+   * @param before - program and arguments that start it in turn, by exec: `env A=B`, `setpriv ...`
+   */
+  static async start(
+    scope: LabScope,
+    netns: string,
+    args: readonly string[],
+    before: readonly string[] = [],
+  ): Promise<PreflexProcess> {
+    const daemon = new PreflexProcess(
+      scope.spawn([...before, ...preflexArgv([...args, '--json'])], { netns }),
+    );
     await daemon.waitFor('ready', 0, START_MS);
     return daemon;
   }

@@ -5,10 +5,9 @@
  *      host --- p0 [ gateway ] a ---\
  *                            b ---- router --- far
  */
-import { on, once } from 'node:events';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Socket } from 'node:net';
 import { expect, it } from 'vitest';
 import { listRoutes, waitFor } from '../../lib/netns/index.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
@@ -17,30 +16,13 @@ import type { DaemonLine } from '../../namespaces-lab/processes/preflex-process.
 import { PreflexProcess, statusOf } from '../../namespaces-lab/processes/preflex-process.ts';
 import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
 import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
-import { connectTcp, patternBytes, serveTcp } from '../support/in-netns.ts';
+import { connectTcp, echo, patternBytes, serveTcp } from '../support/in-netns.ts';
 import { describeNetns, useLab } from '../support/netns.ts';
 import { prepareTwoPath } from '../support/two-path-lab.ts';
 
 const PORT = 7000;
 const BYTES = 200_000;
 const OUTBOUND_TABLE = 7200;
-
-/** Sends bytes through an echo connection that stays open, and waits until all are back. */
-async function echo(socket: Socket, data: Buffer): Promise<void> {
-  const chunks: Buffer[] = [];
-  let received = 0;
-  const echoed = async (): Promise<void> => {
-    for await (const [chunk] of on(socket, 'data') as AsyncIterable<[Buffer]>) {
-      chunks.push(chunk);
-      received += chunk.length;
-      if (received >= data.length) return;
-    }
-  };
-  const done = echoed();
-  socket.write(data);
-  await done;
-  expect(Buffer.concat(chunks).equals(data)).toBe(true);
-}
 
 async function reload(daemon: PreflexProcess): Promise<DaemonLine> {
   const from = daemon.lines.length;

@@ -1,6 +1,7 @@
 /** What this machine has and lacks. */
 import { describe, expect, it } from 'vitest';
-import { checkVersion, examineMachine, hasNetAdmin, isFit } from '../../lib/runtime/doctor.ts';
+import { CAP_NET_ADMIN, hasCapability } from '../../lib/sys/capabilities.ts';
+import { checkVersion, examineMachine, isFit } from '../../lib/runtime/doctor.ts';
 
 describe('the doctor', () => {
   it('looks at everything that is needed, and says what to do exactly where something is missing', () => {
@@ -11,6 +12,13 @@ describe('the doctor', () => {
       'CAP_NET_ADMIN',
       '/dev/net/tun',
       'ip',
+      'policy routing',
+      '/proc/sys/net',
+      'IPv6',
+      '/run/preflex',
+      'clock source',
+      'systemd units',
+      'NOTIFY_SOCKET',
       'network namespaces',
       'iperf3',
       'ss',
@@ -30,9 +38,10 @@ describe('the doctor', () => {
   });
 
   it('reads the capability from the effective mask alone', () => {
-    expect(hasNetAdmin('CapPrm:\t000001ffffffffff\nCapEff:\t0000000000001000\n')).toBe(true);
-    expect(hasNetAdmin('CapPrm:\t000001ffffffffff\nCapEff:\t0000000000000fff\n')).toBe(false);
-    expect(hasNetAdmin('')).toBe(false);
+    const has = (status: string): boolean => hasCapability(status, CAP_NET_ADMIN);
+    expect(has('CapPrm:\t000001ffffffffff\nCapEff:\t0000000000001000\n')).toBe(true);
+    expect(has('CapPrm:\t000001ffffffffff\nCapEff:\t0000000000000fff\n')).toBe(false);
+    expect(has('')).toBe(false);
   });
 
   it('a machine is fit for service without the tools of the laboratory, but not for the laboratory', () => {

@@ -65,7 +65,7 @@ colour: red
       '8:10 appSide: "eth0" is not allowed; it takes a name other than device',
       '9:10 netSide: "lex/1" is not allowed; it takes a device name, 1 to 15 characters without blank, slash or colon',
       '10:18 intervalSeconds: "soon" is not allowed; it takes a number from 0.001 to 86400',
-      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds',
+      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds, user, logLevel, logFile',
     ]);
   });
 
@@ -136,5 +136,17 @@ describe('the check of a file', () => {
   it('with the kind given, keys of the other are unknown', async () => {
     const { problems } = await checkConfigFile(sample('host'), 'gateway');
     expect(problems.map((problem) => problem.field)).toContain('addresses');
+  });
+
+  it('takes what it says as a service, and refuses what cannot be a user, a level or a file', async () => {
+    const head = 'addresses: [192.0.2.10]\ndevice: eth0\n';
+    const service = { user: 'preflex', logLevel: 'debug', logFile: '/var/log/x' };
+    const config = await parseHostConfig(`${head}user: preflex\nlogLevel: debug\nlogFile: /var/log/x\n`, 'x');
+    expect(config).toMatchObject(service);
+    expect(await problemsOf(`${head}user: a b\nlogLevel: loud\nlogFile: log\n`)).toEqual([
+      '3:7 user: "a b" is not allowed; it takes the name of a user, 1 to 32 letters, digits, dots, dashes and underscores',
+      '4:11 logLevel: "loud" is not allowed; it takes one of error, warn, info, debug',
+      '5:10 logFile: "log" is not allowed; it takes the absolute path of a file',
+    ]);
   });
 });

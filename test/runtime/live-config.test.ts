@@ -183,6 +183,18 @@ destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], ro
     ]);
   });
 
+  it('another level of the log is taken without touching the gateway; another file or user is refused', async () => {
+    const { live, taken } = await startGateway();
+    writeFileSync(file, `${GATEWAY}logLevel: debug\n`);
+    expect(await live.reload()).toEqual(['logLevel']);
+    expect([taken, live.config.logLevel]).toEqual([[], 'debug']);
+    writeFileSync(file, `${GATEWAY}user: preflex\nlogFile: /var/log/preflex.log\n`);
+    await expect(live.reload()).rejects.toThrow(
+      'user cannot change from nothing to "preflex" while the daemon runs; it needs a restart.\n' +
+        'logFile cannot change from nothing to "/var/log/preflex.log" while the daemon runs; it needs a restart.',
+    );
+  });
+
   it('two changes at once come one after the other', async () => {
     const { live } = await startGateway();
     await Promise.all([live.edit([[['intervalSeconds'], 3]]), live.edit([[['strategy'], 'equal']])]);

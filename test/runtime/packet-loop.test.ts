@@ -106,4 +106,65 @@ describe('PacketLoop', () => {
     loop.stop();
     expect(sink.collect()).toHaveLength(500);
   });
+
+  it('turns as long as the device calls back, and as long as nothing comes', async () => {
+    const [source, sink] = [device('source'), device('sink')];
+    const loop = makeLoop();
+    loop.addPump(source, forwardTo(sink));
+    loop.start();
+    for (let round = 0; round < 3; round++) {
+      source.inject(Uint8Array.of(0x45, round));
+      const { packets } = loop.stats;
+      await eventually(() => loop.stats.packets > packets, 'the packet is handled');
+      await nextTick(loop);
+      expect(loop.checkTurning()).toBe(true);
+      await nextTick(loop);
+      expect(loop.checkTurning()).toBe(true);
+    }
+  });
+
+  it('does not turn when packets wait again and again and the device never calls back', async () => {
+    const [source, sink] = [device('source'), device('sink')];
+    source.onReadable = () => () => undefined;
+    const loop = makeLoop();
+    const handler = forwardTo(sink);
+    loop.addPump(source, handler);
+    loop.start();
+    const check = async (): Promise<boolean> => {
+      source.inject(Uint8Array.of(0x45));
+      await nextTick(loop);
+      return loop.checkTurning();
+    };
+    // One packet can have come a moment before the look.
+    expect(await check()).toBe(true);
+    expect(await check()).toBe(false);
+    expect(await check()).toBe(false);
+    // What was found is not lost.
+    expect(sink.collect()).toHaveLength(3);
+    await nextTick(loop);
+    expect(loop.checkTurning()).toBe(true);
+  });
+
+  it('does not turn without its timer', async () => {
+    const loop = makeLoop();
+    loop.start();
+    await nextTick(loop);
+    expect(loop.checkTurning()).toBe(true);
+    expect(loop.checkTurning()).toBe(false);
+  });
 });
+
+/** Waits until the timer of a loop has run: until it has looked at a deadline. */
+function nextTick(loop: PacketLoop): Promise<void> {
+  return new Promise((resolve) => {
+    let isOver = false;
+    loop.addCore({
+      pollTimeout: () => {
+        if (!isOver) resolve();
+        isOver = true;
+        return Infinity;
+      },
+      handleTimeout: () => undefined,
+    });
+  });
+}

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import dgram from 'node:dgram';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { LabScope } from '../../lib/netns/index.ts';
@@ -62,6 +62,23 @@ export function serveTcp(
     server.close();
   });
   return server;
+}
+
+/** Sends bytes through an echo connection that stays open, and waits until all are back. @throws when others come back */
+export async function echo(socket: Socket, data: Buffer): Promise<void> {
+  const chunks: Buffer[] = [];
+  let received = 0;
+  const echoed = async (): Promise<void> => {
+    for await (const [chunk] of on(socket, 'data') as AsyncIterable<[Buffer]>) {
+      chunks.push(chunk);
+      received += chunk.length;
+      if (received >= data.length) return;
+    }
+  };
+  const done = echoed();
+  socket.write(data);
+  await done;
+  if (!Buffer.concat(chunks).equals(data)) throw new Error('other bytes came back than were sent');
 }
 
 /** Sends `bytes`, ends, and returns all that comes back. */

@@ -3,7 +3,9 @@ import { invalidOption, rejectUnknownKeys, requireInteger } from '../../errors.t
 import type { DestinationStatus, EgressStatus } from '../../pref/gateway-status.ts';
 import type { GatewayDaemon, GatewayDaemonStatus } from '../gateway-daemon.ts';
 import type { ConfigEdit, LiveGatewayConfig } from '../gateway-live.ts';
+import type { DaemonLog } from '../daemon-log.ts';
 import { eventsOperation } from './events-operation.ts';
+import { changeLogLevel } from './log-level.ts';
 import type { ControlArguments } from './protocol.ts';
 import type { ControlOperation } from './server.ts';
 
@@ -32,12 +34,13 @@ export interface RoutesAnswer {
 /** Destinations in an answer unless more are asked for, and the most that may be. */
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 1000;
-const SET_KEYS = ['strategy', 'betas', 'intervalSeconds', 'drain', 'undrain'] as const;
+const SET_KEYS = ['strategy', 'betas', 'intervalSeconds', 'drain', 'undrain', 'logLevel'] as const;
 
 /** The operations `status`, `routes`, `events` and `set`. */
 export function gatewayOperations(
   daemon: GatewayDaemon,
   live: LiveGatewayConfig,
+  log: Pick<DaemonLog, 'level'>,
 ): Record<'status' | 'routes' | 'events' | 'set', ControlOperation> {
   return {
     status: (args): GatewayStatusAnswer => {
@@ -61,13 +64,16 @@ export function gatewayOperations(
     events: eventsOperation(daemon.events),
     set: async (args) => {
       rejectUnknownKeys('set', args, SET_KEYS);
-      const { drain, undrain } = args;
+      const { drain, undrain, logLevel } = args;
       const edits = editsOf(args, live.config.strategy);
-      const wishes = [drain, undrain, edits.length > 0 || undefined].filter((wish) => wish !== undefined);
+      const wishes = [drain, undrain, logLevel, edits.length > 0 || undefined].filter(
+        (wish) => wish !== undefined,
+      );
       if (wishes.length !== 1) {
-        const allowed = 'drain, or undrain, or one or more of strategy, betas, intervalSeconds';
+        const allowed = 'drain, or undrain, or logLevel, or one or more of strategy, betas, intervalSeconds';
         throw invalidOption('set', args, allowed);
       }
+      if (logLevel !== undefined) return changeLogLevel(log, logLevel);
       if (edits.length > 0) return { changed: await live.edit(edits) };
       const name = drain ?? undrain;
       if (typeof name !== 'string') throw invalidOption('route', name, 'the name of a route');

@@ -7,12 +7,13 @@
  * Bounded: requests and answers have a largest size, a connection that says nothing is ended, and there are only so
  * many at a time. A wrong request is answered with an error; only a defect of this program ends the daemon.
  */
-import { lstatSync, mkdirSync, statSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { once } from 'node:events';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { PreflexError, invalidOption } from '../../errors.ts';
+import { prepareStateDirectory } from '../state-directory.ts';
 import { DEFAULT_CONTROL_DIRECTORY, askDaemon, isRefused, sweepSocket } from './client.ts';
 import type { ControlAnswer, ControlArguments } from './protocol.ts';
 import {
@@ -66,7 +67,7 @@ export class ControlServer {
   static async open(options: ControlServerOptions): Promise<ControlServer> {
     if (!isControlName(options.name)) throw invalidOption('name', options.name, CONTROL_NAME_RULE);
     const directory = options.directory ?? DEFAULT_CONTROL_DIRECTORY;
-    prepareFolder(directory);
+    prepareStateDirectory(directory, 'control sockets');
     for (let i = 1; i <= (options.isNameGiven ? 1 : MAX_TRIES); i++) {
       const name = i === 1 ? options.name : `${options.name}-${i}`;
       const path = join(directory, name + SOCKET_SUFFIX);
@@ -178,26 +179,5 @@ async function listen(path: string): Promise<Server | undefined> {
     throw new PreflexError('ERR_SYSTEM', `${path}: the control socket cannot be opened (${code})`, {
       cause: error,
     });
-  }
-}
-
-function prepareFolder(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new PreflexError(
-      'ERR_SYSTEM',
-      `${directory}: cannot make the folder for control sockets. Run it as root.`,
-      {
-        cause,
-      },
-    );
-  }
-  const stat = statSync(directory);
-  if (!stat.isDirectory() || stat.uid !== process.geteuid?.() || (stat.mode & 0o022) !== 0) {
-    throw new PreflexError(
-      'ERR_SYSTEM',
-      `${directory}: control sockets need a folder of this user that nobody else can write to: chown and chmod 0700 it.`,
-    );
   }
 }
