@@ -15,9 +15,11 @@ fi
 
 # tool:package
 missing=""
-for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server; do
+for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server clang:clang; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
+# Headers of the BPF programs; brings libbpf1, which loads them.
+[ -e /usr/include/bpf/bpf_helpers.h ] || missing="$missing libbpf-dev"
 if [ -n "$missing" ]; then
   if [ "$(id -u)" -ne 0 ]; then
     echo "preflex: missing for the laboratory:$missing. Install them with: sudo apt-get install$missing" >&2
@@ -44,4 +46,11 @@ fi
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo "preflex: installing the npm packages" >&2
   npm ci --no-fund --no-audit >&2
+fi
+
+# The BPF programs, where they are older than their sources.
+if command -v clang >/dev/null 2>&1 && [ -e /usr/include/bpf/bpf_helpers.h ] &&
+  [ -n "$(find lib/ebpf/programs lib/lex lib/wire -newer lib/ebpf/programs/host.bpf.o -name '*.[cht]*' 2>/dev/null || echo none)" ]; then
+  echo "preflex: building the BPF programs" >&2
+  npm run --silent build:bpf
 fi

@@ -3,6 +3,7 @@
  *
  *      wire <- flow <- lex, pref <- sim          pure
  *      sys <- device, netns, sockets; netns, device <- runtime <- cli    IO; may import pure ones
+ *      sys, netns <- ebpf <- runtime, cli
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -24,9 +25,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   device: ['sys', 'wire'],
   netns: ['sys'],
   sockets: ['sys', 'wire', 'lex'],
-  runtime: ['sys', 'device', 'netns', 'wire', 'flow', 'lex', 'pref', 'sim'],
+  ebpf: ['sys', 'netns', 'wire', 'lex'],
+  runtime: ['sys', 'device', 'netns', 'ebpf', 'wire', 'flow', 'lex', 'pref', 'sim'],
   bench: ['sys', 'sockets', 'wire', 'flow', 'lex', 'pref', 'sim'],
-  cli: ['runtime', 'netns', 'device', 'sys', 'bench', 'sim', 'wire', 'lex', 'pref'],
+  cli: ['runtime', 'netns', 'device', 'ebpf', 'sys', 'bench', 'sim', 'wire', 'lex', 'pref'],
   '.': ['wire', 'flow', 'lex', 'pref'],
 };
 const PURE = ['wire', 'flow', 'lex', 'pref', 'sim'];

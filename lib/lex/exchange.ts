@@ -24,7 +24,7 @@ import { canBeAnswer, NS_PER_US, rtoEstimateUs } from './rtt.ts';
  *
  * @see RFC 2988 section 2.1, 3 s; RFC 6298's 1 s is shorter than some round trips
  */
-const UNKNOWN_RTO_US = 3e6;
+export const UNKNOWN_RTO_US = 3e6;
 
 /**
  * Notes that a packet with this codepoint leaves.

@@ -7,21 +7,22 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/protocol-numbers.ts';
 import type { PacketView } from '../wire/packet-view.ts';
 import { fragmentIdentification } from '../wire/ip.ts';
 
-const ENTRIES = 256;
-/** How long a datagram's fragments may be apart: they leave the host together. */
-const LIFETIME_NS = 1e9;
+/** Entries of a {@link FragmentMemory}. */
+export const FRAGMENT_ENTRIES = 256;
+/** How long a datagram's fragments may be apart: they leave the host together, ns. */
+export const FRAGMENT_LIFETIME_NS = 1e9;
 const UNKNOWN = -1;
 
 /** Remembers the path of datagrams by (source, destination, protocol, identification). */
 export class FragmentMemory {
-  readonly #hashes = new Int32Array(ENTRIES);
-  readonly #paths = new Int8Array(ENTRIES).fill(UNKNOWN);
-  readonly #timesNs = new Float64Array(ENTRIES);
+  readonly #hashes = new Int32Array(FRAGMENT_ENTRIES);
+  readonly #paths = new Int8Array(FRAGMENT_ENTRIES).fill(UNKNOWN);
+  readonly #timesNs = new Float64Array(FRAGMENT_ENTRIES);
 
   /** Remembers the path ID (0 = none) of a first fragment. */
   remember(view: DataView, packet: PacketView, pathId: number, nowNs: number): void {
     const hash = hashDatagram(view, packet);
-    const slot = hash & (ENTRIES - 1);
+    const slot = hash & (FRAGMENT_ENTRIES - 1);
     this.#hashes[slot] = hash;
     this.#paths[slot] = pathId;
     this.#timesNs[slot] = nowNs;
@@ -31,8 +32,8 @@ export class FragmentMemory {
   recall(view: DataView, packet: PacketView, nowNs: number): number {
     if (packet.protocol !== PROTOCOL_UDP && packet.protocol !== PROTOCOL_TCP) return UNKNOWN;
     const hash = hashDatagram(view, packet);
-    const slot = hash & (ENTRIES - 1);
-    if (this.#hashes[slot] !== hash || nowNs - this.#timesNs[slot] > LIFETIME_NS) return UNKNOWN;
+    const slot = hash & (FRAGMENT_ENTRIES - 1);
+    if (this.#hashes[slot] !== hash || nowNs - this.#timesNs[slot] > FRAGMENT_LIFETIME_NS) return UNKNOWN;
     return this.#paths[slot];
   }
 }

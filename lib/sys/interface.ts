@@ -27,6 +27,7 @@ const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
 const SIOCGIFMTU = 0x8921;
 const SIOCSIFMTU = 0x8922;
+const SIOCGIFHWADDR = 0x8927;
 const SIOCGIFINDEX = 0x8933;
 const SIOCGIFTXQLEN = 0x8942;
 const SIOCSIFTXQLEN = 0x8943;
@@ -92,6 +93,11 @@ export function interfaceMtu(name: string): number {
 /** The length of the transmit queue, packets. @throws SystemError */
 export function interfaceQueueLength(name: string): number {
   return readField(name, SIOCGIFTXQLEN, 'SIOCGIFTXQLEN');
+}
+
+/** The hardware type, ARPHRD_*: 1 for Ethernet, 65534 for a TUN. @see linux/if_arp.h @throws SystemError */
+export function interfaceHardwareType(name: string): number {
+  return readField(name, SIOCGIFHWADDR, 'SIOCGIFHWADDR') & 0xffff;
 }
 
 /** Sets the largest packet, bytes. @throws SystemError EINVAL outside what the device takes */
