@@ -1,5 +1,6 @@
 /** `preflex gateway`: the gateway daemon. */
 import type { Command } from 'commander';
+import type { GatewayRouteConfig } from '../runtime/config.ts';
 import type { GatewayDaemonStatus } from '../runtime/gateway-daemon.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
@@ -66,7 +67,7 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     events: daemon.events,
     setUp: [
       `inside ${config.inside.device} (${config.inside.prefixes.join(', ')}), routes ` +
-        config.routes.map((route) => `${route.name} (path ${route.pathId}, ${route.device})`).join(', ') +
+        config.routes.map(describeRoute).join(', ') +
         `, scheme ${config.scheme}, strategy ${config.strategy}, interval ${config.intervalSeconds} s`,
       ...daemon.plumbing.recovered.map(
         (journal) => `took back what pid ${journal.pid} had left (${journal.changes} changes)`,
@@ -87,6 +88,11 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     describe: describeGateway,
     stop: () => daemon.stop(),
   });
+}
+
+function describeRoute({ name, pathId, device, table, nat }: GatewayRouteConfig): string {
+  const more = [...(table === undefined ? [] : [`table ${table}`]), ...(nat ? ['nat'] : [])];
+  return `${name} (${[`path ${pathId}`, device, ...more].join(', ')})`;
 }
 
 /** A line for the last update interval: each route's bytes, loss ratio, and the ratios of the first destination. */

@@ -8,6 +8,7 @@ export * from './namespaces.ts';
 export * from './process-info.ts';
 export * from './processes.ts';
 export * from './routes.ts';
+export * from './rtnetlink.ts';
 export * from './rules.ts';
 export * from './sysctl.ts';
 export * from './wait.ts';

@@ -270,6 +270,25 @@ export class PrefGateway {
     this.core.table.setDestinationRouteUp(destination, slot, isUp);
   }
 
+  /**
+   * Says which of its routes lead to a destination, in one go: those are up for it, its others down. Shares of routes
+   * that go are divided over those that stay as these stand to each other; one that comes gets its first share.
+   *
+   * @param pathIds - those of routes that were given to {@link addDestination}; none takes all down
+   */
+  setDestinationRoutes(destination: number, pathIds: readonly number[]): void {
+    this.requireDestination(destination);
+    const allowed = this.core.table.allowedMask(destination);
+    let up = 0;
+    for (const pathId of pathIds) up |= 1 << this.slotOf(pathId);
+    if ((up & ~allowed) !== 0)
+      throw invalidOption('pathIds', pathIds, `routes of destination ${destination}`);
+    for (let slot = 0; allowed >>> slot !== 0; slot++) {
+      if (((allowed & ~up) >>> slot) & 1) this.core.failures.withdraw(destination, slot);
+    }
+    this.core.table.setDestinationUpMask(destination, up);
+  }
+
   /** The flowlet ratio f_di in force, 0..1; 0 for a route that is down or does not lead there. */
   flowletRatio(destination: number, pathId: number): number {
     this.requireDestination(destination);

@@ -205,6 +205,16 @@ export class RouteTable {
     this.refresh(destination);
   }
 
+  /** Sets at once which slots are up for one destination, as far as they are globally. */
+  setDestinationUpMask(destination: number, upMask: number): void {
+    const isStarted = this.ints[destination >>> CHUNK_BITS][this.headerAt(destination) + HEADER_STATE] !== 0;
+    // What changed globally before comes first, or its shares would go to routes that go now.
+    if (isStarted) this.upMask(destination);
+    const allowed = this.allowedMask(destination);
+    this.masks[destination] = allowed | ((allowed & ~upMask) << MASK_BITS);
+    if (isStarted) this.refresh(destination);
+  }
+
   /** The flowlet ratio of a slot, 0 when it is not up. */
   ratio(destination: number, slot: number): number {
     const isUp = (this.upMask(destination) >>> slot) & 1;

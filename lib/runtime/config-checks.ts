@@ -7,6 +7,7 @@
 import { markingScheme } from '../wire/marking/scheme.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { SCHEMES } from './config-schema.ts';
+import { DEFAULT_TABLES } from './gateway-plan.ts';
 import type { Prefix } from './prefixes.ts';
 import { coversPrefix, normalizeAddress, parsePrefix } from './prefixes.ts';
 
@@ -77,6 +78,18 @@ function checkRoutes(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
         allowed: 'a device that is not a TUN of the gateway itself (pref-...)',
       });
     }
+    if (route['nat'] === true && routes.some((other) => other !== route && other['device'] === device)) {
+      // By the device it is known what a packet from outside came in by, and so where its flow is.
+      issues.push({
+        path: ['routes', index, 'nat'],
+        allowed: 'true only for a device that no other route has',
+      });
+    }
+    if (typeof route['table'] === 'number') {
+      once(`table ${route['table']}`, index, 'table');
+      issues.push(...tableIssues(route, index, routes.length));
+      continue;
+    }
     // Two routes over one device are fine while their next hops differ.
     const hops = [nextHop, nextHop6].map((hop) =>
       typeof hop === 'string' ? (normalizeAddress(hop) ?? hop) : '',
@@ -84,6 +97,28 @@ function checkRoutes(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
     const shown = [device, ...hops.filter((hop) => hop !== '')].join(' via ');
     once(`way ${device} ${hops.join(' ')}`, index, 'device', shown);
   }
+  return issues;
+}
+
+/** A table is in place of next hops, and neither the kernel's nor the gateway's own. */
+function tableIssues(
+  route: Readonly<Record<string, unknown>>,
+  index: number,
+  routeCount: number,
+): ConfigIssue[] {
+  const path = ['routes', index, 'table'];
+  const table = Number(route['table']);
+  const issues: ConfigIssue[] = [];
+  const hop = ['nextHop', 'nextHop6'].find((key) => route[key] !== undefined);
+  if (hop !== undefined) issues.push({ path, allowed: `nothing beside ${hop}: the table has the next hops` });
+  const { outbound, route: first, inbound } = DEFAULT_TABLES;
+  const isOwn =
+    table === outbound ||
+    (table >= first && table < first + routeCount) ||
+    (table >= inbound && table < inbound + routeCount);
+  if (table >= 253 && table <= 255)
+    issues.push({ path, allowed: "a table other than 253 to 255, which are the kernel's own" });
+  if (isOwn) issues.push({ path, allowed: 'a table that the gateway does not fill itself' });
   return issues;
 }
 
@@ -196,6 +231,12 @@ function checkDestinations(root: Readonly<Record<string, unknown>>): ConfigIssue
     const path = ['destinations', index];
     const names = list(entry['routes']);
     issues.push(...routeNameIssues(names, [...path, 'routes'], routes));
+    for (const [position, name] of names.entries()) {
+      const table = routes.find((route) => route['name'] === name)?.['table'];
+      if (table === undefined) continue;
+      const allowed = `routes without a table: what ${String(name)} leads to is in table ${String(table)}`;
+      issues.push({ path: [...path, 'routes', position], allowed });
+    }
     for (const { index: position, prefix } of prefixesOf(entry['prefixes'])) {
       const at = [...path, 'prefixes', position];
       const field = `destinations[${index}].prefixes[${position}]`;

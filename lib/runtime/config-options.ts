@@ -19,7 +19,9 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
     plumbing: {
       insideDevice: config.inside.device,
       insidePrefixes: config.inside.prefixes,
-      routes: routes.map(({ name, device, nextHop, nextHop6 }) => ({ name, device, nextHop, nextHop6 })),
+      routes: routes.map(({ name, device, nextHop, nextHop6, table, nat }) => ({
+        ...{ name, device, nextHop, nextHop6, table, nat },
+      })),
       destinations: config.destinations.flatMap((destination) => destination.prefixes),
     },
     gateway: {

@@ -46,6 +46,8 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
         device,
         nextHop: text('an IPv4 address', isIPv4).optional(),
         nextHop6: text('an IPv6 address', (value) => isIPv6(value) && !value.includes('%')).optional(),
+        table: integer(1, 0xffff_ffff).optional(),
+        nat: yesOrNo().default(false),
       }),
       'routes',
     ),

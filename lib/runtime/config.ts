@@ -23,6 +23,10 @@ export interface GatewayRouteConfig {
   readonly nextHop?: string | undefined;
   /** IPv6 next hop. */
   readonly nextHop6?: string | undefined;
+  /** Routing table of the kernel that somebody else fills, in place of next hops. */
+  readonly table?: number | undefined;
+  /** Whether addresses are translated on this way: flows stay on it from their first packet on. */
+  readonly nat: boolean;
 }
 
 /** Prefixes outside and the names of the routes that lead there. */

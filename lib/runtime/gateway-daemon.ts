@@ -19,9 +19,12 @@ import { reportDevice, requireDeviceMtu } from './device-report.ts';
 import { EventLog } from './events.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { GatewayPlumbingOptions } from './gateway-plan.ts';
+import { resolveGatewayPlumbing } from './gateway-plan.ts';
 import { GatewayWatch } from './gateway-watch.ts';
 import type { GatewayDestination } from './live-destinations.ts';
 import { LiveDestinations } from './live-destinations.ts';
+import type { TablesStatus } from './table-destinations.ts';
+import { TableDestinations } from './table-destinations.ts';
 import type { BatchHandler, LoopStats, TimedCore } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';
 import { parsePrefix } from './prefixes.ts';
@@ -46,6 +49,8 @@ export interface GatewayDaemonOptions {
 /** What a running gateway shows. */
 export interface GatewayDaemonStatus extends GatewayStatus {
   readonly loop: LoopStats;
+  /** The kernel's tables that are followed; null when no route has one. */
+  readonly tables: TablesStatus | null;
   readonly devices: Record<string, DeviceReport>;
 }
 
@@ -55,7 +60,7 @@ const INSIDE_TUN = 'pref-in';
 export class GatewayDaemon {
   readonly gateway: PrefGateway;
   readonly plumbing: GatewayPlumbing;
-  readonly destinations: LiveDestinations;
+  readonly destinations: LiveDestinations | TableDestinations;
   /** What changed since the start. */
   readonly events = new EventLog();
   readonly #watch: GatewayWatch;
@@ -64,6 +69,8 @@ export class GatewayDaemon {
   /** The TUN of each route, by path ID. */
   readonly #routes = new Map<number, TunDevice>();
   readonly #pathIdOfName = new Map<string, number>();
+  /** Routes with next hops whose device is down. */
+  #unplumbedRoutes: readonly string[] = [];
   #downRoutes: readonly string[] = [];
   readonly #drained = new Set<string>();
   readonly #withdrawn = new Set<string>();
@@ -84,13 +91,6 @@ export class GatewayDaemon {
       seed: randomInt(2 ** 32),
       ...options.gateway,
     });
-    this.destinations = new LiveDestinations(this.gateway, options.destinations);
-    this.#watch = new GatewayWatch(
-      this.gateway,
-      this.destinations,
-      this.events,
-      (pathId) => options.gateway.routes.find((route) => route.pathId === pathId)?.name ?? String(pathId),
-    );
     const tun = { offload: options.offload ?? true };
     this.#inside = TunDevice.open({
       ...tun,
@@ -98,11 +98,16 @@ export class GatewayDaemon {
       mtu: requireDeviceMtu(options.plumbing.insideDevice),
     });
     try {
+      this.destinations = this.#openDestinations(options);
+      this.#watch = new GatewayWatch(
+        this.gateway,
+        this.destinations,
+        this.events,
+        (pathId) => options.gateway.routes.find((route) => route.pathId === pathId)?.name ?? String(pathId),
+      );
       for (const { pathId, name } of options.gateway.routes) {
         const route = options.plumbing.routes.find((candidate) => candidate.name === name);
-        if (route === undefined) {
-          throw new PreflexError('ERR_INVALID_OPTION', `routes: "${name}" has a path ID, but no device`);
-        }
+        if (route === undefined) throw noDevice(name);
         this.#pathIdOfName.set(name, pathId);
         this.#routes.set(
           pathId,
@@ -111,6 +116,7 @@ export class GatewayDaemon {
       }
       options.onDevicesOpen?.();
       this.#startLoop(options.onInterval);
+      this.#followDown();
       this.plumbing = GatewayPlumbing.setUp(options.plumbing);
     } catch (error) {
       this.#loop.stop();
@@ -127,7 +133,8 @@ export class GatewayDaemon {
   status(maxDestinations = Infinity): GatewayDaemonStatus {
     const devices: Record<string, DeviceReport> = { [this.#inside.name]: reportDevice(this.#inside) };
     for (const device of this.#routes.values()) devices[device.name] = reportDevice(device);
-    return { ...this.gateway.status(maxDestinations), loop: this.#loop.stats, devices };
+    const tables = this.destinations instanceof TableDestinations ? this.destinations.status() : null;
+    return { ...this.gateway.status(maxDestinations), loop: this.#loop.stats, tables, devices };
   }
 
   /** True while every TUN exists; they can be taken away with `ip link del`. */
@@ -146,14 +153,8 @@ export class GatewayDaemon {
    * @returns names of the routes that changed
    */
   refresh(): string[] {
-    const before = this.#downRoutes;
-    this.#downRoutes = this.plumbing.refresh();
-    for (const route of this.#pathIdOfName.keys()) {
-      const isDown = this.#downRoutes.includes(route);
-      if (isDown !== before.includes(route))
-        this.events.add({ kind: isDown ? 'routeDown' : 'routeUp', route });
-    }
-    return this.#withdrawRoutes();
+    this.#unplumbedRoutes = this.plumbing.refresh();
+    return this.#followDown();
   }
 
   /** Names of the routes that were drained and not undrained since. */
@@ -213,6 +214,42 @@ export class GatewayDaemon {
     return status;
   }
 
+  /** Without tables the destinations are those of the options. */
+  #openDestinations({
+    gateway,
+    destinations,
+    plumbing,
+  }: GatewayDaemonOptions): LiveDestinations | TableDestinations {
+    const resolved = resolveGatewayPlumbing(plumbing);
+    if (!resolved.routes.some((route) => route.isTableForeign))
+      return new LiveDestinations(this.gateway, destinations);
+    return TableDestinations.open(this.gateway, {
+      routes: gateway.routes.map(({ pathId, name }) => {
+        const route = resolved.routes.find((candidate) => candidate.name === name);
+        if (route === undefined) throw noDevice(name);
+        const { device, families, isTableForeign, routeTable } = route;
+        return { name, pathId, device, families, table: isTableForeign ? routeTable : undefined };
+      }),
+      families: resolved.families,
+      destinations,
+      onLinks: () => this.#followDown(),
+    });
+  }
+
+  /** Withdraws routes that went down, and brings back those that came up. */
+  #followDown(): string[] {
+    const { destinations } = this;
+    const untabled = destinations instanceof TableDestinations ? destinations.downRoutes() : [];
+    const before = this.#downRoutes;
+    this.#downRoutes = [...this.#unplumbedRoutes, ...untabled];
+    for (const route of this.#pathIdOfName.keys()) {
+      const isDown = this.#downRoutes.includes(route);
+      if (isDown !== before.includes(route))
+        this.events.add({ kind: isDown ? 'routeDown' : 'routeUp', route });
+    }
+    return this.#withdrawRoutes();
+  }
+
   #withdrawRoutes(): string[] {
     const changed: string[] = [];
     for (const [name, pathId] of this.#pathIdOfName) {
@@ -244,9 +281,14 @@ export class GatewayDaemon {
   }
 
   #closeDevices(): void {
+    if (this.destinations instanceof TableDestinations) this.destinations.close();
     this.#inside.close();
     for (const device of this.#routes.values()) device.close();
   }
+}
+
+function noDevice(name: string): PreflexError {
+  return new PreflexError('ERR_INVALID_OPTION', `routes: "${name}" has a path ID, but no device`);
 }
 
 /** Sends what comes from inside by the route of its verdict; verdict 0 by the default route, the first one. */

@@ -9,7 +9,8 @@
  *   --table outbound--> pref-in ==daemon==> pref-NAME --(iif pref-NAME)-------------> DEVICE
  *   <---- pref-in <==daemon== pref-NAME <--table inbound(i)-- (iif DEVICE to an inside prefix)
  *
- *   rule  route      iif pref-NAME                 lookup route(i)     default via NEXT HOP dev DEVICE
+ *   rule  route      iif pref-NAME                 lookup route(i)     default via NEXT HOP dev DEVICE,
+ *                                                                      or a table that a routing daemon fills
  *   rule  inbound    iif DEVICE to INSIDE-PREFIX   lookup inbound(i)   INSIDE-PREFIX dev pref-NAME
  *   rule  outbound   iif LAN                       lookup outbound     DESTINATION dev pref-in; throw for the rest
  * ```
@@ -20,6 +21,8 @@
  * - The kernel forwards twice (before and after the daemon): the TTL falls by two across the gateway, where a plain
  *   router takes one.
  * - It fails open: without the daemon the TUNs are gone, their tables empty, and the main table routes everything.
+ * - Behind the table of a route with NAT stands a rule that refuses: what the table does not have may not leave by the
+ *   main table, with another address.
  * - Two routes may share a device with different next hops. What they bring in cannot be told apart by device: it comes
  *   in by the TUN of the first of them.
  */
@@ -57,6 +60,10 @@ export interface GatewayRouteOptions {
   readonly nextHop?: string | undefined;
   /** IPv6 next hop. */
   readonly nextHop6?: string | undefined;
+  /** A routing table that somebody else fills, in place of next hops; it is looked into, never changed. */
+  readonly table?: number | undefined;
+  /** Whether addresses are translated on this way, so that packets must not go another one. Default false. */
+  readonly nat?: boolean | undefined;
   /** The TUN of this route. Default `pref-NAME`. It must exist and be up. */
   readonly tun?: string | undefined;
 }
@@ -98,6 +105,9 @@ export interface ResolvedGatewayRoute {
   /** IP versions it can carry. */
   readonly families: readonly Family[];
   readonly routeTable: number;
+  /** Whether the route's table is somebody else's. */
+  readonly isTableForeign: boolean;
+  readonly hasNat: boolean;
   readonly inboundTable: number;
 }
 
@@ -113,6 +123,9 @@ export interface ResolvedGatewayPlumbing {
   readonly queuePackets: number;
   readonly families: readonly Family[];
 }
+
+/** Numbers of the gateway's own routing tables: one for `outbound`, one for each route from the others on. */
+export const DEFAULT_TABLES = { outbound: 7200, route: 7210, inbound: 7240 } as const;
 
 const OPTION_NAMES = [
   'insideDevice',
@@ -137,21 +150,23 @@ export function resolveGatewayPlumbing(options: GatewayPlumbingOptions): Resolve
   if (insidePrefixes.length === 0) throw invalidOption('insidePrefixes', [], 'at least one prefix');
   if (destinations.length === 0) throw invalidOption('destinations', [], 'at least one prefix');
   if (options.routes.length === 0) throw invalidOption('routes', [], 'at least one route');
-  const base = options.tables ?? { outbound: 7200, route: 7210, inbound: 7240 };
+  const base = options.tables ?? DEFAULT_TABLES;
   rejectUnknownKeys('tables', base, ['outbound', 'route', 'inbound']);
   const tables: Record<string, number> = { outbound: base.outbound };
   const routes = options.routes.map((route, index): ResolvedGatewayRoute => {
     const field = `routes[${index}]`;
-    rejectUnknownKeys(field, route, ['name', 'device', 'nextHop', 'nextHop6', 'tun']);
+    rejectUnknownKeys(field, route, ['name', 'device', 'nextHop', 'nextHop6', 'table', 'nat', 'tun']);
     const nextHops = {
       4: requireHop(`${field}.nextHop`, route.nextHop, 4),
       6: requireHop(`${field}.nextHop6`, route.nextHop6, 6),
     };
     const hasHop = nextHops[4] !== undefined || nextHops[6] !== undefined;
+    if (route.table !== undefined && hasHop)
+      throw invalidOption(`${field}.table`, route.table, 'a table only without next hops');
     const families = ([4, 6] as const).filter((family) => !hasHop || nextHops[family] !== undefined);
-    const routeTable = base.route + index;
+    const routeTable = route.table ?? base.route + index;
     const inboundTable = base.inbound + index;
-    tables[`route + ${index}`] = routeTable;
+    tables[route.table === undefined ? `route + ${index}` : `of ${route.name}`] = routeTable;
     tables[`inbound + ${index}`] = inboundTable;
     const tun = requireDeviceName(route.tun ?? `pref-${route.name}`);
     return {
@@ -161,6 +176,8 @@ export function resolveGatewayPlumbing(options: GatewayPlumbingOptions): Resolve
       nextHops,
       families,
       routeTable,
+      isTableForeign: route.table !== undefined,
+      hasNat: route.nat ?? false,
       inboundTable,
     };
   });
@@ -174,8 +191,14 @@ export function resolveGatewayPlumbing(options: GatewayPlumbingOptions): Resolve
   ]);
   requireUnique(
     'routes (device and next hops)',
-    routes.map((route) => `${route.device} ${route.nextHops[4] ?? ''} ${route.nextHops[6] ?? ''}`),
+    routes
+      .filter((route) => !route.isTableForeign)
+      .map((route) => `${route.device} ${route.nextHops[4] ?? ''} ${route.nextHops[6] ?? ''}`),
   );
+  for (const { name, device, hasNat } of routes) {
+    if (hasNat && routes.some((other) => other.name !== name && other.device === device))
+      throw invalidOption('routes.nat', name, 'a route whose device no other has');
+  }
   const rulePriorities = options.rulePriorities ?? { route: 7010, inbound: 7020, outbound: 7030 };
   rejectUnknownKeys('rulePriorities', rulePriorities, ['route', 'inbound', 'outbound']);
   requireRisingPriorities('rulePriorities', [
@@ -245,11 +268,13 @@ export function planGatewayPlumbing(state: MachineState, options: ResolvedGatewa
     const firstOfDevice = new Set<string>();
     for (const route of routes) {
       const specs = defaultRoute(state, route, family);
-      if (route.families.includes(family) && specs.length === 0) {
+      if (route.families.includes(family) && specs.length === 0 && !route.isTableForeign) {
         warnings.push(`Route "${route.name}" is down: ${route.device} is not up.`);
       }
-      tables.push(tableChange(family, route.routeTable, addCommands(specs)));
+      if (!route.isTableForeign) tables.push(tableChange(family, route.routeTable, addCommands(specs)));
       rules.push(ruleChange({ family, priority: at.route, iif: route.tun, table: route.routeTable }));
+      if (route.hasNat)
+        rules.push(ruleChange({ family, priority: at.route, iif: route.tun, action: 'unreachable' }));
       if (firstOfDevice.has(route.device)) continue;
       firstOfDevice.add(route.device);
       const toTun = ours.map((prefix): RouteSpec => ({
@@ -330,7 +355,9 @@ export function addCommands(specs: readonly RouteSpec[]): string[][] {
 export function allTables(options: ResolvedGatewayPlumbing): number[] {
   return [
     options.outboundTable,
-    ...options.routes.flatMap((route) => [route.routeTable, route.inboundTable]),
+    ...options.routes.flatMap((route) =>
+      route.isTableForeign ? [route.inboundTable] : [route.routeTable, route.inboundTable],
+    ),
   ];
 }
 

@@ -68,18 +68,21 @@ export class GatewayPlumbing {
    * Puts back default routes that the kernel has removed because their device went down, once it is up again. To be
    * called now and then.
    *
-   * @returns names of the routes that can carry nothing now, because the device is gone or down
+   * @returns names of the routes with tables of our own that can carry nothing now, because the device is gone or down
    */
   refresh(): string[] {
     const where = { netns: this.#netns };
     const links = listLinks(where);
-    const mainRoutes = { 4: listRoutes(4, TABLE_MAIN, where), 6: listRoutes(6, TABLE_MAIN, where) };
     const down: string[] = [];
     for (const route of this.#options.routes) {
+      if (route.isTableForeign) continue;
       if (!links.some((link) => link.name === route.device && link.isUp && link.hasCarrier))
         down.push(route.name);
       for (const family of this.#options.families) {
-        if (listRoutes(family, route.routeTable, where).length > 0) continue;
+        if (!route.families.includes(family) || listRoutes(family, route.routeTable, where).length > 0)
+          continue;
+        // Read only when it is needed: a router's main table may be large.
+        const mainRoutes = { 4: [], 6: [], [family]: listRoutes(family, TABLE_MAIN, where) };
         ipBatch(addCommands(defaultRoute({ links, mainRoutes }, route, family)), {
           ...where,
           family,

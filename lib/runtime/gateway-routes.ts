@@ -37,14 +37,17 @@ export function outboundRoutes(
   return [...specs.values()];
 }
 
-/** The default route of a route's table; none when its device is down or it does not carry the family. Pure. */
+/**
+ * The default route of a route's own table; none when its device is down, it does not carry the family, or the table is
+ * somebody else's. Pure.
+ */
 export function defaultRoute(
   state: Pick<MachineState, 'links' | 'mainRoutes'>,
   route: ResolvedGatewayRoute,
   family: Family,
 ): RouteSpec[] {
   const isUp = state.links.some((link) => link.name === route.device && link.isUp);
-  if (!isUp || !route.families.includes(family)) return [];
+  if (!isUp || route.isTableForeign || !route.families.includes(family)) return [];
   const via = route.nextHops[family];
   return [
     {

@@ -15,14 +15,16 @@ export type DestinationTable = Pick<
   'addDestination' | 'removeDestination' | 'addPrefix' | 'removePrefix'
 >;
 
-interface Entry extends GatewayDestination {
+/** A destination that the gateway has. */
+export interface LiveDestination extends GatewayDestination {
+  /** Its index in the gateway. */
   readonly index: number;
 }
 
 /** Knows which index of the gateway is which destination of the configuration. */
 export class LiveDestinations {
   readonly #gateway: DestinationTable;
-  #entries: readonly Entry[];
+  #entries: readonly LiveDestination[];
 
   /** Adds the destinations to the gateway. */
   constructor(gateway: DestinationTable, destinations: readonly GatewayDestination[]) {
@@ -34,7 +36,7 @@ export class LiveDestinations {
   }
 
   /** The destinations, each with its index in the gateway, in the order of the configuration. */
-  get entries(): readonly Entry[] {
+  get entries(): readonly LiveDestination[] {
     return this.#entries;
   }
 
@@ -58,7 +60,7 @@ export class LiveDestinations {
         if (!wanted.includes(prefix)) this.#gateway.removePrefix(prefix);
       }
     }
-    this.#entries = destinations.map((destination, i): Entry => {
+    this.#entries = destinations.map((destination, i): LiveDestination => {
       const entry = kept[i];
       if (entry === undefined) {
         const { prefixes, pathIds } = destination;
@@ -73,8 +75,11 @@ export class LiveDestinations {
 }
 
 /** The entry with the same routes that shares most prefixes; undefined when none shares any. */
-function successorOf(destination: GatewayDestination, entries: Iterable<Entry>): Entry | undefined {
-  let best: Entry | undefined;
+function successorOf(
+  destination: GatewayDestination,
+  entries: Iterable<LiveDestination>,
+): LiveDestination | undefined {
+  let best: LiveDestination | undefined;
   let most = 0;
   for (const entry of entries) {
     if (!haveSame(entry.pathIds, destination.pathIds)) continue;
