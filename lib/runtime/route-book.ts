@@ -15,7 +15,8 @@
  * - A dump begins with {@link RouteBook.beginDump} and ends with {@link RouteBook.sweep}, which removes what the dump did
  *   not tell of. Until then everything stays in force.
  *
- * Everything stands in typed arrays: 300,000 entries of 100,000 prefixes take some 20 MB.
+ * Everything stands in typed arrays: 300,000 entries of 100,000 prefixes take some 20 MB. Long because prefixes, entries
+ * and the queue of changes are one structure.
  */
 import { requireInteger } from '../errors.ts';
 import type { Family, RouteMessage } from '../netns/index.ts';

@@ -36,6 +36,8 @@ export interface TableDestinationsOptions {
   readonly destinations: readonly GatewayDestination[];
   /** Told when devices of routes went or came; {@link TableDestinations.downRoutes} names the routes. */
   readonly onLinks: () => void;
+  /** As for {@link TableFollower}. */
+  readonly receiveBytes?: number;
 }
 
 /** A table that is followed. */
@@ -84,6 +86,7 @@ export class TableDestinations {
       families: options.families,
       onPrefix: { 4: this.#visitor(4), 6: this.#visitor(6) },
       onLinks: options.onLinks,
+      ...(options.receiveBytes === undefined ? {} : { receiveBytes: options.receiveBytes }),
     });
     this.replace(options.destinations);
   }
