@@ -42,6 +42,26 @@ if [ -n "$missing" ]; then
   fi
 fi
 
+# promtool checks metrics in the tests. Debian has it in the package prometheus alone, whose server nobody wants here: it
+# would start with the machine. So the program is taken out of the package, and the package is not installed.
+if ! command -v promtool >/dev/null 2>&1; then
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "preflex: missing for the tests: promtool, of the package prometheus." >&2
+  else
+    echo "preflex: fetching promtool" >&2
+    apt-get update -qq >&2
+    (
+      folder="$(mktemp -d)"
+      trap 'rm -rf "$folder"' EXIT
+      chmod 0755 "$folder"
+      cd "$folder"
+      apt-get download -qq -o APT::Sandbox::User=root prometheus >&2
+      dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+      install -m 0755 usr/bin/promtool /usr/local/bin/promtool
+    )
+  fi
+fi
+
 # The lock file that npm itself leaves behind tells what is installed.
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo "preflex: installing the npm packages" >&2

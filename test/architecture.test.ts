@@ -2,7 +2,7 @@
  * The directions of imports, the purity of the pure folders, and the tree itself.
  *
  *      wire <- flow <- lex, pref <- sim          pure
- *      sys <- device, netns, sockets; netns, device <- runtime <- cli    IO; may import pure ones
+ *      sys <- device, netns, sockets; netns, device <- runtime <- web <- cli    IO; may import pure ones
  *      sys, netns <- ebpf <- runtime, cli
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -27,8 +27,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   sockets: ['sys', 'wire', 'lex'],
   ebpf: ['sys', 'netns', 'wire', 'lex'],
   runtime: ['sys', 'device', 'netns', 'ebpf', 'wire', 'flow', 'lex', 'pref', 'sim'],
+  web: ['runtime', 'sys', 'lex', 'pref'],
   bench: ['sys', 'sockets', 'wire', 'flow', 'lex', 'pref', 'sim'],
-  cli: ['runtime', 'netns', 'device', 'ebpf', 'sys', 'bench', 'sim', 'wire', 'lex', 'pref'],
+  cli: ['runtime', 'web', 'netns', 'device', 'ebpf', 'sys', 'bench', 'sim', 'wire', 'lex', 'pref'],
   '.': ['wire', 'flow', 'lex', 'pref'],
 };
 const PURE = ['wire', 'flow', 'lex', 'pref', 'sim'];
@@ -38,6 +39,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   sim: ['pure-rand/generator/xoroshiro128plus', 'pure-rand/distribution/uniformFloat64'],
   sys: ['koffi'],
   runtime: ['yaml', 'zod', 'ipaddr.js', 'pino'],
+  web: ['prom-client'],
   cli: ['commander', 'zod'],
 };
 

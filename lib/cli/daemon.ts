@@ -13,6 +13,7 @@ import { LOG_LEVELS, mergeService } from '../runtime/service-config.ts';
 import { handleSignals } from '../runtime/signals.ts';
 import { ServiceManager } from '../runtime/service-manager.ts';
 import { print, printJson } from './output.ts';
+import type { WebListeners } from './web.ts';
 
 /** A running daemon as its command sees it. */
 export interface Daemon<Status> {
@@ -22,6 +23,8 @@ export interface Daemon<Status> {
   readonly events: EventLog;
   /** Its control socket, closed when it ends. */
   readonly control: ControlServer;
+  /** Its HTTP listeners, closed when it ends. */
+  readonly web: WebListeners;
   /** Time between two status lines; without it they come only when the caller asks. */
   readonly intervalSeconds?: () => number;
   /** What was set up, a line each; the first says it all. */
@@ -133,6 +136,7 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
     isStopped = true;
     manager.stopping();
     daemon.control.close();
+    daemon.web.close();
     clearInterval(statusTimer);
     clearInterval(refreshTimer);
     removeHandlers();
@@ -205,10 +209,10 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
   }, REFRESH_MS);
   // A terminal that is gone must not end a daemon that reloads on SIGHUP.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-  const setUp = [...daemon.setUp, ...daemon.warnings];
+  const setUp = [...daemon.setUp, ...daemon.web.setUp, ...daemon.warnings];
   if (daemon.json) printJson({ event: 'ready', pid: process.pid, name: daemon.control.name, setUp });
   else for (const line of setUp) print(`preflex: ${line}`);
-  for (const line of daemon.setUp) log.info(line);
+  for (const line of [...daemon.setUp, ...daemon.web.setUp]) log.info(line);
   for (const line of daemon.warnings) log.warn(line);
   manager.ready(summary);
   manager.startWatchdog(daemon.checkTurning, () => {

@@ -2,15 +2,18 @@
 import type { Command } from 'commander';
 import type { GatewayRouteConfig } from '../runtime/config.ts';
 import type { GatewayDaemonStatus } from '../runtime/gateway-daemon.ts';
+import type { ListenAddress } from '../runtime/listen-address.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
 import { requireNetAdmin, runCommand } from './output.ts';
 import { formatBytes, formatPercent } from './table.ts';
+import { METRICS_HELP, openWeb, parseListen, readListen } from './web.ts';
 
 interface GatewayFlags extends ServiceConfig {
   config: string;
   name?: string;
   offload: boolean;
+  metrics?: ListenAddress;
   json?: boolean;
 }
 
@@ -25,6 +28,7 @@ export function addGatewayCommand(program: Command): void {
     .requiredOption('--config <file>', 'YAML file; docs/samples/gateway.yaml shows every field')
     .option('--name <name>', 'name for "preflex status" and the like; default gateway-DEVICE of the inside')
     .option('--no-offload', 'read single segments instead of super-packets')
+    .option('--metrics <address:port>', METRICS_HELP, parseListen)
     .option('--json', 'one JSON object a line');
   addServiceOptions(command).action((flags: GatewayFlags) => runCommand(() => runGateway(flags)));
 }
@@ -60,8 +64,24 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     },
     () => daemon.stop(),
   );
+  const web = await openWeb(
+    {
+      metrics: {
+        at: flags.metrics ?? readListen(config.metrics),
+        families: async () => {
+          const { gatewayFamilies } = await import('../web/metrics/gateway-metrics.ts');
+          return gatewayFamilies(daemon, () => live.config);
+        },
+      },
+    },
+    () => {
+      control.close();
+      daemon.stop();
+    },
+  );
   showStatus = runDaemon({
     control,
+    web,
     json: flags.json ?? false,
     log,
     events: daemon.events,

@@ -4,10 +4,12 @@ import { InvalidArgumentError } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
 import type { HostConfig } from '../runtime/host-config.ts';
+import type { ListenAddress } from '../runtime/listen-address.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { requireNetAdmin, runCommand } from './output.ts';
 import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
 import { formatBytes, formatCount } from './table.ts';
+import { METRICS_HELP, openWeb, parseListen, readListen } from './web.ts';
 
 interface HostFlags extends ServiceConfig {
   config?: string;
@@ -24,6 +26,7 @@ interface HostFlags extends ServiceConfig {
   appSide: string;
   netSide: string;
   interval: number;
+  metrics?: ListenAddress;
   json?: boolean;
 }
 
@@ -56,12 +59,13 @@ export function addHostCommand(program: Command): void {
     .option('--app-side <name>', 'name of the TUN that faces the applications', 'lex0')
     .option('--net-side <name>', 'name of the TUN that faces the network', 'lex1')
     .option('--interval <seconds>', 'time between two status lines', parseSeconds, 10)
+    .option('--metrics <address:port>', METRICS_HELP, parseListen)
     .option('--json', 'one JSON object a line');
   addServiceOptions(command).action((flags: HostFlags) => runCommand(() => runHost(flags, command)));
 }
 
 /** Options that go with a configuration file; the file has all others. */
-const BESIDE_CONFIG = ['config', 'name', 'json', 'user', 'logLevel', 'logFile'];
+const BESIDE_CONFIG = ['config', 'name', 'json', 'metrics', 'user', 'logLevel', 'logFile'];
 
 async function runHost(flags: HostFlags, command: Command): Promise<void> {
   const { config, text } =
@@ -84,8 +88,24 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
     },
     () => agent.stop(),
   );
+  const web = await openWeb(
+    {
+      metrics: {
+        at: flags.metrics ?? readListen(config.metrics),
+        families: async () => {
+          const { hostFamilies } = await import('../web/metrics/host-metrics.ts');
+          return hostFamilies(agent);
+        },
+      },
+    },
+    () => {
+      control.close();
+      agent.stop();
+    },
+  );
   runDaemon({
     control,
+    web,
     json: flags.json ?? false,
     log,
     events: agent.events,

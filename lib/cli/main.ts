@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command `preflex`. */
-import { createRequire } from 'node:module';
 import { Command } from 'commander';
+import { packageVersion } from '../runtime/version.ts';
 import { addBenchCommand } from './bench.ts';
 import { addCheckCommand } from './check.ts';
 import { addControlCommands } from './control.ts';
@@ -14,7 +14,7 @@ import { addSimCommand } from './sim.ts';
 
 const program = new Command('preflex')
   .description('PREFLEX: hosts expose loss, gateways balance it over their routes')
-  .version(readVersion())
+  .version(packageVersion())
   .showHelpAfterError();
 addHostCommand(program);
 addGatewayCommand(program);
@@ -26,10 +26,3 @@ addEbpfCommand(program);
 addLabCommand(program);
 addSimCommand(program);
 await program.parseAsync();
-
-function readVersion(): string {
-  const require = createRequire(import.meta.url);
-  // The same file from lib/cli and from dist/lib/cli.
-  const path = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json';
-  return (require(path) as { version: string }).version;
-}

@@ -1,6 +1,7 @@
 /**
  * Links (network devices): veth pairs between namespaces, dummies, TUNs, their settings and their counters.
  */
+import { readFileSync } from 'node:fs';
 import { PreflexError } from '../errors.ts';
 import type { Where } from './command.ts';
 import { CommandError } from './command.ts';
@@ -131,6 +132,25 @@ export function linkCounters(name: string, where: Where = {}): LinkCounters {
     txBytes: stats.tx.bytes,
     txDropped: stats.tx.dropped,
   };
+}
+
+/**
+ * The counters of all links of the namespace that this process is in, by name. Reads one file and starts no process, so
+ * a daemon may call it often.
+ *
+ * @see proc_pid_net(5), /proc/pid/net/dev: after the colon eight figures of what was received and eight of what was sent
+ */
+export function ownLinkCounters(): Map<string, LinkCounters> {
+  const counters = new Map<string, LinkCounters>();
+  for (const line of readFileSync('/proc/self/net/dev', 'utf8').split('\n')) {
+    const [, name, figures] = /^\s*(\S+):\s*(.*)$/.exec(line) ?? [];
+    if (name === undefined || figures === undefined) continue;
+    const [rxBytes, rxPackets, , rxDropped, , , , , txBytes, txPackets, , txDropped] = figures
+      .split(/\s+/)
+      .map(Number);
+    counters.set(name, { rxPackets, rxBytes, rxDropped, txPackets, txBytes, txDropped });
+  }
+  return counters;
 }
 
 /** Throws unless `name` can be a device's name: 1 to 15 characters, none of them a slash, colon or blank. */

@@ -5,7 +5,10 @@
  * looks failed, but so do all others, so nothing was changed. `lifted`: it was suspended, and since the last one
  * left looks failed as well, it is used as before. `withdrawn`: it was suspended and was taken down.
  */
-export type FailureDecision = 'suspended' | 'returned' | 'allFailing' | 'lifted' | 'withdrawn';
+export type FailureDecision = (typeof FAILURE_DECISIONS)[number];
+
+/** Every {@link FailureDecision}. */
+export const FAILURE_DECISIONS = ['suspended', 'returned', 'allFailing', 'lifted', 'withdrawn'] as const;
 
 /** One decision. */
 export interface FailureEvent {
@@ -38,16 +41,23 @@ export const MAX_FAILURE_EVENTS = 256;
 export class FailureEvents {
   private readonly events: FailureEvent[] = [];
   private next = 0;
+  private readonly counts = new Map<FailureDecision, number>();
 
   /** Adds an event; beyond {@link MAX_FAILURE_EVENTS} the oldest is dropped. */
   add(event: Omit<FailureEvent, 'number'>): void {
     if (this.events.length === MAX_FAILURE_EVENTS) this.events.shift();
     this.events.push({ number: this.next++, ...event });
+    this.counts.set(event.decision, this.countOf(event.decision) + 1);
   }
 
   /** The events from this number on. A reader asks next for the number after the last one it got. */
   since(number: number): readonly FailureEvent[] {
     return this.events.filter((event) => event.number >= number);
+  }
+
+  /** How many events of a decision there were. */
+  countOf(decision: FailureDecision): number {
+    return this.counts.get(decision) ?? 0;
   }
 
   /** How many events there were. */

@@ -102,6 +102,16 @@ export class FlowSample {
     this.hands = new Uint8Array(this.groupCount);
   }
 
+  /** Flows in the sample. */
+  get size(): number {
+    return this.sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /** Flows there is room for. */
+  get capacity(): number {
+    return this.tags.length;
+  }
+
   /** The flow with this hash, -1 when it is not in the sample. @hotpath */
   find(h1: number, h2: number): number {
     const { tags, words } = this;

@@ -111,6 +111,28 @@ export class FneMemory {
     this.words[entry + META] = 0;
   }
 
+  /** Entries there is room for. */
+  get capacity(): number {
+    return this.words.length / WORDS;
+  }
+
+  /**
+   * Entries whose lifetime is not over. Of a large memory only a part is looked at, and the rest taken to be like it:
+   * entries lie by a hash.
+   *
+   * @param looks - entries to look at, at most
+   */
+  size(nowNs: number, looks = 65_536): number {
+    const nowMs = (nowNs / NS_PER_MS) | 0;
+    const { capacity } = this;
+    const looked = Math.min(capacity, looks);
+    let used = 0;
+    for (let entry = 0; entry < looked * WORDS; entry += WORDS) {
+      if (this.words[entry + META] !== 0 && !this.isOver(entry, nowMs)) used++;
+    }
+    return Math.round((used * capacity) / looked);
+  }
+
   /** @hotpath */
   private isOver(entry: number, nowMs: number): boolean {
     const ageMs = (nowMs - this.words[entry + TIME]) | 0;

@@ -83,6 +83,24 @@ export interface GatewayStatus {
   readonly destinations: readonly DestinationStatus[];
 }
 
+/** A table of a fixed size, and what of it is in use. */
+export interface TableOccupancy {
+  readonly size: number;
+  readonly capacity: number;
+}
+
+/** How full the gateway's tables are. */
+export interface GatewayOccupancy {
+  readonly destinations: number;
+  readonly prefixes: number;
+  /** FNE packets that are remembered; of a large memory an estimate. */
+  readonly fneMemory: TableOccupancy;
+  /** Flows that are watched for failures. */
+  readonly failureSample: TableOccupancy;
+  /** Routes of destinations that are suspended. */
+  readonly suspendedRoutes: number;
+}
+
 /** Reports the gateway and its first `maxDestinations` destinations. */
 export function gatewayStatus(core: GatewayCore, maxDestinations: number): GatewayStatus {
   const { counters, meter, prefixes, settings, table } = core;
@@ -126,14 +144,19 @@ export function gatewayStatus(core: GatewayCore, maxDestinations: number): Gatew
 
 /** Reports one destination, which must exist. */
 export function destinationStatus(core: GatewayCore, destination: number): DestinationStatus {
-  const { meter, table } = core;
-  const up = table.upMask(destination);
-  const suspended = core.failures.suspensions.maskOf(destination);
-  const allowed = table.allowedMask(destination);
   const prefixes: string[] = [];
   core.prefixes.forEachPrefixOf(destination, (version, words, length) => {
     prefixes.push(formatPrefix({ version, words, length }));
   });
+  return { destination, prefixes, routes: destinationRoutes(core, destination) };
+}
+
+/** Reports the routes of one destination, which must exist; costs the same however many prefixes it has. */
+export function destinationRoutes(core: GatewayCore, destination: number): RouteStatus[] {
+  const { meter, table } = core;
+  const up = table.upMask(destination);
+  const suspended = core.failures.suspensions.maskOf(destination);
+  const allowed = table.allowedMask(destination);
   const routes: RouteStatus[] = [];
   for (const [slot, { pathId, name }] of core.settings.routes.entries()) {
     if (((allowed >>> slot) & 1) === 0) continue;
@@ -147,7 +170,19 @@ export function destinationStatus(core: GatewayCore, destination: number): Desti
       total: traffic(core, (field) => meter.total(destination, slot, field)),
     });
   }
-  return { destination, prefixes, routes };
+  return routes;
+}
+
+/** Reports how full the tables are. */
+export function gatewayOccupancy(core: GatewayCore, nowNs: number): GatewayOccupancy {
+  const { failures, memory, prefixes, table } = core;
+  return {
+    destinations: table.size,
+    prefixes: prefixes.size,
+    fneMemory: { size: memory.size(nowNs), capacity: memory.capacity },
+    failureSample: { size: failures.sample.size, capacity: failures.sample.capacity },
+    suspendedRoutes: failures.suspensions.count,
+  };
 }
 
 /** The figures of the last complete interval, for other gateways. */

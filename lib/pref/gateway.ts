@@ -17,9 +17,15 @@ import type { AddressPrefix } from '../wire/addr.ts';
 import { GatewayCore } from './gateway-core.ts';
 import { checkBalancing, checkGatewayOptions } from './gateway-options.ts';
 import type { BalancingOptions, GatewayOptions } from './gateway-options.ts';
-import { destinationStatus, finishedFigures, gatewayStatus } from './gateway-status.ts';
-import type { DestinationStatus, GatewayStatus } from './gateway-status.ts';
-import type { FailureEvent } from './failure-events.ts';
+import {
+  destinationRoutes,
+  destinationStatus,
+  finishedFigures,
+  gatewayOccupancy,
+  gatewayStatus,
+} from './gateway-status.ts';
+import type { DestinationStatus, GatewayOccupancy, GatewayStatus, RouteStatus } from './gateway-status.ts';
+import type { FailureDecision, FailureEvent } from './failure-events.ts';
 import { handleInbound } from './inbound.ts';
 import { handleOutbound } from './outbound.ts';
 import { REASON_NAMES } from './reasons.ts';
@@ -313,6 +319,22 @@ export class PrefGateway {
   /** Reports everything; allocates. @param maxDestinations - how many destinations to list, default all */
   status(maxDestinations = Infinity): GatewayStatus {
     return { ...gatewayStatus(this.core, maxDestinations), updateIntervalNs: this.updateIntervalNs };
+  }
+
+  /** How many decisions about failed routes there were. */
+  failureDecisions(decision: FailureDecision): number {
+    return this.core.failures.events.countOf(decision);
+  }
+
+  /** How full the tables are; takes a fraction of a millisecond. */
+  occupancy(nowNs: number): GatewayOccupancy {
+    return gatewayOccupancy(this.core, nowNs);
+  }
+
+  /** Reports the routes of one destination, without its prefixes; allocates. */
+  destinationRoutes(destination: number): RouteStatus[] {
+    this.requireDestination(destination);
+    return destinationRoutes(this.core, destination);
   }
 
   /** Reports one destination; allocates. */

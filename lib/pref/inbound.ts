@@ -37,6 +37,9 @@ import { FNE_ASSIGNED, FNE_REROUTED, FNE_SENT } from './fne-memory.ts';
 import type { GatewayCore } from './gateway-core.ts';
 import {
   EVENT_ANSWER,
+  EVENT_FNE_ANSWER,
+  EVENT_FNE_MARKED,
+  EVENT_FNE_SYN,
   EVENT_INBOUND_PACKET,
   EVENT_PATH_ID_CLEARED,
   IN_ASSIGNED_AGAIN,
@@ -132,6 +135,7 @@ function considerAssignment(core: GatewayCore, view: DataView, codepoint: number
   const isSyn = isTcp && (packet.tcpFlags & TCP_SYN) !== 0;
   const reason = isRerouted ? IN_REASSIGNED : occasionOf(core, codepoint, isAnswer, isSyn);
   if (reason === IN_PASSED) return NO_ROUTE;
+  countOccasion(core, reason);
   if (codepoint === CODEPOINT_NOT_LECT && packet.dscp !== 0) {
     core.reason = IN_OWN_DSCP;
     return NO_ROUTE;
@@ -145,6 +149,14 @@ function occasionOf(core: GatewayCore, codepoint: number, isAnswer: boolean, isS
   if (codepoint === CODEPOINT_FNE) return IN_ASSIGNED_FNE;
   if (codepoint === CODEPOINT_NOT_LECT && isSyn && core.inferFromSyn) return IN_ASSIGNED_SYN;
   return IN_PASSED;
+}
+
+/** Counts an FNE packet, or what is taken for one. */
+function countOccasion(core: GatewayCore, reason: number): void {
+  const { events } = core.counters;
+  if (reason === IN_ASSIGNED_FNE) events[EVENT_FNE_MARKED]++;
+  else if (reason === IN_ASSIGNED_SYN) events[EVENT_FNE_SYN]++;
+  else if (reason === IN_ASSIGNED_ANSWER) events[EVENT_FNE_ANSWER]++;
 }
 
 /**

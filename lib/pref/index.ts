@@ -19,14 +19,17 @@ export {
 } from './balancers/splits.ts';
 export { balancerOf, BETAS, STRATEGIES } from './balancers/strategies.ts';
 export type { Betas, Strategy } from './balancers/strategies.ts';
+export { FAILURE_DECISIONS } from './failure-events.ts';
 export type { FailureDecision, FailureEvent } from './failure-events.ts';
 export { PrefGateway } from './gateway.ts';
 export type { BalancingOptions, GatewayOptions, RouteOptions } from './gateway-options.ts';
 export type {
   DestinationStatus,
   EgressStatus,
+  GatewayOccupancy,
   GatewayStatus,
   RouteStatus,
+  TableOccupancy,
   TrafficStatus,
 } from './gateway-status.ts';
 export type { DestinationFigures, IntervalFigures, RouteFigures } from './remote-figures.ts';

@@ -121,13 +121,20 @@ export const EVENT_PATH_ID_CLEARED = 2;
 export const EVENT_ANSWER = 3;
 /** Event: the FNE memory gave up an entry before its lifetime was over. */
 export const EVENT_MEMORY_EVICTION = 4;
+/** Event: an inbound FNE packet asked for a route. */
+export const EVENT_FNE_MARKED = 5;
+/** Event: an inbound Not-LECT SYN or SYN-ACK was taken for an FNE packet. */
+export const EVENT_FNE_SYN = 6;
+/** Event: an inbound answer to an FNE packet was taken for one. */
+export const EVENT_FNE_ANSWER = 7;
+const EVENT_COUNT = 8;
 
 /** Packets by reason; and beside the verdict bytes, and events that may come with any reason. */
 export class GatewayCounters {
   /** Packets by reason. */
   readonly packets = new Float64Array(REASON_NAMES.length);
   /** Events by EVENT_ number. */
-  readonly events = new Float64Array(5);
+  readonly events = new Float64Array(EVENT_COUNT);
   /** Not-LECT bytes by path ID of the route, 0 = default route. */
   readonly notLectBytes = new Float64Array(64);
   /** LEX-marked bytes that left by the default route, so that no T_i counts them. */
@@ -158,6 +165,15 @@ export class GatewayCounters {
   /** FNE memory entries that had to go before their lifetime was over. */
   get memoryEvictions(): number {
     return this.events[EVENT_MEMORY_EVICTION];
+  }
+
+  /** Inbound FNE packets that asked for a route, and packets taken for such, by why; whatever became of them. */
+  get fneReceived(): { readonly marked: number; readonly syn: number; readonly answer: number } {
+    return {
+      marked: this.events[EVENT_FNE_MARKED],
+      syn: this.events[EVENT_FNE_SYN],
+      answer: this.events[EVENT_FNE_ANSWER],
+    };
   }
 
   /** Packets by name of the reason, for reports; allocates. */

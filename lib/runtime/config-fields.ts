@@ -3,6 +3,7 @@
  * number from 1 to 15"); `config-file.ts` puts field, value, line and column before it.
  */
 import type * as Zod from 'zod';
+import { LISTEN_ADDRESS_RULE, parseListenAddress } from './listen-address.ts';
 
 /** Makes the kinds with a zod that the caller has loaded. */
 export function configFields({ z }: Pick<typeof Zod, 'z'>) {
@@ -28,9 +29,14 @@ export function configFields({ z }: Pick<typeof Zod, 'z'>) {
     z.array(item, `a list of ${of}`).min(1, `at least one of ${of}`);
   const text = (what: string, isOk: (value: string) => boolean) => z.string(what).refine(isOk, what);
 
+  const listen = z.preprocess(
+    // A port alone is a number in YAML.
+    (value) => (typeof value === 'number' ? String(value) : value),
+    text(LISTEN_ADDRESS_RULE, (value) => parseListenAddress(value) !== undefined),
+  );
   const device = text('a device name, 1 to 15 characters without blank, slash or colon', (value) =>
     /^[^\s/:]{1,15}$/.test(value),
   );
 
-  return { choice, device, integer, list, mapping, number, text, yesOrNo };
+  return { choice, device, integer, list, listen, mapping, number, text, yesOrNo };
 }

@@ -26,7 +26,7 @@ export const MAX_ROUTE_NAME = MAX_DEVICE_NAME - 'pref-'.length;
 export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
   const { z } = zod;
   const fields = configFields(zod);
-  const { choice, device, integer, list, mapping, number, text, yesOrNo } = fields;
+  const { choice, device, integer, list, listen, mapping, number, text, yesOrNo } = fields;
 
   const prefix = text(
     'a prefix such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
@@ -88,6 +88,7 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
         .default(8192),
     }).prefault({}),
     notLect: choice(['default', 'hash']).default('hash'),
+    metrics: listen.optional(),
     ...serviceFields(fields),
   });
 }

@@ -71,6 +71,8 @@ export interface GatewayConfig extends ServiceConfig {
     readonly sampleEntries: number;
   };
   readonly notLect: 'default' | 'hash';
+  /** Where metrics are shown, as `parseListenAddress` reads it; without it they are not. */
+  readonly metrics?: string | undefined;
 }
 
 /** Reads a configuration file. @throws ConfigError with all problems at once */
@@ -118,6 +120,7 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     fne: parsed.fne,
     failures: parsed.failures,
     notLect: parsed.notLect,
+    metrics: parsed.metrics,
     user: parsed.user,
     logLevel: parsed.logLevel,
     logFile: parsed.logFile,

@@ -1,7 +1,7 @@
 /** What the daemons say of, and ask of, the devices that they work with. */
 import type { TunDevice } from '../device/tun-device.ts';
 import { PreflexError } from '../errors.ts';
-import { findLink, linkCounters } from '../netns/index.ts';
+import { findLink, ownLinkCounters } from '../netns/index.ts';
 
 /** A device's counters; `kernelDropped` are packets that the kernel could not queue for the agent. */
 export interface DeviceReport {
@@ -23,13 +23,19 @@ export function requireDeviceMtu(device: string): number {
   return link.mtu;
 }
 
-/** The counters of a TUN, with what the kernel dropped because its queue was full. */
-export function reportDevice(device: TunDevice): DeviceReport {
-  const { packetsRead, packetsWritten, writeErrors } = device.stats;
-  return {
-    packetsRead,
-    packetsWritten,
-    refused: writeErrors,
-    kernelDropped: device.isOpen ? linkCounters(device.name).txDropped : 0,
-  };
+/** The counters of TUNs by name, with what the kernel dropped because their queues were full. */
+export function reportDevices(devices: Iterable<TunDevice>): Record<string, DeviceReport> {
+  const links = ownLinkCounters();
+  const reports: Record<string, DeviceReport> = {};
+  for (const { name, stats } of devices) {
+    const { packetsRead, packetsWritten, writeErrors } = stats;
+    reports[name] = {
+      packetsRead,
+      packetsWritten,
+      refused: writeErrors,
+      // A TUN that was taken away has no counters any more.
+      kernelDropped: links.get(name)?.txDropped ?? 0,
+    };
+  }
+  return reports;
 }

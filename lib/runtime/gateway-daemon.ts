@@ -15,7 +15,7 @@ import type { GatewayOptions } from '../pref/gateway-options.ts';
 import { checkGatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayStatus } from '../pref/gateway-status.ts';
 import type { DeviceReport } from './device-report.ts';
-import { reportDevice, requireDeviceMtu } from './device-report.ts';
+import { reportDevices, requireDeviceMtu } from './device-report.ts';
 import { EventLog } from './events.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { GatewayPlumbingOptions } from './gateway-plan.ts';
@@ -25,7 +25,7 @@ import type { GatewayDestination } from './live-destinations.ts';
 import { LiveDestinations } from './live-destinations.ts';
 import type { TablesStatus } from './table-destinations.ts';
 import { TableDestinations } from './table-destinations.ts';
-import type { BatchHandler, LoopStats, TimedCore } from './packet-loop.ts';
+import type { BatchHandler, LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';
 import { parsePrefix } from './prefixes.ts';
 
@@ -131,10 +131,23 @@ export class GatewayDaemon {
    * @param maxDestinations - how many destinations to list; default all
    */
   status(maxDestinations = Infinity): GatewayDaemonStatus {
-    const devices: Record<string, DeviceReport> = { [this.#inside.name]: reportDevice(this.#inside) };
-    for (const device of this.#routes.values()) devices[device.name] = reportDevice(device);
     const tables = this.destinations instanceof TableDestinations ? this.destinations.status() : null;
-    return { ...this.gateway.status(maxDestinations), loop: this.#loop.stats, tables, devices };
+    return {
+      ...this.gateway.status(maxDestinations),
+      loop: this.#loop.stats,
+      tables,
+      devices: this.reportDevices(),
+    };
+  }
+
+  /** The counters of the TUNs by name. */
+  reportDevices(): Record<string, DeviceReport> {
+    return reportDevices([this.#inside, ...this.#routes.values()]);
+  }
+
+  /** How the packet loop spent itself. */
+  get loopReport(): LoopReport {
+    return this.#loop.report();
   }
 
   /** True while every TUN exists; they can be taken away with `ip link del`. */

@@ -15,12 +15,12 @@ import { reportLexCounters } from '../lex/counters.ts';
 import { LexHost } from '../lex/lex-host.ts';
 import type { LexHostOptions } from '../lex/options.ts';
 import type { DeviceReport } from './device-report.ts';
-import { reportDevice, requireDeviceMtu } from './device-report.ts';
+import { reportDevices, requireDeviceMtu } from './device-report.ts';
 import { EventLog } from './events.ts';
 import { HostPlumbing } from './host-plumbing.ts';
 import type { HostPlumbingOptions } from './host-plumbing.ts';
 import { HostWatch } from './host-watch.ts';
-import type { BatchHandler, LoopStats } from './packet-loop.ts';
+import type { BatchHandler, LoopReport, LoopStats } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';
 
 /** Options of a {@link HostAgent}. */
@@ -102,11 +102,18 @@ export class HostAgent {
       ...reportLexCounters(this.lex.counters),
       flows: this.lex.flows,
       loop: this.#loop.stats,
-      devices: {
-        [this.#appSide.name]: reportDevice(this.#appSide),
-        [this.#netSide.name]: reportDevice(this.#netSide),
-      },
+      devices: this.reportDevices(),
     };
+  }
+
+  /** The counters of the TUNs by name. */
+  reportDevices(): Record<string, DeviceReport> {
+    return reportDevices([this.#appSide, this.#netSide]);
+  }
+
+  /** How the packet loop spent itself. */
+  get loopReport(): LoopReport {
+    return this.#loop.report();
   }
 
   /** True while both TUNs exist; they can be taken away with `ip link del`. */

@@ -32,6 +32,8 @@ export interface HostConfig extends ServiceConfig {
   readonly netSide: string;
   /** Time between two status lines, seconds. */
   readonly intervalSeconds: number;
+  /** Where metrics are shown, as `parseListenAddress` reads it; without it they are not. */
+  readonly metrics?: string | undefined;
 }
 
 /** Reads a configuration file. @throws ConfigError with all problems at once */
@@ -73,7 +75,7 @@ export function hostAgentOptions(config: HostConfig): HostAgentOptions {
 
 function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
   const fields = configFields(zod);
-  const { choice, device, integer, list, mapping, number, text, yesOrNo } = fields;
+  const { choice, device, integer, list, listen, mapping, number, text, yesOrNo } = fields;
   const isAddress = (value: string): boolean => normalizeAddress(value) !== undefined;
   return mapping({
     addresses: list(text('an IPv4 or IPv6 address without prefix length and zone', isAddress), 'addresses'),
@@ -88,6 +90,7 @@ function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
     appSide: device.default('lex0'),
     netSide: device.default('lex1'),
     intervalSeconds: number(0.001, 86_400).default(10),
+    metrics: listen.optional(),
     ...serviceFields(fields),
   });
 }

@@ -1,8 +1,8 @@
 /**
  * The packet loop: the one place where devices, the clock and the pure cores meet.
  *
- * A pump reads a batch from its device, reads the clock once and hands the batch to its handler, which writes what it
- * forwards. After {@link BATCHES_PER_TURN} batches it returns to the event loop, so that the other direction, timers
+ * A pump reads a batch from its device, reads the clock and hands the batch to its handler, which writes what it
+ * forwards; then it reads the clock again and counts how long that took. After {@link BATCHES_PER_TURN} batches it returns to the event loop, so that the other direction, timers
  * and the control side get their turn; the device is still readable then and calls again.
  *
  * Whether all that still happens `checkTurning` finds out, for a watchdog.
@@ -10,6 +10,8 @@
 import { PacketBatch } from '../device/device.ts';
 import type { Device } from '../device/device.ts';
 import { nowNs } from '../sys/clock.ts';
+import type { HistogramReport } from './loop-histogram.ts';
+import { LoopHistogram } from './loop-histogram.ts';
 
 /** Handles the packets of one direction. */
 export interface BatchHandler {
@@ -32,6 +34,29 @@ export interface LoopStats {
   readonly largestBatch: number;
 }
 
+/** How the loop spent itself on one device. */
+export interface PumpReport {
+  /** Name of the device that is read. */
+  readonly source: string;
+  /** Packets of a batch; a super-packet counts once. */
+  readonly batchPackets: HistogramReport;
+  /** Time from the reading of a batch to the writing of its last packet, ns. */
+  readonly batchNs: HistogramReport;
+}
+
+/** How the loop spent itself, in full. */
+export interface LoopReport {
+  readonly pumps: readonly PumpReport[];
+  /** How much later than planned the loop's timer ran, ns: as long did packets wait that came meanwhile. */
+  readonly lagNs: HistogramReport;
+}
+
+/** Upper bounds of the buckets: up to a full batch. */
+const BATCH_BOUNDS = [1, 2, 4, 8, 16, 32, 64];
+/** Ns; 10 us to 100 ms. */
+const LATENCY_BOUNDS = [1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7, 1e8];
+/** Ns; 1 ms, which is as exact as Node's timers are, to 1 s. */
+const LAG_BOUNDS = [1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8, 2e8, 5e8, 1e9];
 const BATCHES_PER_TURN = 4;
 /** How often the deadlines of the cores are looked at. They are sweeps and intervals of seconds. */
 const TIMER_MS = 20;
@@ -43,6 +68,7 @@ export class PacketLoop {
   readonly #pumps: Pump[] = [];
   readonly #cores: TimedCore[] = [];
   readonly #batch = new PacketBatch();
+  readonly #lagNs = new LoopHistogram(LAG_BOUNDS);
   #timer: NodeJS.Timeout | undefined;
   #ticks = 0;
   #ticksAtCheck = 0;
@@ -59,9 +85,12 @@ export class PacketLoop {
 
   start(): void {
     for (const pump of this.#pumps) pump.start();
+    let dueNs = nowNs() + TIMER_MS * 1e6;
     this.#timer = setInterval(() => {
       const now = nowNs();
       this.#ticks++;
+      this.#lagNs.add(Math.max(0, now - dueNs));
+      dueNs = now + TIMER_MS * 1e6;
       for (const core of this.#cores) {
         if (core.pollTimeout() <= now) core.handleTimeout(now);
       }
@@ -104,12 +133,19 @@ export class PacketLoop {
     }
     return { batches, packets, largestBatch };
   }
+
+  /** Everything that is measured; allocates. */
+  report(): LoopReport {
+    return { pumps: this.#pumps.map((pump) => pump.report()), lagNs: this.#lagNs.report() };
+  }
 }
 
 class Pump {
   batches = 0;
   packets = 0;
   largestBatch = 0;
+  readonly #batchPackets = new LoopHistogram(BATCH_BOUNDS);
+  readonly #batchNs = new LoopHistogram(LATENCY_BOUNDS);
   readonly #source: Device;
   readonly #handler: BatchHandler;
   readonly #batch: PacketBatch;
@@ -153,12 +189,23 @@ class Pump {
     for (let i = 0; i < BATCHES_PER_TURN; i++) {
       const count = this.#source.read(batch);
       if (count === 0) break;
-      this.#handler.handleBatch(batch, nowNs());
+      const readNs = nowNs();
+      this.#handler.handleBatch(batch, readNs);
+      this.#batchNs.add(nowNs() - readNs);
+      this.#batchPackets.add(count);
       handled += count;
       this.batches++;
       if (count > this.largestBatch) this.largestBatch = count;
     }
     this.packets += handled;
     return handled;
+  }
+
+  report(): PumpReport {
+    return {
+      source: this.#source.name,
+      batchPackets: this.#batchPackets.report(),
+      batchNs: this.#batchNs.report(),
+    };
   }
 }

@@ -31,10 +31,30 @@ describe('a host configuration', () => {
   });
 
   it('the sample says the defaults: a file with only what must be there yields the same settings', async () => {
-    const { addresses, ...settings } = await loadHostConfig(sample('host'));
+    const { addresses, metrics, ...settings } = await loadHostConfig(sample('host'));
+    expect(metrics).toBe('127.0.0.1:9464'); // which it says is none
     const small = await parseHostConfig(SMALL, 'host.yaml');
     expect(small).toEqual({ ...settings, addresses: [addresses[0]] });
   });
+
+  it.each([
+    ['127.0.0.1:9464', '127.0.0.1:9464'],
+    ['9464', '9464'],
+    ['"[::1]:9464"', '[::1]:9464'],
+  ])('metrics: %s is an address to listen at', async (written, read) => {
+    expect((await parseHostConfig(`${SMALL}metrics: ${written}\n`, 'host.yaml')).metrics).toBe(read);
+  });
+
+  it.each(['example.org:9464', '127.0.0.1', '70000', 'true', '[1]'])(
+    'metrics: %s is refused with what it takes',
+    async (written) => {
+      expect(await problemsOf(`${SMALL}metrics: ${written}\n`)).toEqual([
+        expect.stringMatching(
+          /metrics: .* is not allowed; it takes ADDRESS:PORT with an IP address, such as /,
+        ),
+      ]);
+    },
+  );
 
   it('may let the host choose its paths itself', async () => {
     const config = await parseHostConfig(`${SMALL}hostDriven: true\n`, 'host.yaml');
@@ -65,7 +85,7 @@ colour: red
       '8:10 appSide: "eth0" is not allowed; it takes a name other than device',
       '9:10 netSide: "lex/1" is not allowed; it takes a device name, 1 to 15 characters without blank, slash or colon',
       '10:18 intervalSeconds: "soon" is not allowed; it takes a number from 0.001 to 86400',
-      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds, user, logLevel, logFile',
+      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds, metrics, user, logLevel, logFile',
     ]);
   });
 

@@ -66,6 +66,22 @@ describe('PacketLoop', () => {
     expect(sink.collect()[0].packet).toEqual(Uint8Array.of(0x45, 7));
   });
 
+  it('tells how large batches were and how long they took, by device, and how late its timer ran', async () => {
+    const [source, sink] = [device('source'), device('sink')];
+    const loop = makeLoop();
+    loop.addPump(source, forwardTo(sink));
+    for (let i = 0; i < 66; i++) source.inject(Uint8Array.of(0x45));
+    loop.start();
+    await eventually(() => loop.report().lagNs.counts.some((count) => count > 0), 'the timer ran');
+    const [{ source: name, batchPackets, batchNs }] = loop.report().pumps;
+    expect(name).toBe('source');
+    expect(batchPackets.bounds).toEqual([1, 2, 4, 8, 16, 32, 64]);
+    expect(batchPackets.counts).toEqual([0, 1, 0, 0, 0, 0, 1, 0]);
+    expect(batchPackets.sum).toBe(66);
+    expect(batchNs.counts.reduce((sum, count) => sum + count)).toBe(2);
+    expect(batchNs.sum).toBeGreaterThan(0);
+  });
+
   it('reads the clock for each batch', async () => {
     const [source, sink] = [device('source'), device('sink')];
     const loop = makeLoop();

@@ -17,6 +17,7 @@ export interface TestTwoPathOptions {
   readonly strategy?: string;
   readonly exposeTo?: readonly string[];
   readonly hostArgs?: readonly string[];
+  readonly gatewayArgs?: readonly string[];
 }
 
 /** The topology, and how to start the daemons in it. */
@@ -36,7 +37,13 @@ export function prepareTwoPath(lab: TestLab, options: TestTwoPathOptions = {}): 
   return {
     ...topology,
     startAgent: () => PreflexProcess.start(lab.scope, topology.host, ['host', ...agentArgs]),
-    startGateway: () => PreflexProcess.start(lab.scope, topology.gateway, ['gateway', '--config', config]),
+    startGateway: () =>
+      PreflexProcess.start(lab.scope, topology.gateway, [
+        'gateway',
+        '--config',
+        config,
+        ...(options.gatewayArgs ?? []),
+      ]),
   };
 }
 
