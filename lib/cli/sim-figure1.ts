@@ -3,7 +3,7 @@ import { figureFiles } from '../../namespaces-lab/figures/figures.ts';
 import { PreflexError } from '../errors.ts';
 import { findFigure1Scenario } from '../sim/scenarios/figure1-scenarios.ts';
 import type { Betas } from '../pref/balancers/strategies.ts';
-import { BETAS } from '../pref/balancers/strategies.ts';
+import { betasOf } from '../sim/scenarios/scenario.ts';
 import type { Figure1Scenario, Mode } from '../sim/scenarios/scenario.ts';
 import type { Estimate } from '../sim/statistics.ts';
 import { EXIT_INVALID } from './lab-run.ts';
@@ -49,7 +49,7 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
   if (flags.betas !== undefined && scenario.mode !== 'mixed') {
     throw new PreflexError('ERR_INVALID_OPTION', '--betas goes with --mode mixed');
   }
-  const betas = flags.betas ?? BETAS[scenario.mode];
+  const betas = flags.betas ?? betasOf(scenario);
   const records = await runWithProgress(
     flags.seeds.map((seed) => ({ kind: 'figure1' as const, options: { scenario, seed, betas } })),
     flags.workers,

@@ -63,6 +63,8 @@ const QUIET_MS = 150;
 const ANSWERS_TO_RETURN = 3;
 /** How long after a suspension only new connections are probes, ms. */
 const SETTLING_MS = 5000;
+/** Intervals whose mean ratio a route gets back: one interval's is chance where losses are few. */
+const USUAL_INTERVALS = 16;
 /** Evaluations while a decision waits, in a window. */
 const TICKS = 20;
 const NS_PER_MS = 1e6;
@@ -93,6 +95,8 @@ export class FailureDetector {
   private readonly probesLost: Int32Array;
   private readonly lifeStates: Uint8Array;
   private readonly awaitedSinceMs: Int32Array;
+  /** Mean of the route's ratios over some {@link USUAL_INTERVALS} intervals; 0 before the first. */
+  private readonly usualRatios: Float64Array;
 
   /** Groups with evidence enough, whose decision waits for a moment. */
   private readonly waiting: Int32Array;
@@ -119,6 +123,7 @@ export class FailureDetector {
     this.probesLost = new Int32Array(groupCount);
     this.lifeStates = new Uint8Array(groupCount);
     this.awaitedSinceMs = new Int32Array(groupCount);
+    this.usualRatios = new Float64Array(groupCount);
     this.waiting = new Int32Array(groupCount);
     this.isWaiting = new Uint8Array(groupCount);
   }
@@ -250,6 +255,19 @@ export class FailureDetector {
     return sample.groupOf(flow) === sample.findGroup(destination, slot);
   }
 
+  /** A destination has new ratios, at the end of an interval. */
+  noteRatios(destination: number): void {
+    const { sample, suspensions, table } = this;
+    if (!this.isOn || suspensions.maskOf(destination) !== 0) return;
+    for (let slot = 0; slot < table.routeCount; slot++) {
+      const group = sample.findGroup(destination, slot);
+      if (group < 0) continue;
+      const ratio = table.ratio(destination, slot);
+      const usual = this.usualRatios[group];
+      this.usualRatios[group] = usual === 0 ? ratio : usual + (ratio - usual) / USUAL_INTERVALS;
+    }
+  }
+
   /** When {@link handleTimeout} has work, ns; Infinity for none. */
   pollTimeout(): number {
     return this.waitingCount > 0 ? this.tickAtNs[0] : Infinity;
@@ -292,6 +310,7 @@ export class FailureDetector {
     if (group < 0) return NONE;
     this.evidence.begin(group, nowMs);
     this.lifeStates[group] = LIFE_KNOWN;
+    this.usualRatios[group] = 0;
     return group;
   }
 
@@ -311,6 +330,7 @@ export class FailureDetector {
       if (sampleMs >= 0) evidence.measureRtt(group, sampleMs);
     }
     sample.noteAnswer(flow, nowMs);
+    evidence.noteAnswer(group, nowMs);
     if (sample.isPinned[group] === 1) {
       if (!sample.hasFlag(flow, FLAG_PROBE) || !(isFirst || isLater)) return;
       if (++this.probeAnswers[group] >= ANSWERS_TO_RETURN) this.bringBack(group);
@@ -356,7 +376,7 @@ export class FailureDetector {
     } else if (this.areSilent(destination, others)) {
       this.awaitLife(group);
     } else {
-      suspensions.begin(destination, slot);
+      suspensions.begin(destination, slot, this.usualRatios[group]);
       this.lifeStates[group] = LIFE_KNOWN;
       sample.isPinned[group] = 1;
       this.probeAnswers[group] = 0;
@@ -474,6 +494,7 @@ export class FailureDetector {
       failingFlows: evidence.failing,
       answeredFlows: evidence.answered,
       exposures: evidence.exposures,
+      silenceNs: evidence.silenceMsOf(group, this.nowMs) * NS_PER_MS,
       probeAnswers: decision === 'returned' ? this.probeAnswers[group] : 0,
       usualFailingShare: evidence.usualShareOf(group),
       windowNs: this.settings.windowNs,

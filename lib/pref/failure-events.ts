@@ -27,6 +27,8 @@ export interface FailureEvent {
   readonly answeredFlows: number;
   /** Timeouts that the failing flows exposed. */
   readonly exposures: number;
+  /** How long none of the flows has been answered, ns. */
+  readonly silenceNs: number;
   /** For `returned`: answers to probes in a row; else 0. */
   readonly probeAnswers: number;
   /** The part of the flows that is failing in ordinary times, 0..1. */

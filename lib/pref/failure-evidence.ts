@@ -8,10 +8,14 @@
  * `PEAK_FACTOR` times as many as in the highest surge that turned out to be no failure: half of the flows or more
  * failing at once, and then answered.
  *
- * Both e and that peak are learned from the route itself: the rougher its ordinary times, the more is asked of it.
+ * Silence says it sooner. While a route carries anything, some of its flows are answered, whatever the others lose. So
+ * when no flow of the group has been answered for `GAP_FACTOR` times the longest usual gap, though `MIN_ACTIVE` of them
+ * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss, that is enough.
+ *
+ * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it.
  */
 
-import { FLAG_ANSWERED, IDLE_MS, WORD_ANSWER, WORD_QUESTION } from './failure-sample.ts';
+import { FLAG_ANSWERED, FLAG_DEPARTED, IDLE_MS, WORD_ANSWER, WORD_QUESTION } from './failure-sample.ts';
 import type { FlowSample } from './failure-sample.ts';
 
 /** An answer is recent for this part of the window, or for the route's RTT if that is longer. */
@@ -41,6 +45,22 @@ const FIRST_PEAK = 8;
 const FIRST_PEAK_MS = 20_000;
 /** The longest RTT that is believed, ms. */
 const MAX_RTT_MS = 2000;
+/** Shortest silence that says something, ms: shorter than a sender's least RTO. @see RFC 6298, and Linux's 200 ms */
+const LEAST_SILENCE_MS = 150;
+/** So many times the longest usual gap between answers. */
+const GAP_FACTOR = 3;
+/** Gaps up to here are not worth a note, ms. */
+const SHORT_GAP_MS = 20;
+/** The longest gap assumed of a route at first, ms; forgotten as FIRST_PEAK is. */
+const FIRST_GAP_MS = 200;
+/** Time constant of forgetting the longest gap, ms. */
+const GAP_MS = 60_000;
+/** A flow was active that was answered so long before the silence at most, ms. */
+const ACTIVE_MS = 500;
+/** Active flows whose silence says something, and how many of them must expose loss. */
+const MIN_ACTIVE = 8;
+const MIN_SILENT = 4;
+const SILENT_SHARE = 0.2;
 
 /** Judges the groups of a sample. */
 export class FailureEvidence {
@@ -54,6 +74,10 @@ export class FailureEvidence {
   exposures = 0;
   /** Whether the failing flows are the given share of those that are failing or were just answered. */
   areMost = false;
+  /** Of the flows: answered just before the last answer of all, or then. */
+  private active = 0;
+  /** Of these: failing. */
+  private silent = 0;
 
   private readonly sample: FlowSample;
   private readonly windowMs: number;
@@ -66,6 +90,10 @@ export class FailureEvidence {
   private readonly surges: Int32Array;
   private readonly peaks: Float64Array;
   private readonly peakAtMs: Int32Array;
+  /** When a flow of the group was last answered. */
+  private readonly answeredAtMs: Int32Array;
+  private readonly gaps: Float64Array;
+  private readonly gapAtMs: Int32Array;
 
   /** @param share - failing flows that are most, 0.5 to 1 */
   constructor(sample: FlowSample, windowMs: number, share: number) {
@@ -79,6 +107,9 @@ export class FailureEvidence {
     this.surges = new Int32Array(sample.groupCount);
     this.peaks = new Float64Array(sample.groupCount);
     this.peakAtMs = new Int32Array(sample.groupCount);
+    this.answeredAtMs = new Int32Array(sample.groupCount);
+    this.gaps = new Float64Array(sample.groupCount);
+    this.gapAtMs = new Int32Array(sample.groupCount);
   }
 
   /** Begins to judge a group that was made. @hotpath */
@@ -89,6 +120,23 @@ export class FailureEvidence {
     this.rttMs[group] = 0;
     this.surges[group] = 0;
     this.peaks[group] = 0;
+    this.answeredAtMs[group] = nowMs;
+    this.gaps[group] = 0;
+    this.gapAtMs[group] = nowMs;
+  }
+
+  /** A flow that runs over the route was answered. @hotpath */
+  noteAnswer(group: number, nowMs: number): void {
+    const gapMs = (nowMs - this.answeredAtMs[group]) | 0;
+    this.answeredAtMs[group] = nowMs;
+    if (gapMs <= SHORT_GAP_MS || gapMs <= this.learnedGap(group, nowMs)) return;
+    this.gaps[group] = gapMs;
+    this.gapAtMs[group] = nowMs;
+  }
+
+  /** How long no flow of the group has been answered, ms. */
+  silenceMsOf(group: number, nowMs: number): number {
+    return Math.max(0, (nowMs - this.answeredAtMs[group]) | 0);
   }
 
   /** e, within its bounds. */
@@ -138,15 +186,26 @@ export class FailureEvidence {
     let newFailing = 0;
     let newExposures = 0;
     this.answered = 0;
+    this.active = 0;
+    this.silent = 0;
     for (let i = sample.sizes[group] - 1; i >= 0; i--) {
       const flow = sample.memberOf(group, i);
       const quietMs = sample.quietMs(flow, nowMs);
       const exposed = Math.min(sample.exposuresOf(flow), MAX_COUNTED);
       const wasAnswered = sample.hasFlag(flow, FLAG_ANSWERED);
-      if (quietMs > IDLE_MS || quietMs < 0) sample.leave(flow);
-      else if (exposed === 0) {
+      const isActive =
+        wasAnswered &&
+        !sample.hasFlag(flow, FLAG_DEPARTED) &&
+        ((this.answeredAtMs[group] - words[flow + WORD_ANSWER]) | 0) <= ACTIVE_MS;
+      if (quietMs > IDLE_MS || quietMs < 0) {
+        sample.leave(flow);
+        continue;
+      }
+      if (isActive) this.active++;
+      if (exposed === 0) {
         if (wasAnswered && ((nowMs - words[flow + WORD_ANSWER]) | 0) <= recentMs) this.answered++;
       } else if (this.isWithinWindow(flow, nowMs)) {
+        if (isActive) this.silent++;
         if (wasAnswered) {
           failing++;
           exposures += exposed;
@@ -167,6 +226,7 @@ export class FailureEvidence {
 
   /** Whether what was counted last is more than chance; if not, it is learned as what is usual. */
   isEnough(group: number, nowMs: number): boolean {
+    if (this.isSilent(group, nowMs)) return true;
     const isSurge = this.failing >= SURGE_SHARE * (this.failing + this.answered);
     if (isSurge && this.exposures > this.surges[group]) this.surges[group] = this.exposures;
     const least = Math.max(MIN_EXPOSURES, PEAK_FACTOR * this.peakOf(group, nowMs));
@@ -176,6 +236,22 @@ export class FailureEvidence {
     }
     this.learnUsualShare(group, nowMs);
     return false;
+  }
+
+  /** Whether the route has fallen silent, as counted last. */
+  private isSilent(group: number, nowMs: number): boolean {
+    if (this.active < MIN_ACTIVE || this.silent < Math.max(MIN_SILENT, SILENT_SHARE * this.active))
+      return false;
+    const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
+    const usualMs = Math.max(FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedGap(group, nowMs));
+    return (
+      this.silenceMsOf(group, nowMs) >= Math.max(LEAST_SILENCE_MS, this.rttMs[group], GAP_FACTOR * usualMs)
+    );
+  }
+
+  private learnedGap(group: number, nowMs: number): number {
+    const sinceMs = Math.max(0, (nowMs - this.gapAtMs[group]) | 0);
+    return this.gaps[group] * Math.exp(-sinceMs / GAP_MS);
   }
 
   private learnUsualShare(group: number, nowMs: number): void {

@@ -52,7 +52,7 @@ export class PrefGateway {
     this.round = new UpdateRound(
       this.core.table,
       this.core.meter,
-      this.core.failures.suspensions,
+      this.core.failures,
       settings.balancer,
       settings.countFneRepeats,
       this.core.turnover,

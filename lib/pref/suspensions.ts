@@ -17,7 +17,7 @@ export class Suspensions {
   private readonly table: RouteTable;
   private readonly probeShare: (routeCount: number) => number;
   private masks = new Uint16Array(0);
-  /** What suspended routes would have if none were, by destination << 4 | slot. */
+  /** What suspended routes get back, by destination << 4 | slot. */
   private readonly ratiosBefore = new Map<number, number>();
   private readonly next: Float64Array;
 
@@ -35,14 +35,19 @@ export class Suspensions {
     return mask !== 0 && (this.table.upMask(destination) & ~mask) !== 0 ? mask : 0;
   }
 
-  /** Suspends a route that is up. */
-  begin(destination: number, slot: number): void {
+  /**
+   * Suspends a route that is up.
+   *
+   * @param usualRatio - what it had on average, 0..1, to be given back; 0 for what it has now
+   */
+  begin(destination: number, slot: number, usualRatio = 0): void {
     if (destination >= this.masks.length) {
       const grown = new Uint16Array(this.table.capacity);
       grown.set(this.masks);
       this.masks = grown;
     }
-    this.ratiosBefore.set((destination << 4) | slot, this.ratioWithout(destination, slot));
+    const ratio = usualRatio > 0 ? usualRatio : this.ratioWithout(destination, slot);
+    this.ratiosBefore.set((destination << 4) | slot, ratio);
     this.masks[destination] |= 1 << slot;
     this.count++;
     for (let i = 0; i < this.table.routeCount; i++) this.next[i] = this.table.ratio(destination, i);
@@ -50,7 +55,7 @@ export class Suspensions {
     this.table.setRatios(destination, this.next);
   }
 
-  /** The route works again: it gets the ratio that it had before. What is measured then corrects that. */
+  /** The route works again: it gets the ratio that it usually had. What is measured then corrects that. */
   restore(destination: number, slot: number): void {
     const { next, table } = this;
     const before = this.ratiosBefore.get((destination << 4) | slot) ?? 0;
@@ -86,8 +91,11 @@ export class Suspensions {
       else rest += next[slot];
     }
     for (let slot = 0; slot < table.routeCount; slot++) {
-      if (((mask >>> slot) & 1) === 1) this.end(destination, slot);
-      else if (rest > 0) next[slot] *= Math.max(0, 1 - before) / rest;
+      if (((mask >>> slot) & 1) === 1) {
+        this.end(destination, slot);
+        // Means over different intervals can sum to more.
+        if (before > 1) next[slot] /= before;
+      } else if (rest > 0) next[slot] *= Math.max(0, 1 - before) / rest;
     }
     table.setRatios(destination, next);
   }

@@ -18,11 +18,18 @@ import type { TurnoverMeter } from './turnover.ts';
 /** Destinations that one step computes at most. */
 export const DESTINATIONS_A_STEP = 4096;
 
+/** Who is told of new ratios, and keeps those of suspended routes down: the detector of failures. */
+export interface RatioWatch {
+  readonly suspensions: Suspensions;
+  /** A destination has new ratios. */
+  noteRatios(destination: number): void;
+}
+
 /** Computes ratios in bounded steps. */
 export class UpdateRound {
   private readonly table: RouteTable;
   private readonly meter: Meter;
-  private readonly suspensions: Suspensions;
+  private readonly failures: RatioWatch;
   private readonly remote: RemoteFigures | undefined;
   private balancer: Balancer;
   private readonly countFneRepeats: boolean;
@@ -46,7 +53,7 @@ export class UpdateRound {
   constructor(
     table: RouteTable,
     meter: Meter,
-    suspensions: Suspensions,
+    failures: RatioWatch,
     balancer: Balancer,
     countFneRepeats: boolean,
     turnover?: TurnoverMeter,
@@ -54,7 +61,7 @@ export class UpdateRound {
   ) {
     this.table = table;
     this.meter = meter;
-    this.suspensions = suspensions;
+    this.failures = failures;
     this.remote = remote;
     this.balancer = balancer;
     this.countFneRepeats = countFneRepeats;
@@ -125,7 +132,8 @@ export class UpdateRound {
   }
 
   private update(destination: number): void {
-    const { table, meter, suspensions } = this;
+    const { table, meter, failures } = this;
+    const { suspensions } = failures;
     // What a suspended route carried says nothing of what the others should.
     const up = table.upMask(destination) & ~suspensions.maskOf(destination);
     // Nor do the figures say what a route is worth that came back after them: it keeps what it was given.
@@ -165,6 +173,7 @@ export class UpdateRound {
     }
     suspensions.limit(destination, this.nextBySlot);
     table.setRatios(destination, this.nextBySlot);
+    failures.noteRatios(destination);
   }
 
   /** Adds what the destination in hand wants of the interval. */

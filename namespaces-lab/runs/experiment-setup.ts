@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { PreflexProcess } from '../processes/preflex-process.ts';
 import type { Betas } from '../../lib/pref/balancers/strategies.ts';
-import { BETAS } from '../../lib/pref/balancers/strategies.ts';
+import { betasOf as betasOfBalanced } from '../../lib/sim/scenarios/scenario.ts';
 import { failureOf, isBaseline } from '../scenarios/scenario.ts';
 import type { Baseline, DomainsScenario, Figure1Scenario, Scenario } from '../scenarios/scenario.ts';
 import { divideRoutes, requireKernel } from '../topologies/baseline.ts';
@@ -69,8 +69,8 @@ const CONGESTION = 'cubic';
 const HASH_SPREAD = 0x9e3779b1;
 
 /** The weights that a scenario is run with unless told otherwise; null in a baseline. */
-export function betasOf({ mode }: Scenario): Betas | null {
-  return isBaseline(mode) ? null : BETAS[mode];
+export function betasOf({ mode, mixedBetas }: Scenario): Betas | null {
+  return isBaseline(mode) ? null : betasOfBalanced({ mode, ...(mixedBetas && { mixedBetas }) });
 }
 
 /**

@@ -108,7 +108,8 @@ describe('a route that fails', () => {
     const [event] = decisions(gateway, 'suspended');
     expect(event.number).toBe(0);
     expect(event.windowNs).toBe(500 * MS);
-    expect(event.failingFlows).toBeGreaterThanOrEqual(8);
+    expect(event.failingFlows).toBeGreaterThanOrEqual(4);
+    expect(event.silenceNs).toBeGreaterThanOrEqual(150 * MS);
     expect(event.exposures).toBeGreaterThanOrEqual(event.failingFlows);
     expect(event.sampleFlows).toBeGreaterThanOrEqual(event.failingFlows);
     expect(event.failingFlows).toBeGreaterThanOrEqual(0.9 * (event.failingFlows + event.answeredFlows));
@@ -135,7 +136,7 @@ describe('a route that fails', () => {
     expect(model.flows.filter((flow) => flow.pathId === 2 && flow.lastRoute === 2)).toEqual([]);
   });
 
-  test('is probed and returns after the repair, by its own evidence, with the ratio that it had', () => {
+  test('is probed and returns after the repair, by its own evidence, with about the ratio that it had', () => {
     const { failedAtMs, gateway, model } = fail(20, 100, [2]);
     const ratioBefore = gateway.flowletRatio(0, 2);
     let ratioBack = 0;
@@ -153,7 +154,8 @@ describe('a route that fails', () => {
     expect(event).toMatchObject({ pathId: 2, probeAnswers: 3 });
     expect(event.timeNs / MS - failedAtMs).toBeGreaterThan(10_000);
     expect(ratioBefore).toBeGreaterThan(0.2);
-    expect(ratioBack).toBeCloseTo(ratioBefore, 12);
+    // It is the mean of the intervals before.
+    expect(Math.abs(ratioBack - ratioBefore)).toBeLessThan(0.25 * ratioBefore);
     expect(ratios(gateway).reduce((sum, ratio) => sum + ratio)).toBeCloseTo(1, 12);
     expect(gateway.isSuspended(0, 2)).toBe(false);
     expect(decisions(gateway, 'suspended')).toHaveLength(1);

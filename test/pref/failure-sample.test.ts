@@ -134,6 +134,7 @@ describe('the list of events', () => {
         answeredFlows: 0,
         exposures: 0,
         probeAnswers: 0,
+        silenceNs: 0,
         usualFailingShare: 0,
         windowNs: 0,
       });

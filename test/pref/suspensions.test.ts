@@ -30,6 +30,24 @@ describe('a suspended route', () => {
     expect(table.ratio(0, 3)).toBeCloseTo(0.01, 12);
   });
 
+  test('gets back what it usually had, where that is known', () => {
+    const { suspensions, table } = tableOf();
+    table.setRatios(0, Float64Array.of(0.1, 0.2, 0.3, 0.4));
+    suspensions.begin(0, 3, 0.25);
+    suspensions.restore(0, 3);
+    for (const [slot, expected] of [0.125, 0.25, 0.375, 0.25].entries()) {
+      expect(table.ratio(0, slot)).toBeCloseTo(expected, 12);
+    }
+  });
+
+  test('of several gets back no more than all there is', () => {
+    const { suspensions, table } = tableOf();
+    for (const slot of [1, 2, 3]) suspensions.begin(0, slot, 0.5);
+    suspensions.lift(0);
+    expect(ratios(table).reduce((sum, ratio) => sum + ratio, 0)).toBeCloseTo(1, 12);
+    expect(table.ratio(0, 2)).toBeCloseTo(1 / 3, 12);
+  });
+
   test('keeps its small ratio when it is used again', () => {
     const { suspensions, table } = tableOf();
     suspensions.begin(0, 3);

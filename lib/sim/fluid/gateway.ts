@@ -47,8 +47,9 @@ export class FluidGateway {
     );
     this.#selector = new Selector(this.#table);
     this.#meter = new Meter(this.#table);
-    const suspensions = new Suspensions(this.#table, probeShare);
-    this.#round = new UpdateRound(this.#table, this.#meter, suspensions, balancer, countFneRepeats);
+    // Flows that are rates time out never.
+    const failures = { suspensions: new Suspensions(this.#table, probeShare), noteRatios: () => {} };
+    this.#round = new UpdateRound(this.#table, this.#meter, failures, balancer, countFneRepeats);
   }
 
   /** Adds a destination with the routes that lead to it; returns its index. */

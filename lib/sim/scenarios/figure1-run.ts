@@ -15,7 +15,8 @@ import { FIGURE1 } from './figure1-places.ts';
 import { figure1Topology } from './figure1-topology.ts';
 import type { Interval, FlowRecord } from './records.ts';
 import type { Betas } from '../../pref/balancers/strategies.ts';
-import { balancerOf, BETAS } from '../../pref/balancers/strategies.ts';
+import { balancerOf } from '../../pref/balancers/strategies.ts';
+import { betasOf } from './scenario.ts';
 import type { Figure1Scenario, LinkChange } from './scenario.ts';
 import { requireSchedule } from './schedule.ts';
 import type { FlowSchedule } from './schedule.ts';
@@ -135,7 +136,7 @@ export class Figure1Run {
   /** @throws PreflexError for a seed, weights or schedules that are none */
   constructor(scenario: Figure1Scenario, options: Figure1RunOptions = {}) {
     this.#scenario = scenario;
-    this.#betas = options.betas ?? BETAS[scenario.mode];
+    this.#betas = options.betas ?? betasOf(scenario);
     this.#seed = requireInteger('seed', options.seed ?? 1, -(2 ** 31), 2 ** 31 - 1);
     const topology = figure1Topology({
       ratesBitsPerSec: scenario.ratesBitsPerSec,

@@ -3,8 +3,8 @@
  * the simulator run the same ones.
  */
 import { PreflexError } from '../../errors.ts';
-import type { Strategy } from '../../pref/balancers/strategies.ts';
-import { STRATEGIES } from '../../pref/balancers/strategies.ts';
+import type { Betas, Strategy } from '../../pref/balancers/strategies.ts';
+import { BETAS, STRATEGIES } from '../../pref/balancers/strategies.ts';
 import type { FlowSchedule } from './schedule.ts';
 import { scaleSchedule } from './schedule.ts';
 import type { SizeModel } from './sizes.ts';
@@ -36,11 +36,18 @@ export interface CommonScenario {
   /** Update interval of the gateway, seconds. */
   readonly intervalSeconds: number;
   readonly mode: Mode;
+  /** Weights of mode `mixed`, where the usual ones do not fit. */
+  readonly mixedBetas?: Betas;
   /** bit/s of L1, L2 and L3. */
   readonly ratesBitsPerSec: readonly [number, number, number];
   readonly changes: readonly LinkChange[];
   /** Further arguments of `preflex host`. */
   readonly hostArgs?: readonly string[];
+}
+
+/** The weights that an experiment runs with unless told otherwise. */
+export function betasOf({ mode, mixedBetas }: Pick<CommonScenario, 'mode' | 'mixedBetas'>): Betas {
+  return mode === 'mixed' && mixedBetas !== undefined ? mixedBetas : BETAS[mode];
 }
 
 /** An experiment in Figure 1's network: concurrent flows for each pair `INGRESS>EGRESS`, sizes as in the paper. */

@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'vitest';
+import { FailureEvidence } from '../../lib/pref/failure-evidence.ts';
+import { FlowSample } from '../../lib/pref/failure-sample.ts';
+
+const WINDOW_MS = 500;
+
+/** A group of flows that are answered every 10 ms from 0 on, one after the other. */
+function activeGroup(flows: number, untilMs: number, pauses: readonly (readonly [number, number])[] = []) {
+  const sample = new FlowSample(256, 64);
+  const evidence = new FailureEvidence(sample, WINDOW_MS, 0.5);
+  const group = sample.makeGroup(0, 1, 0);
+  evidence.begin(group, 0);
+  const members = Array.from({ length: flows }, (_, i) => sample.join(i * 7 + 1, i + 1, group, 0, 0));
+  for (let ms = 10; ms <= untilMs; ms += 10) {
+    if (pauses.some(([from, to]) => ms > from && ms < to)) continue;
+    const flow = members[(ms / 10) % flows];
+    sample.noteAnswer(flow, ms);
+    evidence.noteAnswer(group, ms);
+  }
+  return {
+    /** So many flows expose loss; is that enough? */
+    isEnough(exposing: number, atMs: number): boolean {
+      for (const flow of members.slice(0, exposing)) {
+        if (sample.exposuresOf(flow) === 0) sample.addExposure(flow, atMs);
+      }
+      evidence.count(group, atMs);
+      return evidence.isEnough(group, atMs);
+    },
+    silenceMs: (atMs: number) => evidence.silenceMsOf(group, atMs),
+  };
+}
+
+describe('silence', () => {
+  test('of a route is enough when a fifth of its active flows expose loss', () => {
+    const route = activeGroup(20, 120_000);
+    expect(route.isEnough(3, 120_160)).toBe(false);
+    expect(route.isEnough(4, 120_170)).toBe(true);
+    expect(route.silenceMs(120_170)).toBe(170);
+  });
+
+  test('shorter than 150 ms says nothing', () => {
+    expect(activeGroup(20, 120_000).isEnough(10, 120_140)).toBe(false);
+  });
+
+  test('of fewer than eight flows says nothing', () => {
+    expect(activeGroup(7, 120_000).isEnough(7, 120_300)).toBe(false);
+  });
+
+  test('must be three times the longest usual gap', () => {
+    const paused = [[110_000, 110_200]] as const;
+    expect(activeGroup(20, 120_000, paused).isEnough(5, 120_400)).toBe(false);
+    expect(activeGroup(20, 120_000, paused).isEnough(5, 120_600)).toBe(true);
+  });
+
+  test('of a route that is hardly known must be longer', () => {
+    expect(activeGroup(20, 2000).isEnough(5, 2300)).toBe(false);
+    expect(activeGroup(20, 2000).isEnough(5, 2600)).toBe(true);
+  });
+
+  test('ends with an answer of any flow', () => {
+    const route = activeGroup(20, 120_200, [[120_000, 120_200]]);
+    expect(route.silenceMs(120_200)).toBe(0);
+    expect(route.isEnough(5, 120_210)).toBe(false);
+  });
+});
