@@ -125,6 +125,7 @@ describe('the watch over failures', () => {
       answeredFlows: 0,
       exposures: 16,
       probeAnswers: 0,
+      silenceNs: 0,
       usualFailingShare: 0.05,
     };
     const events: FailureEvent[] = [
