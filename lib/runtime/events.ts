@@ -14,7 +14,13 @@ import { nowNs } from '../sys/clock.ts';
 /** The evidence of a decision about a failed route; the fields are those of a gateway's failure event. */
 export type DecisionEvidence = Pick<
   FailureEvent,
-  'sampleFlows' | 'failingFlows' | 'answeredFlows' | 'exposures' | 'probeAnswers' | 'usualFailingShare'
+  | 'sampleFlows'
+  | 'failingFlows'
+  | 'answeredFlows'
+  | 'exposures'
+  | 'silenceNs'
+  | 'probeAnswers'
+  | 'usualFailingShare'
 >;
 
 /** A flowlet ratio before and after, 0..1. */

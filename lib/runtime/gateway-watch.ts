@@ -65,14 +65,30 @@ export class GatewayWatch implements TimedCore {
     for (const event of this.#gateway.failureEvents(this.#nextFailure)) {
       this.#nextFailure = event.number + 1;
       const entry = this.#destinations.entries.find(({ index }) => index === event.destination);
-      const { sampleFlows, failingFlows, answeredFlows, exposures, probeAnswers, usualFailingShare } = event;
+      const {
+        sampleFlows,
+        failingFlows,
+        answeredFlows,
+        exposures,
+        silenceNs,
+        probeAnswers,
+        usualFailingShare,
+      } = event;
       this.#log.add(
         {
           kind: event.decision,
           // The destination may be gone since.
           prefix: entry?.prefixes[0] ?? `destination ${event.destination}`,
           route: this.#nameOf(event.pathId),
-          evidence: { sampleFlows, failingFlows, answeredFlows, exposures, probeAnswers, usualFailingShare },
+          evidence: {
+            sampleFlows,
+            failingFlows,
+            answeredFlows,
+            exposures,
+            silenceNs,
+            probeAnswers,
+            usualFailingShare,
+          },
         },
         event.timeNs,
       );
