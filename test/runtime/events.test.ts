@@ -10,6 +10,7 @@ const EVIDENCE = {
   answeredFlows: 1,
   exposures: 20,
   probeAnswers: 3,
+  silenceNs: 0,
   usualFailingShare: 0.05,
 };
 
