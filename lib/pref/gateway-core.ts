@@ -8,6 +8,7 @@ import { FneMemory } from './fne-memory.ts';
 import type { Balancer } from './balancers/balancer.ts';
 import type { GatewaySettings } from './gateway-options.ts';
 import { Meter } from './meter.ts';
+import { Placements } from './placements.ts';
 import { PrefixTable } from './prefix-table.ts';
 import { EVENT_MEMORY_EVICTION, GatewayCounters } from './reasons.ts';
 import { RemoteFigures } from './remote-figures.ts';
@@ -32,6 +33,10 @@ export class GatewayCore {
   readonly memory: FneMemory;
   readonly limiter: FneLimiter;
   readonly failures: FailureDetector;
+  /** Only with a route that has NAT. */
+  readonly placements: Placements | undefined;
+  /** Slots with NAT that the packet in hand may not be given, since its flow runs already. */
+  barred = 0;
   /** Of other gateways of the domain. */
   readonly remote: RemoteFigures;
   /** Only while the balancer sets the interval. */
@@ -75,6 +80,9 @@ export class GatewayCore {
       this.balancer.probeShare(routeCount),
     );
     this.remote = new RemoteFigures(this.table, settings.countFneRepeats, settings.updateIntervalNs);
+    let natMask = 0;
+    for (const [slot, route] of routes.entries()) if (route.nat === true) natMask |= 1 << slot;
+    this.placements = natMask === 0 ? undefined : new Placements(natMask);
     this.useBalancer(settings.balancer);
   }
 

@@ -16,6 +16,11 @@ export interface RouteOptions {
   readonly pathId: number;
   /** For reports, different for each route. */
   readonly name: string;
+  /**
+   * Whether addresses are translated on this way: then a flow stays on it from its first packet to its last, and no
+   * flow that began elsewhere comes to it. Default false.
+   */
+  readonly nat?: boolean;
 }
 
 /** How a gateway balances, and how often. */
@@ -225,7 +230,8 @@ function checkRoutes(routes: readonly RouteOptions[], scheme: MarkingScheme): re
   const names = new Set<string>();
   for (const [i, route] of routes.entries()) {
     const field = `routes[${i}]`;
-    rejectUnknownKeys(field, route, ['pathId', 'name']);
+    rejectUnknownKeys(field, route, ['pathId', 'name', 'nat']);
+    requireBoolean(`${field}.nat`, route.nat ?? false);
     requireInteger(`${field}.pathId`, route.pathId, 1, scheme.maxPathId);
     if (pathIds.has(route.pathId))
       throw invalidOption(`${field}.pathId`, route.pathId, 'a path ID no other route has');
@@ -235,7 +241,7 @@ function checkRoutes(routes: readonly RouteOptions[], scheme: MarkingScheme): re
     pathIds.add(route.pathId);
     names.add(route.name);
   }
-  return routes.map(({ pathId, name }) => ({ pathId, name }));
+  return routes.map(({ pathId, name, nat }) => ({ pathId, name, nat: nat ?? false }));
 }
 
 function checkStartShare(startShare: 'probe' | 'equal' | undefined, balancer: Balancer): 'probe' | 'equal' {

@@ -35,6 +35,7 @@ import { wireBytes } from '../wire/wire-bytes.ts';
 import { LIMIT_DESTINATION, LIMIT_NONE } from './fne-limiter.ts';
 import { FNE_ASSIGNED, FNE_REROUTED, FNE_SENT } from './fne-memory.ts';
 import type { GatewayCore } from './gateway-core.ts';
+import { NO_SLOT } from './route-table.ts';
 import {
   EVENT_ANSWER,
   EVENT_FNE_ANSWER,
@@ -45,6 +46,7 @@ import {
   IN_ASSIGNED_AGAIN,
   IN_ASSIGNED_ANSWER,
   IN_ASSIGNED_FNE,
+  IN_ASSIGNED_PLACED,
   IN_ASSIGNED_SYN,
   IN_BAD_HEADER,
   IN_DESTINATION_LIMIT,
@@ -64,7 +66,7 @@ const NO_ROUTE = -1;
 /**
  * Handles one packet; the DSCP may be rewritten in place.
  *
- * @param fromPathId - the route it came in by, 0 when unknown; only counted
+ * @param fromPathId - the route it came in by, 0 when unknown; counted, and with NAT the route of its flow
  * @returns the path ID assigned, 0 = none; the reason is in `core.reason`
  * @hotpath
  */
@@ -93,7 +95,7 @@ export function handleInbound(
     dscp = core.encodeTable[codepoint];
   }
   core.reason = IN_PASSED;
-  const slot = parsed === PARSE_OK ? considerAssignment(core, view, codepoint, nowNs) : NO_ROUTE;
+  const slot = parsed === PARSE_OK ? considerAssignment(core, view, codepoint, nowNs, fromPathId) : NO_ROUTE;
   const pathId = slot < 0 ? 0 : core.table.pathIdOf[slot];
   if (pathId !== 0) dscp = core.encodeTable[core.assignmentCodepoint | (pathId << 2)];
   if (dscp !== packet.dscp) writeDscp(view, at, dscp);
@@ -108,7 +110,13 @@ function countUnreadable(core: GatewayCore, reason: number): number {
 }
 
 /** The slot to assign, or NO_ROUTE; sets the reason. */
-function considerAssignment(core: GatewayCore, view: DataView, codepoint: number, nowNs: number): number {
+function considerAssignment(
+  core: GatewayCore,
+  view: DataView,
+  codepoint: number,
+  nowNs: number,
+  fromPathId: number,
+): number {
   const { flowHash, memory, packet } = core;
   flowHash.compute(view, packet, true, true);
   const entry = memory.find(flowHash.h1, flowHash.h2, nowNs);
@@ -132,6 +140,9 @@ function considerAssignment(core: GatewayCore, view: DataView, codepoint: number
     core.counters.events[EVENT_ANSWER]++;
     memory.remove(entry);
   }
+  const placed = placedSlot(core, fromPathId);
+  // Whether or not it is assigned: the answer must go back that way.
+  if (placed >= 0 && isRequest) core.rememberFne(FNE_ASSIGNED, placed, 0, nowNs);
   const isSyn = isTcp && (packet.tcpFlags & TCP_SYN) !== 0;
   const reason = isRerouted ? IN_REASSIGNED : occasionOf(core, codepoint, isAnswer, isSyn);
   if (reason === IN_PASSED) return NO_ROUTE;
@@ -140,7 +151,40 @@ function considerAssignment(core: GatewayCore, view: DataView, codepoint: number
     core.reason = IN_OWN_DSCP;
     return NO_ROUTE;
   }
-  return assignRoute(core, view, reason, remembered, isAnswer, nowNs);
+  return placed >= 0
+    ? assignPlaced(core, view, placed, isRequest && entry < 0, isAnswer, nowNs)
+    : assignRoute(core, view, reason, remembered, isAnswer, nowNs);
+}
+
+/** The slot that a packet came in by if that has NAT, else NO_ROUTE. */
+function placedSlot(core: GatewayCore, fromPathId: number): number {
+  if (core.placements === undefined) return NO_ROUTE;
+  const slot = core.table.slotOf[fromPathId & 63];
+  return slot !== NO_SLOT && core.placements.has(slot) ? slot : NO_ROUTE;
+}
+
+/** Assigns the route with NAT that the packet came in by: its flow is there, and can be nowhere else. */
+function assignPlaced(
+  core: GatewayCore,
+  view: DataView,
+  slot: number,
+  isStart: boolean,
+  isAnswer: boolean,
+  nowNs: number,
+): number {
+  const destination = core.destinationOfSrc(view);
+  if (destination < 0) {
+    core.reason = IN_NO_DESTINATION;
+    return NO_ROUTE;
+  }
+  const limit = isAnswer ? LIMIT_NONE : core.limiter.take(destination, nowNs);
+  if (limit !== LIMIT_NONE) {
+    core.reason = limit === LIMIT_DESTINATION ? IN_DESTINATION_LIMIT : IN_TOTAL_LIMIT;
+    return NO_ROUTE;
+  }
+  core.reason = IN_ASSIGNED_PLACED;
+  if (isStart) core.beginFlowlet(destination, slot);
+  return slot;
 }
 
 /** Why the packet is to be assigned, or IN_PASSED. */
@@ -205,11 +249,17 @@ function assignRoute(
     return NO_ROUTE;
   }
   // Answers and reassignments are of flows that run already: they are not used as probes.
-  let slot = core.selector.pick(destination, remembered < 0 ? 0 : suspended);
+  const barred = core.placements === undefined ? 0 : core.placements.mask;
+  let slot = core.selector.pick(destination, (remembered < 0 ? 0 : suspended) | barred);
+  if (((barred >>> slot) & 1) === 1) {
+    // Only routes with NAT are left, and the flow began elsewhere.
+    core.reason = IN_NO_ROUTE_UP;
+    return NO_ROUTE;
+  }
   if (((suspended >>> slot) & 1) === 1) {
     failures.setTime(nowNs);
     const isSampled = failures.noteFlowlet(destination, slot, flowHash.h1, flowHash.h2);
-    if (!isSampled) slot = core.selector.pick(destination, suspended);
+    if (!isSampled) slot = core.selector.pick(destination, suspended | barred);
   }
   core.beginFlowlet(destination, slot);
   // So that the host's own FNE packet, a SYN-ACK for one, leaves by the same route without a second draw.

@@ -6,12 +6,14 @@
  * handleOutbound
  *   parsePacket, wireBytes
  *   destinationOfDst                 longest prefix match
+ *   placedRoute                      a flow that began on a route with NAT stays there
  *   chooseRoute                      by the first that fits:
  *     routeOfPathId                    a path ID and its route
  *     routeAroundSuspended             a path ID whose route is suspended
  *     routeForFne                      a new flowlet: draw, or follow the assignment
  *     routeForNotLect                  unmarked traffic
  *     routeUnassigned                  marked, not assigned yet
+ *   notePlacement                    where a flow begins, if there are routes with NAT
  *   noteLoss                         LEx is evidence about its route
  *   countBytes                       T_i and L_i, or Not-LECT bytes
  *   leaveDomain                      path ID cleared, codepoint kept only where it is welcome
@@ -26,6 +28,7 @@ import {
   PARSE_NOT_IP,
   PARSE_OK,
   PARSE_TRUNCATED,
+  TCP_ACK,
   TCP_SYN,
   parsePacket,
 } from '../wire/packet-view.ts';
@@ -49,6 +52,8 @@ import {
   OUT_NOT_LECT_DEFAULT,
   OUT_NOT_LECT_HASHED,
   OUT_PATH_ID,
+  OUT_PLACED,
+  OUT_PLACED_DOWN,
   OUT_SUSPENDED_PATH_ID,
   OUT_TRUNCATED,
   OUT_UNASSIGNED,
@@ -83,16 +88,20 @@ export function handleOutbound(
   const mark = core.decodeTable[packet.dscp];
   const bytes = wireBytes(packet, gsoSize);
   const destination = core.destinationOfDst(view);
-  let slot = NO_ROUTE;
-  if (destination < 0) core.reason = OUT_NO_DESTINATION;
+  const hasPorts = parsed === PARSE_OK;
+  let slot = core.placements === undefined ? NO_ROUTE : placedRoute(core, view, mark, hasPorts, nowNs);
+  if (slot >= 0) stayPlaced(core, view, mark, hasPorts, destination, slot, bytes, nowNs);
+  else if (destination < 0) core.reason = OUT_NO_DESTINATION;
   else {
     const up = core.table.upMask(destination);
     if (up === 0) core.reason = OUT_NO_ROUTE_UP;
-    else slot = chooseRoute(core, view, mark, parsed === PARSE_OK, destination, up, bytes, nowNs);
+    else slot = chooseRoute(core, view, mark, hasPorts, destination, up, bytes, nowNs);
+    if (core.placements !== undefined && slot >= 0)
+      notePlacement(core, view, mark & 3, hasPorts, slot, nowNs);
   }
   const pathId = slot < 0 ? 0 : core.table.pathIdOf[slot];
   core.counters.packets[core.reason]++;
-  if ((mark & 3) === CODEPOINT_LEX && slot >= 0 && parsed === PARSE_OK) {
+  if ((mark & 3) === CODEPOINT_LEX && slot >= 0 && hasPorts && core.reason !== OUT_PLACED_DOWN) {
     core.failures.setTime(nowNs);
     noteLoss(core, view, destination, slot);
   }
@@ -105,6 +114,102 @@ function countUnreadable(core: GatewayCore, reason: number): number {
   core.reason = reason;
   core.counters.packets[reason]++;
   return 0;
+}
+
+/**
+ * The slot with NAT on which the packet's flow is, or NO_ROUTE. The path ID tells it; where there is none, the memory.
+ * Else sets which routes the flow may not come to, because it began elsewhere: all with NAT, unless it begins now.
+ */
+function placedRoute(
+  core: GatewayCore,
+  view: DataView,
+  mark: number,
+  hasPorts: boolean,
+  nowNs: number,
+): number {
+  const { flowHash, memory, packet } = core;
+  const placements = core.placements!;
+  const named = mark >>> 2 === 0 ? NO_SLOT : core.table.slotOf[mark >>> 2];
+  hashFlow(core, view, hasPorts);
+  const { h1, h2 } = flowHash;
+  core.barred = placements.mask;
+  if (named !== NO_SLOT) {
+    if (!placements.has(named)) return NO_ROUTE;
+    placements.put(h1, h2, named, nowNs);
+    return named;
+  }
+  const isTcp = hasPorts && packet.fragment === FRAGMENT_NONE && packet.protocol === PROTOCOL_TCP;
+  const handshake = isTcp ? packet.tcpFlags & (TCP_SYN | TCP_ACK) : 0;
+  if (handshake === TCP_SYN) {
+    core.barred = 0;
+    return NO_ROUTE;
+  }
+  const known = placements.slotOf(h1, h2, nowNs);
+  if (known >= 0) {
+    if (!placements.has(known)) return NO_ROUTE;
+    placements.put(h1, h2, known, nowNs);
+    return known;
+  }
+  // A connection that was asked for over a route with NAT is answered there.
+  const entry = memory.find(h1, h2, nowNs);
+  if (entry >= 0 && placements.has(memory.slotOf(entry))) {
+    placements.put(h1, h2, memory.slotOf(entry), nowNs);
+    return memory.slotOf(entry);
+  }
+  // Unmarked traffic has its place by its hash alone, whether or not the first packet was seen.
+  if (!isTcp || ((mark & 3) === CODEPOINT_NOT_LECT && handshake === TCP_ACK)) core.barred = 0;
+  return NO_ROUTE;
+}
+
+/**
+ * Keeps a packet on its route with NAT, up or not. An FNE packet asks for a path again, and gets the same with its
+ * answer; repeated it tells of loss, but not of a better way.
+ */
+function stayPlaced(
+  core: GatewayCore,
+  view: DataView,
+  mark: number,
+  hasPorts: boolean,
+  destination: number,
+  slot: number,
+  bytes: number,
+  nowNs: number,
+): void {
+  const { failures, flowHash, memory, packet } = core;
+  const isUp = destination >= 0 && ((core.table.upMask(destination) >>> slot) & 1) === 1;
+  core.reason = !isUp ? OUT_PLACED_DOWN : mark >>> 2 === 0 ? OUT_PLACED : OUT_PATH_ID;
+  if ((mark & 3) !== CODEPOINT_FNE || destination < 0 || !hasPorts) return;
+  flowHash.compute(view, packet, false, true);
+  const { h1, h2 } = flowHash;
+  const isTcp = packet.protocol === PROTOCOL_TCP;
+  const entry = memory.find(h1, h2, nowNs);
+  if (isTcp && entry >= 0 && memory.stateOf(entry) === FNE_SENT) {
+    core.meter.addFneRepeat(destination, slot, bytes);
+    if (failures.isOn && isUp) {
+      failures.setTime(nowNs);
+      failures.noteLoss(destination, slot, h1, h2);
+    }
+  }
+  core.rememberFne(FNE_SENT, slot, 1 << slot, nowNs);
+}
+
+/** Remembers where a flow without path ID went. */
+function notePlacement(
+  core: GatewayCore,
+  view: DataView,
+  codepoint: number,
+  hasPorts: boolean,
+  slot: number,
+  nowNs: number,
+): void {
+  const { flowHash, packet } = core;
+  const placements = core.placements!;
+  hashFlow(core, view, hasPorts);
+  const { h1, h2 } = flowHash;
+  const isTcp = hasPorts && packet.fragment === FRAGMENT_NONE && packet.protocol === PROTOCOL_TCP;
+  const isTold = isTcp && codepoint !== CODEPOINT_NOT_LECT;
+  if (placements.has(slot) || !isTold) placements.put(h1, h2, slot, nowNs);
+  else placements.remove(h1, h2, nowNs);
 }
 
 /** A slot that is up, or NO_ROUTE; sets the reason. */
@@ -150,7 +255,8 @@ function chooseRoute(
     core.reason = badPathId;
     // Not by round robin: the packets of one flowlet all come this way, and must stay together.
     hashFlow(core, view, hasPorts);
-    return core.selector.chooseByRatio(destination, core.flowHash.h1, core.flowHash.h2, suspended);
+    const { h1, h2 } = core.flowHash;
+    return core.selector.chooseByRatio(destination, h1, h2, suspended | core.barred);
   }
   return routeUnassigned(core, view, hasPorts, destination, up, suspended, nowNs);
 }
@@ -180,7 +286,7 @@ function routeAroundSuspended(
   core.reason = OUT_SUSPENDED_PATH_ID;
   const entry = memory.find(h1, h2, nowNs);
   if (entry >= 0 && (((up & ~suspended) >>> memory.slotOf(entry)) & 1) === 1) return memory.slotOf(entry);
-  const other = core.selector.chooseByRatio(destination, h1, h2, suspended);
+  const other = core.selector.chooseByRatio(destination, h1, h2, suspended | core.barred);
   if (hasPorts && packet.fragment === FRAGMENT_NONE) core.rememberFne(FNE_REROUTED, other, 0, nowNs);
   return other;
 }
@@ -210,7 +316,7 @@ function routeForFne(
   if (!hasPorts) {
     core.reason = OUT_FNE_NO_PORTS;
     hashFlow(core, view, false);
-    return selector.chooseByRatio(destination, flowHash.h1, flowHash.h2, suspended);
+    return selector.chooseByRatio(destination, flowHash.h1, flowHash.h2, suspended | core.barred);
   }
   flowHash.compute(view, core.packet, false, true);
   const { failures } = core;
@@ -257,9 +363,9 @@ function routeForFne(
     const avoid = failures.suspensions.maskOf(destination);
     const isSyn = (core.packet.tcpFlags & TCP_SYN) !== 0;
     const isProbe = avoid !== 0 && tried === 0 && isWatched && failures.mayProbe(isSyn);
-    slot = selector.pick(destination, avoidedBy(up, tried, isProbe ? 0 : avoid));
+    slot = selector.pick(destination, avoidedBy(up & ~core.barred, tried, isProbe ? 0 : avoid) | core.barred);
     if (((avoid >>> slot) & 1) === 1 && !failures.noteFlowlet(destination, slot, h1, h2)) {
-      slot = selector.pick(destination, avoid);
+      slot = selector.pick(destination, avoid | core.barred);
     }
     // One that is chosen again is the same flowlet.
     if (tried === 0) core.beginFlowlet(destination, slot);
@@ -290,7 +396,12 @@ function routeForNotLect(core: GatewayCore, view: DataView, hasPorts: boolean, d
   core.reason = OUT_NOT_LECT_HASHED;
   hashFlow(core, view, hasPorts);
   const suspended = core.failures.suspensions.maskOf(destination);
-  return core.selector.chooseEqually(destination, core.flowHash.h1, core.flowHash.h2, suspended);
+  return core.selector.chooseEqually(
+    destination,
+    core.flowHash.h1,
+    core.flowHash.h2,
+    suspended | core.barred,
+  );
 }
 
 /**
@@ -316,7 +427,7 @@ function routeUnassigned(
     }
   }
   core.reason = OUT_UNASSIGNED;
-  return core.selector.chooseEqually(destination, flowHash.h1, flowHash.h2, suspended);
+  return core.selector.chooseEqually(destination, flowHash.h1, flowHash.h2, suspended | core.barred);
 }
 
 /** Fragments are hashed without ports: only the first has them, and all should go one way. */
@@ -344,7 +455,7 @@ function countBytes(
   bytes: number,
 ): void {
   if (codepoint === CODEPOINT_NOT_LECT) core.counters.notLectBytes[pathId] += bytes;
-  else if (slot < 0) core.counters.unroutedLexMarkedBytes[0] += bytes;
+  else if (slot < 0 || destination < 0) core.counters.unroutedLexMarkedBytes[0] += bytes;
   else core.meter.addPacket(destination, slot, bytes, codepoint === CODEPOINT_LEX);
 }
 

@@ -42,35 +42,44 @@ export const OUT_NOT_LECT_HASHED = 15;
 export const OUT_NOT_LECT_DEFAULT = 16;
 /** Outbound: the route of the path ID is suspended for this destination; by the flow's hash over the others. */
 export const OUT_SUSPENDED_PATH_ID = 17;
+/** Outbound: a packet of a flow that began on a route with NAT, on that route; not told by a path ID that is in use. */
+export const OUT_PLACED = 18;
+/**
+ * Outbound: the same while that route is withdrawn: it breaks unless the route comes back in time. No other route would
+ * do, since the far end knows the flow by the translated address.
+ */
+export const OUT_PLACED_DOWN = 19;
 
 /** Inbound: the bytes are no IP packet; untouched. */
-export const IN_NOT_IP = 18;
+export const IN_NOT_IP = 20;
 /** Inbound: fewer bytes than the headers claim; untouched. */
-export const IN_TRUNCATED = 19;
+export const IN_TRUNCATED = 21;
 /** Inbound: lying lengths; untouched. */
-export const IN_BAD_HEADER = 20;
+export const IN_BAD_HEADER = 22;
 /** Inbound: nothing to assign. */
-export const IN_PASSED = 21;
+export const IN_PASSED = 23;
 /** Inbound: assigned to an FNE packet, drawn by the flowlet ratios. */
-export const IN_ASSIGNED_FNE = 22;
+export const IN_ASSIGNED_FNE = 24;
 /** Inbound: assigned to a Not-LECT SYN or SYN-ACK, drawn by the flowlet ratios. */
-export const IN_ASSIGNED_SYN = 23;
+export const IN_ASSIGNED_SYN = 25;
 /** Inbound: assigned to the answer to an FNE packet, the route on which that left. */
-export const IN_ASSIGNED_ANSWER = 24;
+export const IN_ASSIGNED_ANSWER = 26;
 /** Inbound: assigned to a repeated SYN, the same route again. */
-export const IN_ASSIGNED_AGAIN = 25;
+export const IN_ASSIGNED_AGAIN = 27;
 /** Inbound: would have been assigned, but carries a DSCP of its own that is not overwritten. */
-export const IN_OWN_DSCP = 26;
+export const IN_OWN_DSCP = 28;
 /** Inbound: would have been assigned, but no prefix covers the source address. */
-export const IN_NO_DESTINATION = 27;
+export const IN_NO_DESTINATION = 29;
 /** Inbound: would have been assigned, but no route back to the source is up. */
-export const IN_NO_ROUTE_UP = 28;
+export const IN_NO_ROUTE_UP = 30;
 /** Inbound: not assigned, the source's prefix is over its limit of FNE packets. */
-export const IN_DESTINATION_LIMIT = 29;
+export const IN_DESTINATION_LIMIT = 31;
 /** Inbound: not assigned, the gateway is over its limit of FNE packets. */
-export const IN_TOTAL_LIMIT = 30;
+export const IN_TOTAL_LIMIT = 32;
 /** Inbound: assigned since the path of the flow is suspended, the route that its packets take meanwhile. */
-export const IN_REASSIGNED = 31;
+export const IN_REASSIGNED = 33;
+/** Inbound: assigned the route it came in by, which has NAT: answers go back the same way. */
+export const IN_ASSIGNED_PLACED = 34;
 
 /** Name of each reason in reports, outbound ones first. */
 export const REASON_NAMES: readonly string[] = [
@@ -92,6 +101,8 @@ export const REASON_NAMES: readonly string[] = [
   'outNotLectHashed',
   'outNotLectDefault',
   'outSuspendedPathId',
+  'outPlaced',
+  'outPlacedDown',
   'inNotIp',
   'inTruncated',
   'inBadHeader',
@@ -106,6 +117,7 @@ export const REASON_NAMES: readonly string[] = [
   'inDestinationLimit',
   'inTotalLimit',
   'inReassigned',
+  'inAssignedPlaced',
 ];
 
 /** Reasons below this one are outbound. */
@@ -137,7 +149,7 @@ export class GatewayCounters {
   readonly events = new Float64Array(EVENT_COUNT);
   /** Not-LECT bytes by path ID of the route, 0 = default route. */
   readonly notLectBytes = new Float64Array(64);
-  /** LEX-marked bytes that left by the default route, so that no T_i counts them. */
+  /** LEX-marked bytes that left by the default route or to a prefix that is gone, so that no T_i counts them. */
   readonly unroutedLexMarkedBytes = new Float64Array(1);
   /** Inbound wire bytes by path ID of the route they came in by. */
   readonly inboundBytes = new Float64Array(64);

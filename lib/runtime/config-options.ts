@@ -25,7 +25,7 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
       destinations: config.destinations.flatMap((destination) => destination.prefixes),
     },
     gateway: {
-      routes: routes.map(({ name, pathId }) => ({ name, pathId })),
+      routes: routes.map(({ name, pathId, nat }) => ({ name, pathId, nat })),
       scheme: config.scheme,
       balancer: balancerOf(config.strategy, config.betas),
       updateIntervalNs: config.intervalSeconds * NS_PER_S,
