@@ -15,7 +15,7 @@ fi
 
 # tool:package
 missing=""
-for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server clang:clang; do
+for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server clang:clang bird:bird2 nft:nftables; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 # Headers of the BPF programs; brings libbpf1, which loads them.
@@ -27,18 +27,27 @@ if [ -n "$missing" ]; then
     echo "preflex: installing$missing" >&2
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >&2
-    # Debian starts a NATS server for the whole machine when it is installed. The laboratory needs the program alone:
-    # while the package is installed its service is masked (until the next boot at most), after that it is disabled.
-    # `systemctl enable --now nats-server` makes it what Debian intended.
-    nats=""
-    case " $missing " in *" nats-server "*) nats=nats-server.service ;; esac
-    if [ -n "$nats" ] && [ -d /run/systemd/system ]; then
-      systemctl mask --runtime --quiet "$nats"
-      trap 'systemctl unmask --runtime --quiet "$nats"' EXIT
+    # Debian starts a NATS server and a BIRD for the whole machine when they are installed. The laboratory needs the
+    # programs alone: while the packages are installed their services are masked (until the next boot at most) and no
+    # script may start any, after that they are disabled. `systemctl enable --now bird` makes it what Debian intended.
+    services=""
+    case " $missing " in *" nats-server "*) services="$services nats-server.service" ;; esac
+    case " $missing " in *" bird2 "*) services="$services bird.service" ;; esac
+    # shellcheck disable=SC2086 # lists of names
+    if [ -n "$services" ]; then
+      policy=/usr/sbin/policy-rc.d
+      if [ -e "$policy" ]; then policy=""; else printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 0755 "$policy"; fi
+      masked=""
+      if [ -d /run/systemd/system ]; then
+        systemctl mask --runtime --quiet $services
+        masked="$services"
+      fi
+      trap '[ -z "$policy" ] || rm -f "$policy"; [ -z "$masked" ] || systemctl unmask --runtime --quiet $masked' EXIT
     fi
     # shellcheck disable=SC2086 # a list of package names
     apt-get install -y -qq $missing >&2
-    if [ -n "$nats" ] && command -v systemctl >/dev/null 2>&1; then systemctl disable --quiet "$nats" >&2; fi
+    # shellcheck disable=SC2086 # a list of names
+    if [ -n "$services" ] && command -v systemctl >/dev/null 2>&1; then systemctl disable --quiet $services >&2; fi
   fi
 fi
 

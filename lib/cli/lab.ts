@@ -25,6 +25,12 @@ interface OracleFlags {
   json?: boolean;
 }
 
+interface BirdFlags {
+  seconds: number;
+  connections: number;
+  json?: boolean;
+}
+
 /** Adds the command and its runs. */
 export function addLabCommand(program: Command): void {
   const lab = program
@@ -57,6 +63,15 @@ export function addLabCommand(program: Command): void {
     .option('--seed <number>', 'seed of the losses', parseCount, 1)
     .option('--json', 'print the result as one JSON object')
     .action((flags: OracleFlags) => runCommand(() => runOracleCommand(flags)));
+  lab
+    .command('bird')
+    .description(
+      'a gateway that follows the tables of BIRD: two BGP neighbours announce and withdraw networks',
+    )
+    .option('--seconds <count>', 'seconds of each of the seven phases', parseSeconds, 3)
+    .option('--connections <count>', 'connections to each network', parseCount, 8)
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: BirdFlags) => runCommand(() => runBirdCommand(flags)));
   addExperimentCommands(lab);
 }
 
@@ -82,6 +97,17 @@ async function runOracleCommand(flags: OracleFlags): Promise<void> {
   if (flags.json) printJson(result);
   else print(reportOracle(result));
   if (result.difference !== 0 || result.quietLexPackets !== 0) process.exitCode = 1;
+}
+
+async function runBirdCommand(flags: BirdFlags): Promise<void> {
+  requireRoot('preflex lab');
+  const { withLabScope } = await import('../netns/lab-scope.ts');
+  const { birdProblems, runBird } = await import('../../namespaces-lab/runs/bird.ts');
+  const { reportBird } = await import('../../namespaces-lab/reports/bird.ts');
+  const result = await withLabScope((scope) => runBird(scope, { ...flags, onProgress: note }));
+  if (flags.json) printJson(result);
+  else print(reportBird(result));
+  if (birdProblems(result).length > 0) process.exitCode = 1;
 }
 
 function parseRatio(text: string): number {
