@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { Sample } from '../../namespaces-lab/runs/watch.ts';
+import type { Iperf3Source } from '../../namespaces-lab/runs/iperf3-sources.ts';
 import type { Mode } from '../../namespaces-lab/scenarios/scenario.ts';
 import type { Betas } from '../pref/balancers/strategies.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
@@ -19,6 +20,7 @@ interface RunFlags {
   seconds?: number;
   interval?: number;
   fneAfterTimeouts?: number;
+  iperf3?: Iperf3Source[];
   out?: string;
   json?: boolean;
 }
@@ -49,6 +51,11 @@ export function addExperimentCommands(lab: Command): void {
     .option('--seconds <count>', 'seconds of traffic; every other time is scaled with it', parseSeconds)
     .option('--interval <seconds>', 'update interval of the gateway, and length of a row', parseSeconds)
     .option('--fne-after-timeouts <count>', 'timeouts after which a host gives up its path', parseCount)
+    .option(
+      '--iperf3 <pair=flows...>',
+      'iperf3 flows beside the transfers, such as "p>e1=4"; in Figure 1\'s network',
+      parseIperf3,
+    )
     .option('--out <folder>', 'write result.json and the figures there')
     .option('--json', 'print the result as one JSON object')
     .action((name: string | undefined, flags: RunFlags) =>
@@ -81,6 +88,9 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
   if (flags.betas !== undefined && scenario.mode !== 'mixed') {
     throw new PreflexError('ERR_INVALID_OPTION', '--betas goes with --mode mixed');
   }
+  if (flags.iperf3 !== undefined && scenario.topology !== 'figure1') {
+    throw new PreflexError('ERR_INVALID_OPTION', `--iperf3 goes with Figure 1's network, not with ${name}`);
+  }
   if (flags.fneAfterTimeouts !== undefined && BASELINE_NAMES.includes(scenario.mode)) {
     throw new PreflexError(
       'ERR_INVALID_OPTION',
@@ -97,6 +107,7 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
     runExperiment(scope, scenario, {
       seed: flags.seed,
       ...(flags.betas === undefined ? {} : { betas: flags.betas }),
+      ...(flags.iperf3 === undefined ? {} : { iperf3: flags.iperf3 }),
       onProgress: (line) => {
         progress.note(line);
       },
@@ -148,6 +159,14 @@ function describeSample(sample: Sample): string[] {
 function describeRatios({ lossRatio, flowletRatio }: Sample['routes'][number]): string {
   if (lossRatio === null || flowletRatio === null) return '';
   return `, loss ratio ${formatPercent(lossRatio)}, flowlet ratio ${flowletRatio.toFixed(3)}`;
+}
+
+function parseIperf3(text: string, before: readonly Iperf3Source[] = []): Iperf3Source[] {
+  const [, pair, flows] = /^([a-z0-9]+>[a-z0-9]+)=(\d+)$/.exec(text) ?? [];
+  if (!(Number(flows) >= 1 && Number(flows) <= 64)) {
+    throw new InvalidArgumentError('It takes INGRESS>EGRESS=FLOWS with 1 to 64 flows, for example "p>e1=4".');
+  }
+  return [...before, { pair, flows: Number(flows) }];
 }
 
 function parseMode(text: string): Mode {

@@ -1,5 +1,5 @@
 /** An experiment's result as text. */
-import { formatBytes, formatCount, formatPercent, formatTable } from '../../lib/cli/table.ts';
+import { formatBytes, formatCount, formatPercent, formatRate, formatTable } from '../../lib/cli/table.ts';
 import type { ExperimentResult } from '../runs/experiment.ts';
 
 /** What a person wants to know first. */
@@ -42,6 +42,11 @@ export function reportExperiment(result: ExperimentResult): string {
       `${formatCount(flows.unfinished)} running at the end; completion ${formatTimes(flows.completionTime)}; ` +
       `longest stall ${formatTimes(flows.stall)}`,
   ];
+  for (const { pair, flows: count, bitsPerSec, retransmits } of result.iperf3) {
+    lines.push(
+      `iperf3 ${pair}: ${count} flows, ${formatRate(bitsPerSec)}, ${formatCount(retransmits)} segments sent again`,
+    );
+  }
   const { failure, recovery, retransmitted } = summary;
   if (failure !== undefined) {
     lines.push(

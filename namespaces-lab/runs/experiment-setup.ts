@@ -51,6 +51,8 @@ export interface Experiment {
   readonly classes: readonly FlowClass[];
   readonly routes: readonly RoutePlace[];
   readonly destinations: readonly DestinationPlace[];
+  /** Namespaces of ingresses and egresses by name, in Figure 1's network. */
+  readonly netnsOf: Readonly<Record<string, string>>;
   /** Devices whose transmit queues must not have dropped anything. */
   readonly devices: readonly { readonly netns: string; readonly device: string }[];
 }
@@ -163,6 +165,10 @@ class Starter {
         rateBitsPerSec: scenario.ratesBitsPerSec[i],
       })),
       destinations: FIGURE1.egresses,
+      netnsOf: Object.fromEntries([
+        ...FIGURE1.ingresses.map(({ name, host }) => [name, namespaces[host]] as const),
+        ...FIGURE1.egresses.map(({ name }) => [name, namespaces[name]] as const),
+      ]),
       devices: [
         ...(['i1', 'i2', 'e1', 'e2'] as const).map((role) => ({ netns: namespaces[role], device: 'n0' })),
         ...['p0', 'l1', 'l2', 'l3'].map((device) => ({ netns: namespaces.p, device })),
@@ -236,6 +242,7 @@ class Starter {
         rateBitsPerSec: scenario.ratesBitsPerSec[i],
       })),
       destinations: [{ name: 'c', prefix: c.inside }],
+      netnsOf: {},
       devices: [
         ...(['ps', 'pc'] as const).flatMap((role) =>
           ['p0', ...DOMAINS.routes].map((device) => ({ netns: namespaces[role], device })),

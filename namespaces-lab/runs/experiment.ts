@@ -34,6 +34,8 @@ import {
   summariseRecovery,
   summariseRoutes,
 } from './summary.ts';
+import type { Iperf3Report, Iperf3Source } from './iperf3-sources.ts';
+import { isFromP, runIperf3Sources } from './iperf3-sources.ts';
 import { takeDown } from './take-down.ts';
 import type { End } from './take-down.ts';
 import type { ProcessorUse, Validity } from './validity.ts';
@@ -47,6 +49,8 @@ export interface ExperimentOptions {
   readonly seed?: number;
   /** Weights; default those of the scenario's mode. */
   readonly betas?: Betas;
+  /** iperf3 flows beside the transfers; only in Figure 1's network. Default none. */
+  readonly iperf3?: readonly Iperf3Source[];
   /** Told what is being done, a line each. */
   readonly onProgress?: (line: string) => void;
   /** Told once a second how it goes. */
@@ -70,6 +74,8 @@ export interface ExperimentResult extends RunResult {
   readonly emulator: FabricReport;
   readonly sources: Readonly<Record<string, SourceReport>>;
   readonly processor: ProcessorUse;
+  /** What the iperf3 flows measured themselves. */
+  readonly iperf3: readonly Iperf3Report[];
 }
 
 /** What the experiments are about. */
@@ -82,7 +88,7 @@ export interface ExperimentSummary {
   readonly recovery?: RecoverySummary;
   /**
    * Of the sources behind agents: payload bytes that the kernel sent again, and what the agents made of them. In a
-   * baseline of the same sources, and null for what an agent would tell.
+   * baseline, and where iperf3 sends beside them, of the same sources, and null for what an agent would tell.
    */
   readonly retransmitted: {
     readonly kernelBytes: number;
@@ -110,7 +116,11 @@ export async function runExperiment(
   onProgress(`traffic for ${scenario.seconds} s`);
   const watch = new Watch(experiment, scenario, options.onSample);
   const processor = new ProcessorWatch();
-  await watch.run();
+  const sources = options.iperf3 ?? [];
+  const [iperf3] = await Promise.all([
+    runIperf3Sources(scope, sources, experiment.netnsOf, scenario.seconds),
+    watch.run(),
+  ]);
   const processorUse = processor.use();
   onProgress('ending the traffic, reading the counters');
   const end = await takeDown(experiment);
@@ -136,7 +146,7 @@ export async function runExperiment(
     validity,
     intervals,
     flows: describeFlows(transfers, experiment.classes),
-    summary: summarise(scenario, betas, experiment, intervals, transfers, watch, end),
+    summary: summarise(scenario, betas, experiment, intervals, transfers, watch, end, sources.some(isFromP)),
     host: Object.values(end.agents)[0] ?? null,
     gateway: end.gateway,
     agents: end.agents,
@@ -147,6 +157,7 @@ export async function runExperiment(
     queueDrops: end.queueDrops,
     classes: experiment.classes,
     transfers,
+    iperf3,
   };
 }
 
@@ -168,6 +179,7 @@ function summarise(
   transfers: readonly FlowRecord[],
   watch: Watch,
   end: End,
+  hasMoreSources: boolean,
 ): ExperimentSummary {
   const routes = summariseRoutes(intervals, scenario.warmUpSeconds, watch.truths(end.fabric));
   const failure = failureOf(scenario);
@@ -189,11 +201,12 @@ function summarise(
     ...(scenario.topology === 'domains' && failure !== undefined
       ? { recovery: summariseRecovery(transfers, failure) }
       : {}),
-    retransmitted: betas === null ? retransmittedBy(scenario, end) : summariseRetransmitted(end),
+    retransmitted:
+      betas === null || hasMoreSources ? retransmittedBy(scenario, end) : summariseRetransmitted(end),
   };
 }
 
-/** In a baseline: of the source whose host would have an agent. */
+/** In a baseline, or where others send beside: of the source whose host has an agent, or would. */
 function retransmittedBy(scenario: Scenario, { sources }: End): ExperimentSummary['retransmitted'] {
   return {
     kernelBytes: sources[scenario.topology === 'figure1' ? 'p' : 's'].kernelBytesRetrans,

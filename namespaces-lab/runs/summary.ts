@@ -210,9 +210,13 @@ export function summariseRecovery(
   const running = flows.filter(
     (flow) => flow.name === 'running' && flow.start < failure.from && flow.end > failure.from,
   );
+  // A connection can stand still again after it had gone on.
   const gaps = running
-    .map((flow) => flow.probeGaps?.[0] ?? null)
-    .filter((gap): gap is number => gap !== null && gap > AFFECTED_SECONDS);
+    .map((flow) => {
+      const isLater = flow.stallAt >= failure.from && flow.stallAt < failure.to;
+      return Math.max(flow.probeGaps?.[0] ?? 0, isLater ? flow.stallSeconds : 0);
+    })
+    .filter((gap) => gap > AFFECTED_SECONDS);
   const fresh = flows.filter(
     (flow) => flow.name === 'new' && flow.start >= failure.from && flow.start < failure.to,
   );

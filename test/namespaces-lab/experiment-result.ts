@@ -114,6 +114,7 @@ export function sampleResult(change: Partial<ExperimentResult> = {}): Experiment
     validity: { valid: true, checks: [], leftOut: [] },
     intervals,
     transfers,
+    iperf3: [],
     classes: ['i1>e1', 'p>e1', 'p>e2'].map((name) => ({
       name,
       address: '',

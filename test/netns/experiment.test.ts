@@ -33,7 +33,8 @@ describeNetns('lab run', () => {
 
   it('runs Figure 1 and leaves rows, transfers, checks and figures, and nothing else', async () => {
     const out = join(lab.folder, 'out');
-    await runLab(['run', 'quick', '--seconds', String(SECONDS), '--seed', '5', '--out', out]);
+    const iperf3 = ['--iperf3', 'i1>e1=2'];
+    await runLab(['run', 'quick', '--seconds', String(SECONDS), '--seed', '5', ...iperf3, '--out', out]);
     const result = JSON.parse(readFileSync(join(out, 'result.json'), 'utf8')) as ExperimentResult;
 
     expect(result.meta).toMatchObject({ topology: 'figure1', scenario: 'quick', mode: 'loss', seed: 5 });
@@ -62,6 +63,9 @@ describeNetns('lab run', () => {
     expect(lexPayloadBytes).toBeGreaterThan(0);
     // What is open at the end is read while it still sends.
     expect(Math.abs(difference!) / kernelBytes).toBeLessThan(0.01);
+
+    expect(result.iperf3).toMatchObject([{ pair: 'i1>e1', flows: 2 }]);
+    expect(result.iperf3[0].receivedBytes).toBeGreaterThan(100_000);
 
     for (const figure of ['figure2.svg', 'figure3.svg', 'figure4.svg']) {
       expect(existsSync(join(out, figure)), figure).toBe(true);
