@@ -38,7 +38,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   wire: ['ipaddr.js'],
   sim: ['pure-rand/generator/xoroshiro128plus', 'pure-rand/distribution/uniformFloat64'],
   sys: ['koffi'],
-  runtime: ['yaml', 'zod', 'ipaddr.js', 'pino'],
+  runtime: ['yaml', 'zod', 'ipaddr.js', 'pino', '@nats-io/transport-node'],
   web: ['prom-client'],
   cli: ['commander', 'zod'],
 };

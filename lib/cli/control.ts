@@ -4,6 +4,7 @@ import { PreflexError } from '../errors.ts';
 import type { FoundDaemon } from '../runtime/control/client.ts';
 import type { GatewayStatusAnswer, RoutesAnswer } from '../runtime/control/gateway-operations.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
+import type { ShareStatus } from '../runtime/share/gateway-share.ts';
 import { parseBetas } from './balance.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import { print, printJson, runCommand } from './output.ts';
@@ -159,7 +160,41 @@ function describeGateway(answer: GatewayStatusAnswer): string {
     const state = answer.drained.includes(route.name) ? ' (drained)' : route.up ? '' : ' (down)';
     return `${route.name}${state} ${formatBytes(route.total.bytes)}`;
   });
-  return `  strategy ${answer.strategy}, ${weights}, ${interval}\n  ${routes.join(', ')} since the start`;
+  const lines = [
+    `strategy ${answer.strategy}, ${weights}, ${interval}`,
+    `${routes.join(', ')} since the start`,
+    ...(status.share === null ? [] : describeShare(status.share)),
+  ];
+  return lines.map((line) => `  ${line}`).join('\n');
+}
+
+/** The domain of a gateway: its connection, and a line for each of the others. */
+function describeShare(share: ShareStatus): string[] {
+  const { connection, domain, messages, name, peers, refused } = share;
+  const state = connection.isConnected
+    ? `connected to ${connection.server} since ${connection.since}`
+    : `not connected since ${connection.since}${connection.lastError === null ? '' : ` (${connection.lastError})`}`;
+  const reasons = Object.entries(refused).flatMap(([reason, count]) =>
+    count > 0 ? [`${formatCount(count)} ${reason}`] : [],
+  );
+  const bad = `${formatCount(messages.bad)} bad${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}`;
+  const lines = [
+    `domain ${domain} as ${name}: ${state}`,
+    `  messages: ${formatCount(messages.out)} out, ${formatCount(messages.in)} in, ${bad}`,
+  ];
+  for (const peer of peers) {
+    const age = `${peer.ageSeconds.toFixed(1)} s`;
+    const routes = peer.routes.map(({ name: route, ownPathId, pathId, state: routeState }) => {
+      if (ownPathId === null) return `${route} ${routeState} (not here)`;
+      return `${route} ${routeState}${ownPathId === pathId ? '' : ` (path ${pathId} there, ${ownPathId} here)`}`;
+    });
+    lines.push(
+      peer.isLive
+        ? `  ${peer.name}: figures ${age} old, interval ${peer.intervalSeconds} s, ${routes.join(', ')}`
+        : `  ${peer.name}: gone, last heard of ${age} ago`,
+    );
+  }
+  return lines;
 }
 
 function describeHost(status: HostAgentStatus): string {

@@ -144,11 +144,7 @@ export function gatewayStatus(core: GatewayCore, maxDestinations: number): Gatew
 
 /** Reports one destination, which must exist. */
 export function destinationStatus(core: GatewayCore, destination: number): DestinationStatus {
-  const prefixes: string[] = [];
-  core.prefixes.forEachPrefixOf(destination, (version, words, length) => {
-    prefixes.push(formatPrefix({ version, words, length }));
-  });
-  return { destination, prefixes, routes: destinationRoutes(core, destination) };
+  return { destination, prefixes: prefixesOf(core, destination), routes: destinationRoutes(core, destination) };
 }
 
 /** Reports the routes of one destination, which must exist; costs the same however many prefixes it has. */
@@ -183,6 +179,15 @@ export function gatewayOccupancy(core: GatewayCore, nowNs: number): GatewayOccup
     failureSample: { size: failures.sample.size, capacity: failures.sample.capacity },
     suspendedRoutes: failures.suspensions.count,
   };
+}
+
+/** The prefixes of a destination, which must exist, in no order. */
+export function prefixesOf(core: GatewayCore, destination: number): string[] {
+  const prefixes: string[] = [];
+  core.prefixes.forEachPrefixOf(destination, (version, words, length) => {
+    prefixes.push(formatPrefix({ version, words, length }));
+  });
+  return prefixes;
 }
 
 /** The figures of the last complete interval, for other gateways. */

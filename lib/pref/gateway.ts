@@ -23,6 +23,7 @@ import {
   finishedFigures,
   gatewayOccupancy,
   gatewayStatus,
+  prefixesOf,
 } from './gateway-status.ts';
 import type { DestinationStatus, GatewayOccupancy, GatewayStatus, RouteStatus } from './gateway-status.ts';
 import type { FailureDecision, FailureEvent } from './failure-events.ts';
@@ -44,6 +45,7 @@ export class PrefGateway {
   private readonly clock: IntervalClock;
   /** When the running round of updates began, ns. */
   private readonly roundAtNs = new Float64Array(1);
+  private prefixChangeCount = 0;
 
   /** @throws PreflexError ERR_INVALID_OPTION naming the option, the value and what is allowed */
   constructor(options: GatewayOptions) {
@@ -225,6 +227,7 @@ export class PrefGateway {
     let allowed = 0;
     for (const pathId of pathIds) allowed |= 1 << this.slotOf(pathId);
     const destination = this.core.table.add(allowed);
+    this.prefixChangeCount++;
     this.core.limiter.reserve(this.core.table.capacity);
     for (const { version, words, length } of parsed)
       this.core.prefixes.insert(version, words, length, destination);
@@ -235,6 +238,7 @@ export class PrefGateway {
   removeDestination(destination: number): void {
     this.requireDestination(destination);
     this.core.prefixes.removeAllOf(destination);
+    this.prefixChangeCount++;
     this.core.failures.forget(destination);
     this.core.remote.forget(destination);
     this.core.table.remove(destination);
@@ -247,13 +251,32 @@ export class PrefGateway {
   addPrefix(destination: number, prefix: string | AddressPrefix): number {
     this.requireDestination(destination);
     const { version, words, length } = readPrefix(prefix);
+    this.prefixChangeCount++;
     return this.core.prefixes.insert(version, words, length, destination);
   }
 
   /** Takes a prefix away from its destination. Returns that, -1 when none had it. */
   removePrefix(prefix: string | AddressPrefix): number {
     const { version, words, length } = readPrefix(prefix);
+    this.prefixChangeCount++;
     return this.core.prefixes.remove(version, words, length);
+  }
+
+  /** The destination that has exactly this prefix, -1 for none. @throws PreflexError ERR_INVALID_OPTION for no prefix */
+  destinationOf(prefix: string | AddressPrefix): number {
+    const { version, words, length } = readPrefix(prefix);
+    return this.core.prefixes.valueOf(version, words, length);
+  }
+
+  /** The prefixes of a destination, in no order; allocates. */
+  prefixesOf(destination: number): string[] {
+    this.requireDestination(destination);
+    return prefixesOf(this.core, destination);
+  }
+
+  /** Goes up whenever a prefix comes, goes, or gets another destination. */
+  get prefixChanges(): number {
+    return this.prefixChangeCount;
   }
 
   /** Withdraws a route, or brings it back, for all destinations. Costs the same whatever their number. */

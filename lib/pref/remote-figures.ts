@@ -40,19 +40,24 @@ export interface IntervalFigures {
   readonly destinations: readonly DestinationFigures[];
 }
 
-/** One destination of another gateway; figures by slot. */
-interface Row {
-  readonly usable: number;
-  readonly bytes: Float64Array;
-  readonly lexBytes: Float64Array;
-  readonly fneRepeatBytes: Float64Array;
-}
-
+/** The last interval of another gateway. */
 interface Peer {
   readonly lengthNs: number;
-  readonly rows: Map<number, Row>;
+  /** Row of each destination in what follows. */
+  readonly rows: Map<number, number>;
+  /** By row: mask of slots. */
+  readonly usable: Uint16Array;
+  /** By row and slot: {@link WIDTH} figures. */
+  readonly figures: Float64Array;
 }
 
+const BYTES = 0;
+const LEX_BYTES = 1;
+const FNE_REPEAT_BYTES = 2;
+const WIDTH = 3;
+
+/** How far lengths of intervals may be apart and still be the same: what is lost by writing them in seconds. */
+const LENGTH_TOLERANCE = 1e-9;
 /** New figures wait this part of an interval for those of others, so that all make one computation. */
 const WAIT_PART = 1 / 20;
 
@@ -84,11 +89,26 @@ export class RemoteFigures {
    * over.
    */
   set(peer: string, figures: IntervalFigures, nowNs: number): void {
-    const rows = new Map<number, Row>();
-    for (const { destination, routes } of figures.destinations) {
-      if (this.table.has(destination)) rows.set(destination, this.rowOf(routes));
+    const { lengthNs, destinations } = figures;
+    const { routeCount, slotOf } = this.table;
+    const rows = new Map<number, number>();
+    const usable = new Uint16Array(destinations.length);
+    const values = new Float64Array(destinations.length * routeCount * WIDTH);
+    for (const [row, { destination, routes }] of destinations.entries()) {
+      if (!this.table.has(destination)) continue;
+      rows.set(destination, row);
+      for (const route of routes) {
+        const slot = slotOf[route.pathId];
+        // NO_SLOT for a path ID that is no route here, undefined for one that cannot be.
+        if (!(slot < routeCount)) continue;
+        if (route.isUsable) usable[row] |= 1 << slot;
+        const at = (row * routeCount + slot) * WIDTH;
+        values[at + BYTES] = route.bytes;
+        values[at + LEX_BYTES] = route.lexBytes;
+        values[at + FNE_REPEAT_BYTES] = route.fneRepeatBytes;
+      }
     }
-    this.replace(peer, { lengthNs: figures.lengthNs, rows }, nowNs);
+    this.replace(peer, { lengthNs, rows, usable, figures: values }, nowNs);
   }
 
   /** Forgets a gateway. */
@@ -128,7 +148,7 @@ export class RemoteFigures {
     for (const peer of this.peers.values()) {
       const row = peer.rows.get(destination);
       if (row === undefined) continue;
-      if ((row.usable & usable) === usable) this.addRow(row, usable, this.scaleOf(peer), bytes, lostBytes);
+      if ((peer.usable[row] & usable) === usable) this.addRow(peer, row, usable, bytes, lostBytes);
       else hasPartial = true;
     }
     if (!hasPartial) return;
@@ -136,37 +156,40 @@ export class RemoteFigures {
     this.baseLostBytes.set(lostBytes);
     for (const peer of this.peers.values()) {
       const row = peer.rows.get(destination);
-      if (row === undefined || (row.usable & usable) === usable) continue;
-      this.addPartial(row, usable, this.scaleOf(peer), bytes, lostBytes);
+      if (row === undefined || (peer.usable[row] & usable) === usable) continue;
+      this.addPartial(peer, row, usable, bytes, lostBytes);
     }
   }
 
-  private addRow(row: Row, slots: number, scale: number, bytes: Float64Array, lostBytes: Float64Array): void {
+  private addRow(peer: Peer, row: number, slots: number, bytes: Float64Array, lostBytes: Float64Array): void {
+    const scale = this.scaleOf(peer);
     for (let slot = 0; slots >>> slot !== 0; slot++) {
       if (((slots >>> slot) & 1) === 0) continue;
-      bytes[slot] += row.bytes[slot] * scale;
-      const repeats = this.countFneRepeats ? row.fneRepeatBytes[slot] : 0;
-      lostBytes[slot] += (row.lexBytes[slot] + repeats) * scale;
+      const at = (row * this.table.routeCount + slot) * WIDTH;
+      bytes[slot] += peer.figures[at + BYTES] * scale;
+      const repeats = this.countFneRepeats ? peer.figures[at + FNE_REPEAT_BYTES] : 0;
+      lostBytes[slot] += (peer.figures[at + LEX_BYTES] + repeats) * scale;
     }
   }
 
   private addPartial(
-    row: Row,
+    peer: Peer,
+    row: number,
     usable: number,
-    scale: number,
     bytes: Float64Array,
     lostBytes: Float64Array,
   ): void {
-    const common = row.usable & usable;
+    const common = peer.usable[row] & usable;
+    const scale = this.scaleOf(peer);
     let ofPeer = 0;
     let ofBase = 0;
     for (let slot = 0; common >>> slot !== 0; slot++) {
       if (((common >>> slot) & 1) === 0) continue;
-      ofPeer += row.bytes[slot] * scale;
+      ofPeer += peer.figures[(row * this.table.routeCount + slot) * WIDTH + BYTES] * scale;
       ofBase += this.baseBytes[slot];
     }
     if (ofBase === 0) return;
-    this.addRow(row, common, scale, bytes, lostBytes);
+    this.addRow(peer, row, common, bytes, lostBytes);
     const others = usable & ~common;
     for (let slot = 0; others >>> slot !== 0; slot++) {
       if (((others >>> slot) & 1) === 0) continue;
@@ -183,26 +206,9 @@ export class RemoteFigures {
     if (this.waiting.size > 0) this.dueNs = Math.min(this.dueNs, nowNs + this.ownLengthNs * WAIT_PART);
   }
 
-  private rowOf(routes: readonly RouteFigures[]): Row {
-    const { routeCount, slotOf } = this.table;
-    let usable = 0;
-    const bytes = new Float64Array(routeCount);
-    const lexBytes = new Float64Array(routeCount);
-    const fneRepeatBytes = new Float64Array(routeCount);
-    for (const route of routes) {
-      const slot = slotOf[route.pathId];
-      // NO_SLOT for a path ID that is no route here, undefined for one that cannot be.
-      if (!(slot < routeCount)) continue;
-      if (route.isUsable) usable |= 1 << slot;
-      bytes[slot] = route.bytes;
-      lexBytes[slot] = route.lexBytes;
-      fneRepeatBytes[slot] = route.fneRepeatBytes;
-    }
-    return { usable, bytes, lexBytes, fneRepeatBytes };
-  }
-
   /** Exactly 1 where intervals are alike, so that sums of bytes stay whole and do not depend on their order. */
   private scaleOf(peer: Peer): number {
-    return peer.lengthNs === this.ownLengthNs ? 1 : this.ownLengthNs / peer.lengthNs;
+    const scale = this.ownLengthNs / peer.lengthNs;
+    return Math.abs(scale - 1) <= LENGTH_TOLERANCE ? 1 : scale;
   }
 }

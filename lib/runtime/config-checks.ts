@@ -31,7 +31,7 @@ const DEFAULT_INTERVAL_S = 10;
 /** All problems between fields. */
 export function checkGatewayConfig(data: unknown): ConfigIssue[] {
   const root = record(data);
-  return [...checkRoutes(root), ...checkBalancing(root), ...checkDestinations(root)];
+  return [...checkRoutes(root), ...checkBalancing(root), ...checkDestinations(root), ...checkShare(root)];
 }
 
 function checkRoutes(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
@@ -180,6 +180,40 @@ function checkIntervals(root: Readonly<Record<string, unknown>>): ConfigIssue[] 
     }
   }
   return issues;
+}
+
+/** Servers are addresses without secrets, and there is one way to show who one is. */
+function checkShare(root: Readonly<Record<string, unknown>>): ConfigIssue[] {
+  const issues: ConfigIssue[] = [];
+  const share = record(root['share']);
+  for (const [index, server] of list(share['servers']).entries()) {
+    if (typeof server !== 'string' || isServer(server)) continue;
+    issues.push({
+      path: ['share', 'servers', index],
+      allowed: 'nats://HOST:PORT or tls://HOST:PORT; users, passwords and tokens belong in files',
+      // The value may have a password in it.
+      shown: server.includes('@') ? 'what is there' : undefined,
+    });
+  }
+  const ways = ['tokenFile', 'credentialsFile', 'user'].filter((key) => share[key] !== undefined);
+  for (const key of ways.slice(1)) {
+    issues.push({ path: ['share', key], allowed: `nothing beside ${ways[0]}: leave one of them out` });
+  }
+  const tls = record(share['tls']);
+  for (const [owner, path, a, b] of [
+    [share, ['share'], 'user', 'passwordFile'],
+    [tls, ['share', 'tls'], 'cert', 'key'],
+  ] as const) {
+    const missing = owner[a] === undefined ? a : owner[b] === undefined ? b : undefined;
+    if (missing === undefined || (owner[a] === undefined && owner[b] === undefined)) continue;
+    issues.push({ path: [...path, missing], allowed: `a value where ${missing === a ? b : a} has one` });
+  }
+  return issues;
+}
+
+function isServer(text: string): boolean {
+  const match = /^(nats|tls):\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$/.exec(text);
+  return match !== null && URL.canParse(text);
 }
 
 /** Every name must be a route's, and stand once. */

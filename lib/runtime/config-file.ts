@@ -133,7 +133,8 @@ function toProblem(
   return {
     ...at(offsetOf(yaml, document, path, isUnknownKey)),
     field: fieldName(path),
-    value,
+    // It may be a secret that was meant for a file.
+    value: isUnknownKey && path[0] === 'share' ? undefined : value,
     allowed,
     message: isUnknownKey ? `is not a known key; there are ${allowed}` : message,
   };

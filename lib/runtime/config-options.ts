@@ -48,6 +48,7 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
       failureSample: failures.sample,
       failureSampleEntries: failures.sampleEntries,
     },
+    share: config.share,
     destinations: config.destinations.map((destination) => ({
       prefixes: destination.prefixes,
       pathIds: destination.routes.map((name) => pathIdOf.get(name) ?? 0),

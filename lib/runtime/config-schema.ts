@@ -11,6 +11,7 @@ import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { MAX_DEVICE_NAME } from '../netns/index.ts';
 import { configFields } from './config-fields.ts';
 import { parsePrefix } from './prefixes.ts';
+import { SHARE_NAME_RULE, isShareName } from './share/message.ts';
 import { serviceFields } from './service-config.ts';
 
 /** Names of the marking schemes. */
@@ -36,6 +37,9 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
     `a name of 1 to ${MAX_ROUTE_NAME} lower-case letters, digits and dashes, other than "in"`,
     (value) => /^[a-z0-9][a-z0-9-]*$/.test(value) && value.length <= MAX_ROUTE_NAME && value !== 'in',
   );
+
+  const shareName = text(SHARE_NAME_RULE, isShareName);
+  const file = text('the absolute path of a file', (value) => value.startsWith('/'));
 
   return mapping({
     inside: mapping({ device, prefixes: list(prefix, 'prefixes') }),
@@ -88,6 +92,18 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
         .default(8192),
     }).prefault({}),
     notLect: choice(['default', 'hash']).default('hash'),
+    share: mapping({
+      // What an address may be is checked in config-checks.ts, which never shows a password.
+      servers: list(z.string('an address'), 'servers'),
+      domain: shareName,
+      name: shareName,
+      keepIntervals: integer(1, 100).default(3),
+      tokenFile: file.optional(),
+      credentialsFile: file.optional(),
+      user: text('a name', (value) => value !== '').optional(),
+      passwordFile: file.optional(),
+      tls: mapping({ ca: file.optional(), cert: file.optional(), key: file.optional() }).optional(),
+    }).optional(),
     metrics: listen.optional(),
     ...serviceFields(fields),
   });

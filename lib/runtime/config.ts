@@ -8,6 +8,7 @@ import { parseConfigText, readConfigFile } from './config-file.ts';
 import type { ParsedGatewayConfig } from './config-schema.ts';
 import { gatewayConfigSchema } from './config-schema.ts';
 import { parsePrefix } from './prefixes.ts';
+import type { ShareOptions } from './share/membership.ts';
 import type { ServiceConfig } from './service-config.ts';
 
 export type { ConfigProblem } from './config-file.ts';
@@ -71,6 +72,8 @@ export interface GatewayConfig extends ServiceConfig {
     readonly sampleEntries: number;
   };
   readonly notLect: 'default' | 'hash';
+  /** The domain whose other gateways it shares its figures with. */
+  readonly share?: ShareOptions | undefined;
   /** Where metrics are shown, as `parseListenAddress` reads it; without it they are not. */
   readonly metrics?: string | undefined;
 }
@@ -120,6 +123,7 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     fne: parsed.fne,
     failures: parsed.failures,
     notLect: parsed.notLect,
+    share: parsed.share,
     metrics: parsed.metrics,
     user: parsed.user,
     logLevel: parsed.logLevel,

@@ -28,6 +28,10 @@ import { TableDestinations } from './table-destinations.ts';
 import type { BatchHandler, LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';
 import { parsePrefix } from './prefixes.ts';
+import type { ShareStatus } from './share/gateway-share.ts';
+import type { ShareOptions } from './share/membership.ts';
+import { Membership } from './share/membership.ts';
+import type { SharedRoute } from './share/message.ts';
 
 export type { GatewayDestination } from './live-destinations.ts';
 
@@ -40,6 +44,8 @@ export interface GatewayDaemonOptions {
   readonly destinations: readonly GatewayDestination[];
   /** Read super-packets (segmentation offload); default true. */
   readonly offload?: boolean;
+  /** The domain whose other gateways it shares its figures with; default none. */
+  readonly share?: ShareOptions | undefined;
   /** Called when the TUNs are open, before anything else of the machine is changed: the time to become another user. */
   readonly onDevicesOpen?: (() => void) | undefined;
   /** Called after each complete update interval. */
@@ -52,6 +58,8 @@ export interface GatewayDaemonStatus extends GatewayStatus {
   /** The kernel's tables that are followed; null when no route has one. */
   readonly tables: TablesStatus | null;
   readonly devices: Record<string, DeviceReport>;
+  /** The other gateways of the domain; null for a gateway by itself. */
+  readonly share: ShareStatus | null;
 }
 
 const INSIDE_TUN = 'pref-in';
@@ -74,6 +82,7 @@ export class GatewayDaemon {
   #downRoutes: readonly string[] = [];
   readonly #drained = new Set<string>();
   readonly #withdrawn = new Set<string>();
+  readonly #membership: Membership;
   #isStopped = false;
 
   /**
@@ -87,10 +96,12 @@ export class GatewayDaemon {
   }
 
   private constructor(options: GatewayDaemonOptions) {
+    Membership.check(options.share);
     this.gateway = new PrefGateway({
       seed: randomInt(2 ** 32),
       ...options.gateway,
     });
+    this.#membership = new Membership({ core: this.gateway, routes: () => this.#sharedRoutes() });
     const tun = { offload: options.offload ?? true };
     this.#inside = TunDevice.open({
       ...tun,
@@ -118,6 +129,7 @@ export class GatewayDaemon {
       this.#startLoop(options.onInterval);
       this.#followDown();
       this.plumbing = GatewayPlumbing.setUp(options.plumbing);
+      this.#membership.use(options.share);
     } catch (error) {
       this.#loop.stop();
       this.#closeDevices();
@@ -137,6 +149,7 @@ export class GatewayDaemon {
       loop: this.#loop.stats,
       tables,
       devices: this.reportDevices(),
+      share: this.#membership.status,
     };
   }
 
@@ -196,17 +209,19 @@ export class GatewayDaemon {
 
   /**
    * Takes over what can change at run time, without a gap: strategy and interval at the end of the running interval,
-   * destinations at once. Of the options nothing else is looked at.
+   * destinations and the domain at once. Of the options nothing else is looked at.
    *
    * @throws PreflexError ERR_INVALID_OPTION or ERR_SYSTEM; then nothing has changed
    */
-  reconfigure(options: Pick<GatewayDaemonOptions, 'gateway' | 'destinations' | 'plumbing'>): void {
+  reconfigure(options: Pick<GatewayDaemonOptions, 'gateway' | 'destinations' | 'plumbing' | 'share'>): void {
     if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this gateway is stopped already');
     checkGatewayOptions(options.gateway);
+    Membership.check(options.share);
     const prefixes = options.plumbing.destinations.map((text) => parsePrefix(text)!);
     this.plumbing.divert(prefixes);
     this.destinations.replace(options.destinations);
     this.gateway.useBalancing(options.gateway);
+    this.#membership.use(options.share);
   }
 
   /**
@@ -223,6 +238,7 @@ export class GatewayDaemon {
       this.#loop.stop();
     }
     const status = this.status();
+    this.#membership.stop();
     this.#closeDevices();
     return status;
   }
@@ -273,7 +289,15 @@ export class GatewayDaemon {
       this.gateway.setRouteUp(pathId, !isWithdrawn);
       changed.push(name);
     }
+    if (changed.length > 0) this.#membership.routesChanged();
     return changed;
+  }
+
+  #sharedRoutes(): SharedRoute[] {
+    return [...this.#pathIdOfName].map(([name, pathId]) => {
+      const state = this.#drained.has(name) ? 'drained' : this.#downRoutes.includes(name) ? 'down' : 'up';
+      return { name, pathId, state };
+    });
   }
 
   #startLoop(onInterval: (() => void) | undefined): void {
@@ -290,6 +314,7 @@ export class GatewayDaemon {
       }),
     );
     this.#loop.addCore(this.#watch);
+    this.#loop.addCore(this.#membership);
     this.#loop.start();
   }
 

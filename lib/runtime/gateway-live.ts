@@ -17,6 +17,7 @@ export const LIVE_GATEWAY_FIELDS = [
   'shortestIntervalSeconds',
   'longestIntervalSeconds',
   'destinations',
+  'share',
   'logLevel',
 ] as const;
 
