@@ -96,7 +96,6 @@ export class GatewayDaemon {
   }
 
   private constructor(options: GatewayDaemonOptions) {
-    Membership.check(options.share);
     this.gateway = new PrefGateway({
       seed: randomInt(2 ** 32),
       ...options.gateway,
@@ -126,6 +125,7 @@ export class GatewayDaemon {
         );
       }
       options.onDevicesOpen?.();
+      Membership.check(options.share);
       this.#startLoop(options.onInterval);
       this.#followDown();
       this.plumbing = GatewayPlumbing.setUp(options.plumbing);
