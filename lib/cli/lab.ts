@@ -2,7 +2,9 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { parseCount, parseSeconds } from './host.ts';
-import { addExperimentCommands } from './lab-run.ts';
+import type { Strategy } from '../pref/balancers/strategies.ts';
+import { parseStrategy } from './balance.ts';
+import { EXIT_INVALID, addExperimentCommands } from './lab-run.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 
 interface TwoPathFlags {
@@ -13,6 +15,15 @@ interface TwoPathFlags {
   strategy: string;
   scheme: string;
   interval: number;
+  seed: number;
+  out?: string;
+  json?: boolean;
+}
+
+interface GatewaysFlags {
+  seconds: number;
+  interval: number;
+  strategy: Strategy;
   seed: number;
   out?: string;
   json?: boolean;
@@ -72,6 +83,23 @@ export function addLabCommand(program: Command): void {
     .option('--connections <count>', 'connections to each network', parseCount, 8)
     .option('--json', 'print the result as one JSON object')
     .action((flags: BirdFlags) => runCommand(() => runBirdCommand(flags)));
+  lab
+    .command('gateways')
+    .description(
+      'two gateways of one domain that share their figures through NATS, cut off from it, and back',
+    )
+    .option(
+      '--seconds <count>',
+      'seconds of traffic: a third with the server, without, and with it',
+      parseSeconds,
+      72,
+    )
+    .option('--interval <seconds>', 'update interval of both gateways', parseSeconds, 4)
+    .option('--strategy <name>', 'strategy of both gateways', parseStrategy, 'loss')
+    .option('--seed <number>', 'seed of the transfers', parseCount, 1)
+    .option('--out <folder>', 'write result.json there')
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: GatewaysFlags) => runCommand(() => runGatewaysCommand(flags)));
   addExperimentCommands(lab);
 }
 
@@ -87,6 +115,22 @@ async function runTwoPathCommand(flags: TwoPathFlags): Promise<void> {
   if (flags.out !== undefined) note(`wrote ${writeResult(flags.out, result)}`);
   if (flags.json) printJson(result);
   else print(reportTwoPath(result));
+}
+
+async function runGatewaysCommand(flags: GatewaysFlags): Promise<void> {
+  requireRoot('preflex lab');
+  const { withLabScope } = await import('../netns/lab-scope.ts');
+  const { haveAgreed, runGateways } = await import('../../namespaces-lab/runs/gateways.ts');
+  const { reportGateways } = await import('../../namespaces-lab/reports/gateways.ts');
+  const { writeResult } = await import('../../namespaces-lab/result.ts');
+  const { interval: intervalSeconds, seconds, seed, strategy } = flags;
+  const result = await withLabScope((scope) =>
+    runGateways(scope, { seconds, intervalSeconds, seed, strategy, onProgress: note }),
+  );
+  if (flags.out !== undefined) note(`wrote ${writeResult(flags.out, result)}`);
+  if (flags.json) printJson(result);
+  else print(reportGateways(result));
+  if (!haveAgreed(result.phases)) process.exitCode = EXIT_INVALID;
 }
 
 async function runOracleCommand(flags: OracleFlags): Promise<void> {

@@ -33,6 +33,7 @@ export const PACKAGE_OF_TOOL: Readonly<Record<string, string>> = {
   bird: 'bird2',
   birdc: 'bird2',
   nft: 'nftables',
+  'nats-server': 'nats-server',
   tcpdump: 'tcpdump',
   grep: 'grep',
   tee: 'coreutils',

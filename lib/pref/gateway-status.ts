@@ -144,7 +144,11 @@ export function gatewayStatus(core: GatewayCore, maxDestinations: number): Gatew
 
 /** Reports one destination, which must exist. */
 export function destinationStatus(core: GatewayCore, destination: number): DestinationStatus {
-  return { destination, prefixes: prefixesOf(core, destination), routes: destinationRoutes(core, destination) };
+  return {
+    destination,
+    prefixes: prefixesOf(core, destination),
+    routes: destinationRoutes(core, destination),
+  };
 }
 
 /** Reports the routes of one destination, which must exist; costs the same however many prefixes it has. */

@@ -49,6 +49,7 @@ export function examineMachine(): DoctorCheck[] {
     checkTool('iperf3', ['--version'], 'lab', 'iperf3'),
     checkTool('ss', ['-V'], 'lab', 'iproute2'),
     checkTool('tcpdump', ['--version'], 'optional', 'tcpdump'),
+    checkTool('nats-server', ['--version'], 'optional', 'nats-server'),
   ];
 }
 

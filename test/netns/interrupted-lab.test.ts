@@ -37,11 +37,12 @@ describeNetns('an interrupted experiment', () => {
     waitFor_: RegExp | undefined,
     afterMs: number,
     signal: NodeJS.Signals,
+    command: readonly string[] = ['run', 'quick', '--seconds', '4'],
   ): Promise<{ child: ChildProcess; mark: string; folder: string; seen: string[] }> {
     const folder = join(lab.folder, `tmp-${signal}-${Math.round(afterMs)}`);
     mkdirSync(folder);
     const mark = `${process.pid}-${Math.random().toString(36).slice(2)}`;
-    const [program, ...args] = preflexArgv(['lab', 'run', 'quick', '--seconds', '4', '--json']);
+    const [program, ...args] = preflexArgv(['lab', ...command, '--json']);
     const child = spawn(program, args, {
       env: { ...process.env, [MARK]: mark, TMPDIR: folder },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -65,19 +66,26 @@ describeNetns('an interrupted experiment', () => {
   }
 
   // The moment within each phase is drawn anew in every run of the test; a failure names it.
-  const moments: [string, RegExp | undefined, number, NodeJS.Signals][] = [
+  const moments: [string, RegExp | undefined, number, NodeJS.Signals, string[]?][] = [
     ['before anything stands', undefined, 300 + Math.random() * 900, 'SIGTERM'],
     ['while the namespaces are built', /^building/, Math.random() * 300, 'SIGINT'],
     ['while the emulated network starts', /^building/, 300 + Math.random() * 700, 'SIGHUP'],
     ['while the daemons start', /^starting/, Math.random() * 2000, 'SIGINT'],
     ['in the middle of the traffic', /^traffic/, Math.random() * 3500, 'SIGTERM'],
     ['while it ends', /^ending/, Math.random() * 400, 'SIGINT'],
+    [
+      'with a NATS server, at any time',
+      /^building/,
+      Math.random() * 8000,
+      'SIGINT',
+      ['gateways', '--seconds', '6'],
+    ],
   ];
 
-  for (const [title, line, afterMs, signal] of moments) {
+  for (const [title, line, afterMs, signal, command] of moments) {
     it(`leaves nothing behind: ${signal} ${title}`, async () => {
       const at = `${signal} ${Math.round(afterMs)} ms after ${String(line ?? 'the start')}`;
-      const { child, mark, folder } = await interrupt(line, afterMs, signal);
+      const { child, mark, folder } = await interrupt(line, afterMs, signal, command);
       // Programs that the kernel was still starting when the signal came die with their namespace.
       await waitFor(`the processes to end, ${at}`, () =>
         markedProcesses(mark).length === 0 ? true : undefined,

@@ -23,6 +23,7 @@ describe('the doctor', () => {
       'iperf3',
       'ss',
       'tcpdump',
+      'nats-server',
     ]);
     for (const check of checks) expect(check.remedy === '', check.name).toBe(check.ok);
   });

@@ -127,6 +127,9 @@ export class NatsBus implements Bus {
           else this.#giveUp(connection, error);
         },
       });
+      // The greeting has the latest; what waits is older.
+      this.#replaced += this.#waiting?.length ?? 0;
+      this.#waiting = undefined;
       if (!(await this.#send(connection, handlers.onConnect(), ANSWER_MS))) {
         await connection.close();
         this.#attempts++;

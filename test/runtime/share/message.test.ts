@@ -1,7 +1,7 @@
 /** What gateways tell each other: written and read back, and everything else refused. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { IntervalMessage } from '../../../lib/runtime/share/message.ts';
+import type { IntervalMessage, Refusal } from '../../../lib/runtime/share/message.ts';
 import {
   MAX_MESSAGE_BYTES,
   MAX_PARTS,
@@ -98,7 +98,7 @@ describe('a hello and a bye', () => {
 });
 
 describe('what is refused', () => {
-  it.each([
+  const cases: readonly (readonly [what: string, subject: string, data: Uint8Array, reason: Refusal])[] = [
     ['more bytes than a message has', SUBJECT, new Uint8Array(MAX_MESSAGE_BYTES + 1), 'oversized'],
     ['what is not JSON', SUBJECT, new TextEncoder().encode('{"version":1,'), 'notJson'],
     ['what is not UTF-8', SUBJECT, Uint8Array.of(0x22, 0xff, 0x22), 'notJson'],
@@ -161,7 +161,8 @@ describe('what is refused', () => {
           'fields',
         ] as const,
     ),
-  ])('%s', (_, subject, data, reason) => {
+  ];
+  it.each(cases)('%s', (_, subject, data, reason) => {
     expect(readMessage(subject, data)).toEqual({ kind: 'refused', reason });
   });
 
