@@ -15,7 +15,7 @@ fi
 
 # tool:package
 missing=""
-for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server clang:clang bird:bird2 nft:nftables; do
+for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server clang:clang chromium:chromium bird:bird2 nft:nftables; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 # Headers of the BPF programs; brings libbpf1, which loads them.

@@ -2,18 +2,20 @@
 import type { Command } from 'commander';
 import type { GatewayRouteConfig } from '../runtime/config.ts';
 import type { GatewayDaemonStatus } from '../runtime/gateway-daemon.ts';
+import type { GatewayFeed } from '../web/ui/gateway-feed.ts';
 import type { ListenAddress } from '../runtime/listen-address.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
 import { requireNetAdmin, runCommand } from './output.ts';
 import { formatBytes, formatPercent } from './table.ts';
-import { METRICS_HELP, openWeb, parseListen, readListen } from './web.ts';
+import { METRICS_HELP, UI_HELP, openWeb, parseListen, readListen } from './web.ts';
 
 interface GatewayFlags extends ServiceConfig {
   config: string;
   name?: string;
   offload: boolean;
   metrics?: ListenAddress;
+  ui?: ListenAddress;
   json?: boolean;
 }
 
@@ -29,6 +31,7 @@ export function addGatewayCommand(program: Command): void {
     .option('--name <name>', 'name for "preflex status" and the like; default gateway-DEVICE of the inside')
     .option('--no-offload', 'read single segments instead of super-packets')
     .option('--metrics <address:port>', METRICS_HELP, parseListen)
+    .option('--ui <address:port>', UI_HELP, parseListen)
     .option('--json', 'one JSON object a line');
   addServiceOptions(command).action((flags: GatewayFlags) => runCommand(() => runGateway(flags)));
 }
@@ -46,12 +49,14 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
   const service = await prepareService(flags, config);
   const { log } = service;
   let showStatus: () => void = () => undefined;
+  let page: GatewayFeed | undefined;
   const daemon = GatewayDaemon.start({
     ...gatewayDaemonOptions(config),
     offload: flags.offload,
     onDevicesOpen: service.onDevicesOpen,
     onInterval: () => {
       showStatus();
+      page?.addInterval(Date.now() / 1000);
     },
   });
   const live = new LiveGatewayConfig(flags.config, text, config, daemon);
@@ -71,6 +76,14 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
         families: async () => {
           const { gatewayFamilies } = await import('../web/metrics/gateway-metrics.ts');
           return gatewayFamilies(daemon, () => live.config);
+        },
+      },
+      ui: {
+        at: flags.ui ?? readListen(config.ui),
+        feed: async () => {
+          const { GatewayFeed } = await import('../web/ui/gateway-feed.ts');
+          page = new GatewayFeed(daemon, control.name, () => live.config, Date.now() / 1000);
+          return page.feed;
         },
       },
     },
@@ -98,6 +111,7 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     checkTurning: () => daemon.checkTurning(),
     refresh: () => {
       daemon.refresh();
+      page?.tick();
     },
     reload: async () => {
       const changed = await live.reload();

@@ -4,12 +4,13 @@ import { InvalidArgumentError } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
 import type { HostConfig } from '../runtime/host-config.ts';
+import type { HostFeed } from '../web/ui/host-feed.ts';
 import type { ListenAddress } from '../runtime/listen-address.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { requireNetAdmin, runCommand } from './output.ts';
 import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
 import { formatBytes, formatCount } from './table.ts';
-import { METRICS_HELP, openWeb, parseListen, readListen } from './web.ts';
+import { METRICS_HELP, UI_HELP, openWeb, parseListen, readListen } from './web.ts';
 
 interface HostFlags extends ServiceConfig {
   config?: string;
@@ -27,6 +28,7 @@ interface HostFlags extends ServiceConfig {
   netSide: string;
   interval: number;
   metrics?: ListenAddress;
+  ui?: ListenAddress;
   json?: boolean;
 }
 
@@ -60,12 +62,13 @@ export function addHostCommand(program: Command): void {
     .option('--net-side <name>', 'name of the TUN that faces the network', 'lex1')
     .option('--interval <seconds>', 'time between two status lines', parseSeconds, 10)
     .option('--metrics <address:port>', METRICS_HELP, parseListen)
+    .option('--ui <address:port>', UI_HELP, parseListen)
     .option('--json', 'one JSON object a line');
   addServiceOptions(command).action((flags: HostFlags) => runCommand(() => runHost(flags, command)));
 }
 
 /** Options that go with a configuration file; the file has all others. */
-const BESIDE_CONFIG = ['config', 'name', 'json', 'metrics', 'user', 'logLevel', 'logFile'];
+const BESIDE_CONFIG = ['config', 'name', 'json', 'metrics', 'ui', 'user', 'logLevel', 'logFile'];
 
 async function runHost(flags: HostFlags, command: Command): Promise<void> {
   const { config, text } =
@@ -88,6 +91,7 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
     },
     () => agent.stop(),
   );
+  let page: HostFeed | undefined;
   const web = await openWeb(
     {
       metrics: {
@@ -95,6 +99,14 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
         families: async () => {
           const { hostFamilies } = await import('../web/metrics/host-metrics.ts');
           return hostFamilies(agent);
+        },
+      },
+      ui: {
+        at: flags.ui ?? readListen(config.ui),
+        feed: async () => {
+          const { HostFeed } = await import('../web/ui/host-feed.ts');
+          page = new HostFeed(agent, control.name, Date.now() / 1000);
+          return page.feed;
         },
       },
     },
@@ -130,6 +142,7 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
     checkTurning: () => agent.checkTurning(),
     refresh: () => {
       agent.plumbing.refresh();
+      page?.tick(Date.now() / 1000);
     },
     status: () => agent.status(),
     describe: describeHost,

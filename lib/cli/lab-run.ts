@@ -5,6 +5,9 @@ import { PreflexError } from '../errors.ts';
 import type { Sample } from '../../namespaces-lab/runs/watch.ts';
 import type { Iperf3Source } from '../../namespaces-lab/runs/iperf3-sources.ts';
 import type { Mode } from '../../namespaces-lab/scenarios/scenario.ts';
+import type { ListenAddress } from '../runtime/listen-address.ts';
+import type { HttpListener } from '../web/http-listener.ts';
+import type { RunFeed } from '../web/ui/run-feed.ts';
 import type { Betas } from '../pref/balancers/strategies.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { parseBetas } from './balance.ts';
@@ -12,6 +15,7 @@ import { parseCount, parseSeconds } from './host.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { Progress } from './progress.ts';
 import { formatPercent, formatRate } from './table.ts';
+import { UI_HELP, openPage, parseListen } from './web.ts';
 
 interface RunFlags {
   mode?: Mode;
@@ -21,6 +25,7 @@ interface RunFlags {
   interval?: number;
   fneAfterTimeouts?: number;
   iperf3?: Iperf3Source[];
+  ui?: ListenAddress;
   out?: string;
   json?: boolean;
 }
@@ -56,6 +61,7 @@ export function addExperimentCommands(lab: Command): void {
       'iperf3 flows beside the transfers, such as "p>e1=4"; in Figure 1\'s network',
       parseIperf3,
     )
+    .option('--ui <address:port>', `${UI_HELP}, while the run goes on`, parseListen)
     .option('--out <folder>', 'write result.json and the figures there')
     .option('--json', 'print the result as one JSON object')
     .action((name: string | undefined, flags: RunFlags) =>
@@ -103,6 +109,8 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
   const { reportExperiment, reportValidity } = await import('../../namespaces-lab/reports/experiment.ts');
   // With --json standard output is for the result alone.
   const progress = new Progress(flags.json ? process.stderr : process.stdout);
+  const page = flags.ui === undefined ? undefined : await openRunPage(flags.ui, name, scenario.mode);
+  if (page !== undefined) note(`page at ${page.listener.url}/`);
   const result = await withLabScope((scope) =>
     runExperiment(scope, scenario, {
       seed: flags.seed,
@@ -113,9 +121,15 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
       },
       onSample: (sample) => {
         progress.show(sample.seconds, describeSample(sample));
+        page?.run.setSummary(summariseSample(sample));
+      },
+      onInterval: (row) => {
+        page?.run.addInterval(row);
       },
     }),
-  );
+  ).finally(() => {
+    page?.listener.close();
+  });
   progress.end();
   if (flags.out !== undefined) {
     const { writeResult, writeFigures } = await import('../../namespaces-lab/result.ts');
@@ -128,6 +142,25 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
   if (result.validity.valid) return;
   if (flags.json) for (const line of reportValidity(result)) note(line);
   process.exitCode = EXIT_INVALID;
+}
+
+/** The page of a run that goes on; it ends with the run. */
+async function openRunPage(
+  at: ListenAddress,
+  scenario: string,
+  mode: string,
+): Promise<{ readonly run: RunFeed; readonly listener: HttpListener }> {
+  const { RunFeed } = await import('../web/ui/run-feed.ts');
+  const run = new RunFeed({ title: scenario, subtitle: `laboratory, mode ${mode}` }, 'live');
+  return { run, listener: await openPage(run.feed, at) };
+}
+
+function summariseSample({ seconds, totalSeconds, flows }: Sample): (readonly [string, string])[] {
+  return [
+    ['time', `${seconds.toFixed(0)} of ${totalSeconds} s`],
+    ['transfers completed', String(flows.completed)],
+    ['failed', String(flows.failed)],
+  ];
 }
 
 async function runCompareCommand(folders: readonly string[], flags: CompareFlags): Promise<void> {

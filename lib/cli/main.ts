@@ -11,6 +11,7 @@ import { addGatewayCommand } from './gateway.ts';
 import { addHostCommand } from './host.ts';
 import { addLabCommand } from './lab.ts';
 import { addSimCommand } from './sim.ts';
+import { addUiCommand } from './ui.ts';
 
 const program = new Command('preflex')
   .description('PREFLEX: hosts expose loss, gateways balance it over their routes')
@@ -25,4 +26,5 @@ addBenchCommand(program);
 addEbpfCommand(program);
 addLabCommand(program);
 addSimCommand(program);
+addUiCommand(program);
 await program.parseAsync();

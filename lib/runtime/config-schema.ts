@@ -105,6 +105,7 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
       tls: mapping({ ca: file.optional(), cert: file.optional(), key: file.optional() }).optional(),
     }).optional(),
     metrics: listen.optional(),
+    ui: listen.optional(),
     ...serviceFields(fields),
   });
 }

@@ -76,6 +76,8 @@ export interface GatewayConfig extends ServiceConfig {
   readonly share?: ShareOptions | undefined;
   /** Where metrics are shown, as `parseListenAddress` reads it; without it they are not. */
   readonly metrics?: string | undefined;
+  /** Where the web page is, likewise. */
+  readonly ui?: string | undefined;
 }
 
 /** Reads a configuration file. @throws ConfigError with all problems at once */
@@ -125,6 +127,7 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     notLect: parsed.notLect,
     share: parsed.share,
     metrics: parsed.metrics,
+    ui: parsed.ui,
     user: parsed.user,
     logLevel: parsed.logLevel,
     logFile: parsed.logFile,

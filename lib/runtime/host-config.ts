@@ -34,6 +34,8 @@ export interface HostConfig extends ServiceConfig {
   readonly intervalSeconds: number;
   /** Where metrics are shown, as `parseListenAddress` reads it; without it they are not. */
   readonly metrics?: string | undefined;
+  /** Where the web page is, likewise. */
+  readonly ui?: string | undefined;
 }
 
 /** Reads a configuration file. @throws ConfigError with all problems at once */
@@ -91,6 +93,7 @@ function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
     netSide: device.default('lex1'),
     intervalSeconds: number(0.001, 86_400).default(10),
     metrics: listen.optional(),
+    ui: listen.optional(),
     ...serviceFields(fields),
   });
 }

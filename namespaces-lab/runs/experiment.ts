@@ -55,6 +55,8 @@ export interface ExperimentOptions {
   readonly onProgress?: (line: string) => void;
   /** Told once a second how it goes. */
   readonly onSample?: (sample: Sample) => void;
+  /** Told of each row when it is complete. */
+  readonly onInterval?: (row: RunInterval) => void;
 }
 
 /** What an experiment leaves behind. */
@@ -114,7 +116,7 @@ export async function runExperiment(
   const onProgress = options.onProgress ?? (() => undefined);
   const experiment = await setUpExperiment(scope, scenario, { seed, betas, onProgress });
   onProgress(`traffic for ${scenario.seconds} s`);
-  const watch = new Watch(experiment, scenario, options.onSample);
+  const watch = new Watch(experiment, scenario, options.onSample, options.onInterval);
   const processor = new ProcessorWatch();
   const sources = options.iperf3 ?? [];
   const [iperf3] = await Promise.all([

@@ -42,6 +42,7 @@ export class Watch {
   readonly #experiment: Experiment;
   readonly #scenario: Scenario;
   readonly #onSample: (sample: Sample) => void;
+  readonly #onInterval: (row: RunInterval) => void;
   #startNs = 0;
   #recorder: IntervalRecorder | undefined;
   #pending: Promise<unknown> = Promise.resolve();
@@ -52,10 +53,16 @@ export class Watch {
   #warm: TimedCounters | undefined;
   #sampled: TimedCounters | undefined;
 
-  constructor(experiment: Experiment, scenario: Scenario, onSample?: (sample: Sample) => void) {
+  constructor(
+    experiment: Experiment,
+    scenario: Scenario,
+    onSample?: (sample: Sample) => void,
+    onInterval?: (row: RunInterval) => void,
+  ) {
     this.#experiment = experiment;
     this.#scenario = scenario;
     this.#onSample = onSample ?? (() => undefined);
+    this.#onInterval = onInterval ?? (() => undefined);
     for (const { process } of experiment.clients) {
       process.onLine((line) => {
         if (line.event === 'flow') this.#addTransfer(line);
@@ -190,6 +197,7 @@ export class Watch {
     if (counters.seconds <= this.#scenario.warmUpSeconds) this.#warm = counters;
     if (line === undefined) this.#recorder!.addByLinks(counters);
     else this.#recorder!.add(line as unknown as GatewayDaemonStatus, counters);
+    this.#onInterval(this.intervals.at(-1)!);
   }
 
   async #sample(): Promise<void> {

@@ -166,7 +166,7 @@ colour: red
       '10:13 routes[1].device: "lan" is not allowed; it takes a device other than inside.device',
       '11:9 scheme: "pool3" is not allowed; it takes one of pool2, full',
       '12:18 intervalSeconds: 0 is not allowed; it takes a number from 0.001 to 86400',
-      '14:1 colour: is not a known key; there are only the keys inside, routes, destinations, exposeTo, scheme, strategy, betas, intervalSeconds, shortestIntervalSeconds, longestIntervalSeconds, startShare, fne, failures, notLect, share, metrics, user, logLevel, logFile',
+      '14:1 colour: is not a known key; there are only the keys inside, routes, destinations, exposeTo, scheme, strategy, betas, intervalSeconds, shortestIntervalSeconds, longestIntervalSeconds, startShare, fne, failures, notLect, share, metrics, ui, user, logLevel, logFile',
     ]);
   });
 

@@ -31,8 +31,8 @@ describe('a host configuration', () => {
   });
 
   it('the sample says the defaults: a file with only what must be there yields the same settings', async () => {
-    const { addresses, metrics, ...settings } = await loadHostConfig(sample('host'));
-    expect(metrics).toBe('127.0.0.1:9464'); // which it says is none
+    const { addresses, metrics, ui, ...settings } = await loadHostConfig(sample('host'));
+    expect([metrics, ui]).toEqual(['127.0.0.1:9464', '127.0.0.1:9465']); // which it says are none
     const small = await parseHostConfig(SMALL, 'host.yaml');
     expect(small).toEqual({ ...settings, addresses: [addresses[0]] });
   });
@@ -85,7 +85,7 @@ colour: red
       '8:10 appSide: "eth0" is not allowed; it takes a name other than device',
       '9:10 netSide: "lex/1" is not allowed; it takes a device name, 1 to 15 characters without blank, slash or colon',
       '10:18 intervalSeconds: "soon" is not allowed; it takes a number from 0.001 to 86400',
-      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds, metrics, user, logLevel, logFile',
+      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds, metrics, ui, user, logLevel, logFile',
     ]);
   });
 
