@@ -130,8 +130,9 @@ export class Chart {
     const usual = values[Math.floor(values.length * 0.97)] ?? 0;
     const isStretched = unit === 'percent' && usual > 0 && max > 3 * usual;
     const top = niceMax(isStretched ? usual * 1.3 : max);
-    const isShare = unit === 'ratio' || (unit === 'percent' && max <= 1);
-    this.#top = unit === 'ratio' ? Math.max(1, max) : isShare ? Math.min(1, top) : top;
+    // Shares end at one; a hair above that is what rounding of times does to a full link.
+    const isShare = unit === 'ratio' || (unit === 'percent' && max <= 1.1);
+    this.#top = unit === 'ratio' ? Math.max(1, max) : isShare ? Math.min(Math.max(1, max), top) : top;
     this.#peak = isStretched ? `Peaks of up to ${formatValue(max, unit)} leave the chart` : '';
   }
 
