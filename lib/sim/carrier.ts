@@ -88,15 +88,21 @@ export class Carrier {
    */
   offer(slot: number): void {
     const queue = this.#queue;
-    const bytes = this.#pool.lengths[slot];
+    const bytes = this.#pool.lengthOf(slot);
     if (this.filter !== undefined && this.#isFiltered(slot, bytes)) return;
-    const dueNs = this.link.offer(bytes, queue.nowNs);
+    const { link } = this;
+    const mayPass = this.inFlight === 0 && (!this.to.isHost || queue.isForwarding);
+    if (mayPass && link.passAtOnce(bytes)) {
+      this.to.receive(slot, this);
+      return;
+    }
+    const dueNs = link.offer(bytes, queue.nowNs);
     if (dueNs === LINK_DROPPED) {
       if (this.dropWatch !== undefined) this.dropWatch(this.#pool.view, slot * SLOT_BYTES, bytes);
       this.#pool.release(slot);
       return;
     }
-    if (this.inFlight === 0 && dueNs === queue.nowNs && (!this.to.isHost || queue.isForwarding)) {
+    if (mayPass && dueNs === queue.nowNs) {
       this.to.receive(slot, this);
       return;
     }
@@ -119,7 +125,7 @@ export class Carrier {
   arrive(): void {
     const slot = this.#slots[this.#head];
     this.#head = (this.#head + 1) & (this.#slots.length - 1);
-    this.inFlightBytes -= this.#pool.lengths[slot];
+    this.inFlightBytes -= this.#pool.lengthOf(slot);
     if (--this.inFlight > 0) {
       this.#queue.scheduleFrom(this.#orders, this.#dues, this.#head, EVENT_ARRIVAL, this.index);
     }

@@ -50,16 +50,17 @@ export class GatewayNode extends NetworkNode {
   /** Takes a packet that arrived, and sends it on by the gateway's verdict. @hotpath */
   override receive(slot: number, from: Carrier): void {
     if (!this.countHop(slot)) return;
-    const { view, lengths } = this.pool;
+    const { view } = this.pool;
     const at = slot * SLOT_BYTES;
+    const length = this.pool.lengthOf(slot);
     const nowNs = this.#queue.nowNs;
     const fromPathId = from.index < this.#pathIdOf.length ? this.#pathIdOf[from.index] : INSIDE;
     if (fromPathId !== INSIDE) {
-      this.gateway.handleInbound(view, at, lengths[slot], nowNs, fromPathId, 0);
+      this.gateway.handleInbound(view, at, length, nowNs, fromPathId, 0);
       this.forward(slot);
       return;
     }
-    const egress = this.#egressOf[this.gateway.handleOutbound(view, at, lengths[slot], nowNs, 0)];
+    const egress = this.#egressOf[this.gateway.handleOutbound(view, at, length, nowNs, 0)];
     if (egress < 0) this.forward(slot);
     else this.carriers[egress].offer(slot);
   }

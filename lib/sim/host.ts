@@ -73,13 +73,13 @@ export class Host extends NetworkNode {
   /** Takes a packet that arrived: for this host, or counted as a stray. @hotpath */
   override receive(slot: number, _from: Carrier): void {
     this.#queue.isForwarding = false;
-    const { view, lengths } = this.pool;
+    const { view } = this.pool;
     const at = slot * SLOT_BYTES;
     if (view.getInt32(at + DST) !== this.addr || protocol(view, at) !== PROTOCOL_TCP) {
       this.drop(slot, NODE_DROP_NOT_FOR_US);
       return;
     }
-    const length = lengths[slot];
+    const length = this.pool.lengthOf(slot);
     this.deliveredPackets++;
     this.deliveredBytes += length;
     if (this.lex !== undefined) this.lex.handleInbound(view, at, length, this.#queue.nowNs);
@@ -92,8 +92,8 @@ export class Host extends NetworkNode {
    * @hotpath
    */
   emit(slot: number): void {
-    const { view, lengths } = this.pool;
-    const length = lengths[slot];
+    const { view } = this.pool;
+    const length = this.pool.lengthOf(slot);
     this.sentPackets++;
     this.sentBytes += length;
     if (this.lex !== undefined) {

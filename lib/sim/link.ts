@@ -94,6 +94,7 @@ export class Link {
   readonly #red: RedQueue | undefined;
   /** No rate, so that nothing ever waits, and no random loss: the link is a delay. */
   readonly #isPlain: boolean;
+  readonly #isInstant: boolean;
   #isBad = false;
 
   // The packets that have not left the transmitter: a ring of departure times and sizes.
@@ -121,6 +122,7 @@ export class Link {
     }
     this.#random = options.random ?? (() => 1);
     this.#isPlain = this.#nsPerByte === 0 && this.#loss === undefined;
+    this.#isInstant = this.#isPlain && this.#delayNs === 0;
     this.#red =
       options.red === undefined ? undefined : new RedQueue(options.red, this.#nsPerByte, this.#random);
   }
@@ -137,6 +139,20 @@ export class Link {
     this.forwardedPackets++;
     this.forwardedBytes += bytes;
     return nowNs + this.#delayNs;
+  }
+
+  /**
+   * Offers a packet to a link that takes no time and drops nothing, if it is one now.
+   *
+   * @hotpath
+   * @param bytes - of the IP packet
+   * @returns whether it is: then the packet is at the far end; else nothing was offered
+   */
+  passAtOnce(bytes: number): boolean {
+    if (!this.#isInstant || this.isBlackhole) return false;
+    this.forwardedPackets++;
+    this.forwardedBytes += bytes;
+    return true;
   }
 
   /** Packets in the queue and the transmitter. */

@@ -1,6 +1,6 @@
 /** What every node of the network has: a name, an address table, and counted reasons for what it drops. */
 import { parsePrefix } from '../wire/addr.ts';
-import { incrementalChecksum } from '../wire/ones-complement.ts';
+import { foldSum } from '../wire/ones-complement.ts';
 import { PrefixTable } from '../pref/prefix-table.ts';
 import type { Carrier } from './carrier.ts';
 import { SLOT_BYTES } from './packet-pool.ts';
@@ -18,11 +18,12 @@ const RECENT_SHIFT = 26;
 /** 2^32 over the golden ratio: spreads addresses that differ anywhere (Knuth, multiplicative hashing). */
 const GOLDEN = 0x9e3779b1;
 const NOT_RECENT = -2;
+/** TTL, protocol and header checksum: one word of 32 bits, read and written at once. */
 const TTL = 8;
-const CHECKSUM = 10;
+const TTL_SHIFT = 24;
 const DST = 16;
-/** TTL and protocol share a checksum word; the TTL is its high byte. */
-const TTL_STEP = 0x100;
+/** ~m + m' of RFC 1624 for a TTL that is one less, whatever it was: the TTL is the high byte of its checksum word. */
+const TTL_STEP = 0xffff - 0x100;
 
 /** A node: packets come in by {@link receive} and go out by the carriers of its routes. */
 export abstract class NetworkNode {
@@ -93,25 +94,25 @@ export abstract class NetworkNode {
    * Takes one off the time to live and keeps the header checksum right; false when none is left.
    *
    * @hotpath
-   * @see RFC 1812 section 5.3.1
+   * @see RFC 1812 section 5.3.1, RFC 1624 equation 3
    */
   protected countHop(slot: number): boolean {
     const { view } = this.pool;
     const at = slot * SLOT_BYTES;
-    const word = view.getUint16(at + TTL);
-    if (word < 2 * TTL_STEP) {
+    const word = view.getInt32(at + TTL);
+    if (word >>> TTL_SHIFT < 2) {
       this.drop(slot, NODE_DROP_TTL_EXPIRED);
       return false;
     }
-    view.setUint16(at + TTL, word - TTL_STEP);
-    view.setUint16(at + CHECKSUM, incrementalChecksum(view.getUint16(at + CHECKSUM), word, word - TTL_STEP));
+    const checksum = ~foldSum((~word & 0xffff) + TTL_STEP) & 0xffff;
+    view.setInt32(at + TTL, ((word & ~0xffff) - (1 << TTL_SHIFT)) | checksum);
     return true;
   }
 
   /** Drops a packet and counts why. */
   protected drop(slot: number, reason: number): void {
     this.droppedPackets[reason]++;
-    this.droppedBytes[reason] += this.pool.lengths[slot];
+    this.droppedBytes[reason] += this.pool.lengthOf(slot);
     this.pool.release(slot);
   }
 

@@ -4,15 +4,17 @@
  */
 
 const FIRST_CAPACITY = 64;
+/** Words of an entry: address, ports, the connection's index + 1 (0 = empty), and one that makes the words a power of 2. */
+const WIDTH = 4;
+const PORTS = 1;
+const VALUE = 2;
 
 /** Connections by (remote address, ports). */
 export class ConnectionTable {
   /** Connections in the table. */
   size = 0;
-  #addrs = new Int32Array(FIRST_CAPACITY);
-  #ports = new Int32Array(FIRST_CAPACITY);
-  /** Connection's index + 1, 0 = empty. */
-  #values = new Int32Array(FIRST_CAPACITY);
+  /** Entries side by side, so that looking one up touches one place in memory. */
+  #words = new Int32Array(FIRST_CAPACITY * WIDTH);
 
   /**
    * The connection's index, -1 for none.
@@ -21,57 +23,60 @@ export class ConnectionTable {
    * @param ports - local port in the high half, remote port in the low
    */
   find(remoteAddr: number, ports: number): number {
-    const mask = this.#values.length - 1;
-    for (let at = hash(remoteAddr, ports) & mask; this.#values[at] !== 0; at = (at + 1) & mask) {
-      if (this.#ports[at] === ports && this.#addrs[at] === remoteAddr) return this.#values[at] - 1;
+    const words = this.#words;
+    const mask = words.length - 1;
+    for (
+      let at = (hash(remoteAddr, ports) * WIDTH) & mask;
+      words[at + VALUE] !== 0;
+      at = (at + WIDTH) & mask
+    ) {
+      if (words[at + PORTS] === ports && words[at] === remoteAddr) return words[at + VALUE] - 1;
     }
     return -1;
   }
 
   /** Adds a connection that is not there. */
   add(remoteAddr: number, ports: number, index: number): void {
-    if (2 * ++this.size > this.#values.length) this.#grow();
+    if (2 * WIDTH * ++this.size > this.#words.length) this.#grow();
     this.#put(remoteAddr, ports, index + 1);
   }
 
   /** Removes a connection, if it is there. */
   remove(remoteAddr: number, ports: number): void {
-    const mask = this.#values.length - 1;
-    let at = hash(remoteAddr, ports) & mask;
-    while (this.#values[at] !== 0 && !(this.#ports[at] === ports && this.#addrs[at] === remoteAddr)) {
-      at = (at + 1) & mask;
+    const words = this.#words;
+    const mask = words.length - 1;
+    let at = (hash(remoteAddr, ports) * WIDTH) & mask;
+    while (words[at + VALUE] !== 0 && !(words[at + PORTS] === ports && words[at] === remoteAddr)) {
+      at = (at + WIDTH) & mask;
     }
-    if (this.#values[at] === 0) return;
+    if (words[at + VALUE] === 0) return;
     this.size--;
     // Entries behind the gap move up unless that would put them before their place.
-    for (let next = (at + 1) & mask; this.#values[next] !== 0; next = (next + 1) & mask) {
-      const home = hash(this.#addrs[next], this.#ports[next]) & mask;
+    for (let next = (at + WIDTH) & mask; words[next + VALUE] !== 0; next = (next + WIDTH) & mask) {
+      const home = (hash(words[next], words[next + PORTS]) * WIDTH) & mask;
       if (((next - home) & mask) < ((next - at) & mask)) continue;
-      this.#addrs[at] = this.#addrs[next];
-      this.#ports[at] = this.#ports[next];
-      this.#values[at] = this.#values[next];
+      words.copyWithin(at, next, next + WIDTH);
       at = next;
     }
-    this.#values[at] = 0;
+    words[at + VALUE] = 0;
   }
 
   #put(addr: number, ports: number, value: number): void {
-    const mask = this.#values.length - 1;
-    let at = hash(addr, ports) & mask;
-    while (this.#values[at] !== 0) at = (at + 1) & mask;
-    this.#addrs[at] = addr;
-    this.#ports[at] = ports;
-    this.#values[at] = value;
+    const words = this.#words;
+    const mask = words.length - 1;
+    let at = (hash(addr, ports) * WIDTH) & mask;
+    while (words[at + VALUE] !== 0) at = (at + WIDTH) & mask;
+    words[at] = addr;
+    words[at + PORTS] = ports;
+    words[at + VALUE] = value;
   }
 
   #grow(): void {
-    const addrs = this.#addrs;
-    const ports = this.#ports;
-    const values = this.#values;
-    this.#addrs = new Int32Array(values.length * 2);
-    this.#ports = new Int32Array(values.length * 2);
-    this.#values = new Int32Array(values.length * 2);
-    for (let i = 0; i < values.length; i++) if (values[i] !== 0) this.#put(addrs[i], ports[i], values[i]);
+    const words = this.#words;
+    this.#words = new Int32Array(words.length * 2);
+    for (let at = 0; at < words.length; at += WIDTH) {
+      if (words[at + VALUE] !== 0) this.#put(words[at], words[at + PORTS], words[at + VALUE]);
+    }
   }
 }
 

@@ -76,10 +76,13 @@ export function handleSegment(
     updateWindow(c, view, at, seq, ack);
     // Acknowledgements of the usual length have no options.
     const option = headerLength(view, at) === 20 ? -1 : sackOption(view, at);
-    const before = c.una;
-    takeAck(stack, c, view, ack, option, payload === 0 && !hasFin);
-    if (ack !== before && c.una === c.nxt) notifyAllAcked(stack, c);
-    if (c.state !== STATE_ESTABLISHED) return;
+    // A side that only receives has nothing to hear of.
+    if (c.una !== c.nxt || option >= 0 || c.isProbing) {
+      const before = c.una;
+      takeAck(stack, c, view, ack, option, payload === 0 && !hasFin);
+      if (ack !== before && c.una === c.nxt) notifyAllAcked(stack, c);
+      if (c.state !== STATE_ESTABLISHED) return;
+    }
   }
   if (payload > 0 || hasFin) takeData(stack, c, seq, payload, hasFin);
   else if (seqBefore(seq, c.rcvNxt)) c.mustAckNow = true;

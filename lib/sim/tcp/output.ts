@@ -39,12 +39,13 @@ const MAX_WINDOW_FIELD = 65_535;
  * @hotpath
  */
 export function transmit(stack: TcpStack, c: TcpConnection): void {
-  if (c.state !== STATE_ESTABLISHED) return;
+  c.isCwndLimited = false;
+  // A side that only receives has nothing to send.
+  if (c.state !== STATE_ESTABLISHED || (c.una === c.nxt && !hasNew(c))) return;
   const { board } = c;
   const nowNs = stack.queue.nowNs;
   if (board.isEmpty && hasNew(c)) restartAfterIdle(stack, c, nowNs);
   let hasSentNew = false;
-  c.isCwndLimited = false;
   for (;;) {
     const room = c.cwndBytes - board.pipeBytes;
     if (board.lostSegments > 0) {
@@ -110,7 +111,7 @@ export function sendAck(stack: TcpStack, c: TcpConnection): void {
 /** Sends SYN, or SYN-ACK once a SYN was received. */
 export function sendSyn(stack: TcpStack, c: TcpConnection): void {
   const isAnswer = c.state === STATE_SYN_RECEIVED;
-  const slot = stack.pool.take(HEADER_BYTES + SYN_OPTION_BYTES);
+  const slot = stack.pool.take();
   const { view } = stack.pool;
   const at = slot * SLOT_BYTES;
   const { receiveBufferBytes, mss } = stack.settings;
@@ -140,7 +141,7 @@ export function sendReset(
   ack: number,
   flags: number,
 ): void {
-  const slot = stack.pool.take(HEADER_BYTES);
+  const slot = stack.pool.take();
   const at = slot * SLOT_BYTES;
   writeHeaders(
     stack.pool.view,
@@ -279,7 +280,7 @@ function writeSegment(
   payload: number,
 ): number {
   const length = HEADER_BYTES + optionBytes + payload;
-  const slot = stack.pool.take(length);
+  const slot = stack.pool.take();
   const windowField = Math.min(
     (stack.settings.receiveBufferBytes - c.unreadBytes) >> c.receiveShift,
     MAX_WINDOW_FIELD,

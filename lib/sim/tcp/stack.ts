@@ -175,13 +175,14 @@ export class TcpStack {
    * @hotpath
    */
   receive(slot: number): void {
-    const { view, lengths } = this.pool;
+    const { pool } = this;
+    const { view } = pool;
     const at = slot * SLOT_BYTES;
     const tcpAt = at + IPV4_HEADER;
     const remoteAddr = view.getInt32(at + SRC);
     const ports = (dstPort(view, tcpAt) << 16) | srcPort(view, tcpAt);
     const index = this.#table.find(remoteAddr, ports);
-    const segmentLength = lengths[slot] - IPV4_HEADER;
+    const segmentLength = pool.lengthOf(slot) - IPV4_HEADER;
     if (index === NONE) this.#takeStranger(view, tcpAt, remoteAddr, ports, segmentLength);
     else {
       const c = this.#connections[index];
