@@ -33,7 +33,7 @@ export async function runLossTableCommand(flags: LossTableFlags): Promise<void> 
         flows,
         seconds: flags.seconds,
         seed,
-        tcp: { congestionControl, hystart: congestionControl === 'cubic' },
+        tcp: { congestionControl, hystart: congestionControl === 'cubic' && ('linux' as const) },
       },
     })),
   );

@@ -12,6 +12,7 @@ describe('bench sim', () => {
       '200 connections, events',
       '200 connections, memory',
       'Figure 1, 5 s',
+      'Figure 1, 5 s, by the clock',
       'Figure 1, 5 s, events',
       'Figure 1, 5 s, memory at its end',
     ]);

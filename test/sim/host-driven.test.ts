@@ -17,7 +17,7 @@ const FLOWS = 18;
 function topology(hostDriven: boolean): Topology {
   return {
     hosts: [
-      { name: 'a', address: '10.0.0.1', lex: { hostDriven }, tcp: { hystart: true } },
+      { name: 'a', address: '10.0.0.1', lex: { hostDriven }, tcp: { hystart: 'linux' } },
       { name: 'b', address: '10.9.0.1' },
     ],
     routers: [{ name: 'r' }],

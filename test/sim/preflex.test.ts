@@ -19,7 +19,7 @@ function threeWays(options: GatewaySpec['options'] = {}, isBLex = false): Topolo
   return {
     hosts: [
       // As in Linux; without it one transfer that begins on an idle way loses a tenth of its packets at once.
-      { name: 'a', address: '10.0.0.1', lex: true, tcp: { hystart: true } },
+      { name: 'a', address: '10.0.0.1', lex: true, tcp: { hystart: 'linux' } },
       { name: 'b', address: '10.9.0.1', lex: isBLex },
     ],
     routers: [{ name: 'r' }],

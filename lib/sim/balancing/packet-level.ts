@@ -102,7 +102,7 @@ export function runPackets(balancer: Balancer, turnover: number, seconds: number
 function topology(balancer: Balancer): Topology {
   return {
     hosts: [
-      { name: 'a', address: '10.0.0.1', lex: true, tcp: { hystart: true } },
+      { name: 'a', address: '10.0.0.1', lex: true, tcp: { hystart: 'linux' } },
       { name: 'b', address: '10.9.0.1' },
     ],
     routers: [{ name: 'r' }],

@@ -39,7 +39,7 @@ export interface Figure1NetworkOptions {
 }
 
 /** CUBIC as Linux has it. */
-export const LINUX_TCP: TcpOptions = { congestionControl: 'cubic', hystart: true };
+export const LINUX_TCP: TcpOptions = { congestionControl: 'cubic', hystart: 'linux' };
 
 const [I1, I2, P] = FIGURE1.ingresses;
 const [I1_PREFIX, I2_PREFIX] = ['10.74.1.0/24', '10.74.2.0/24'];

@@ -3,7 +3,7 @@
  * window itself is in the connection, in bytes.
  */
 import type { TcpConnection } from './connection.ts';
-import { growthDivisor, isDelayRising } from './hystart.ts';
+import { growthDivisor, isDelayRising } from './hystart-plus.ts';
 
 /** A congestion control. Its state, if it has any, is in the connection. */
 export interface CongestionControl {
@@ -45,9 +45,9 @@ export function slowStart(c: TcpConnection, ackedBytes: number, limitSegments: n
   const grown = c.cwndBytes + (ackedBytes < limit ? ackedBytes : limit) / growthDivisor(c);
   if (grown <= c.ssthreshBytes) {
     c.cwndBytes = grown;
-    if (c.hystart !== undefined && isDelayRising(c)) {
+    if (c.hystartPlus !== undefined && isDelayRising(c)) {
       c.ssthreshBytes = grown;
-      c.hystart = undefined;
+      c.hystartPlus = undefined;
     }
     return 0;
   }

@@ -17,6 +17,7 @@
  */
 import type { TcpApp } from './app.ts';
 import type { CubicState } from './cubic.ts';
+import type { HystartPlusState } from './hystart-plus.ts';
 import type { HystartState } from './hystart.ts';
 import { ReceiveQueue } from './receive-queue.ts';
 import { Scoreboard } from './scoreboard.ts';
@@ -73,12 +74,17 @@ export class TcpConnection {
   ssthreshBytes = Infinity;
   cubic: CubicState | undefined = undefined;
   hystart: HystartState | undefined = undefined;
+  hystartPlus: HystartPlusState | undefined = undefined;
   /** The window, and nothing else, held the sender back. */
   isCwndLimited = false;
   /** SND.NXT when the recovery began. */
   recoveryPoint = 0;
   /** The one rescue retransmission of this recovery is still to be had. @see RFC 6675 section 4, NextSeg rule 4 */
   canRescue = false;
+  /** Proportional rate reduction of this recovery. @see RFC 6937 section 3, RecoverFS, prr_delivered and prr_out */
+  recoverFlightBytes = 0;
+  prrDeliveredBytes = 0;
+  prrOutBytes = 0;
   lastSentNs = 0;
 
   // Timing.
@@ -169,6 +175,7 @@ export class TcpConnection {
     this.ssthreshBytes = Infinity;
     this.cubic = undefined;
     this.hystart = undefined;
+    this.hystartPlus = undefined;
     this.isCwndLimited = false;
     this.canRescue = false;
     this.lastSentNs = 0;

@@ -1,68 +1,80 @@
 /**
- * HyStart++: slow start that ends when round trips get longer, and goes on slowly for a while to see whether that was
- * meant. Off unless asked for.
+ * HyStart, as Linux's CUBIC has it: slow start ends when the acknowledgements of a round come in a train as long as half
+ * of the least round trip, or when its first round trips are longer than the least one by an eighth.
  *
- *      slow start --- delay rose ---> conservative slow start (a quarter as fast) --- 5 rounds ---> congestion avoidance
- *          ^                                  |
- *          +-------- delay fell again --------+
+ *      round trip |          . .  first 8 of the round all above the line: slow start is over
+ *                 |-------.-------------------------- least + least / 8 (4 to 16 ms)
+ *                 |  . .
+ *                 +------------------------> rounds
  *
- * @see RFC 9406
+ * @see Ha and Rhee 2011, Taming the elephants: new TCP slow start; RFC 9438 section 4.10
+ * @see Linux net/ipv4/tcp_cubic.c, hystart_update
  */
-import { seqBefore } from '../../wire/seq.ts';
+import { seqAfter } from '../../wire/seq.ts';
 import type { TcpConnection } from './connection.ts';
 
+/** Windows below this many segments never end it (hystart_low_window). */
+const LEAST_WINDOW = 16;
+/** Acknowledgements no further apart than this are of one train (hystart_ack_delta_us). */
+const TRAIN_GAP_NS = 2e6;
+const RTT_SAMPLES = 8;
+const RTT_DIVISOR = 8;
 const MIN_RTT_THRESHOLD_NS = 4e6;
 const MAX_RTT_THRESHOLD_NS = 16e6;
-const RTT_DIVISOR = 8;
-const RTT_SAMPLES = 8;
-const CONSERVATIVE_GROWTH = 4;
-const CONSERVATIVE_ROUNDS = 5;
+/** After a recovery round trips still tell of the queue before it. */
+const SETTLING_NS = 1e9;
 
-/** State of HyStart++ in one connection. */
+/** State of HyStart in one connection; a new one begins after a timeout. */
 export class HystartState {
-  /** SND.NXT when the round began: its acknowledgement ends the round. */
-  roundEnd = 0;
+  /** Least round trip of the connection; Infinity before the first. */
+  leastRttNs = Infinity;
+  /** SND.NXT when the round began: the round ends behind its acknowledgement. */
+  roundEnd: number;
+  roundStartNs: number;
+  /** Last acknowledgement of the train. */
+  trainNs: number;
+  roundRttNs = Infinity;
   samples = 0;
-  roundMinNs = Infinity;
-  lastRoundMinNs = Infinity;
-  /** Least RTT of the round in which the delay rose; Infinity outside of conservative slow start. */
-  baselineNs = Infinity;
-  conservativeRounds = 0;
-}
 
-/** Takes an RTT sample of a slow start that goes on. */
-export function noteRtt(state: HystartState, rttNs: number): void {
-  state.samples++;
-  if (rttNs < state.roundMinNs) state.roundMinNs = rttNs;
+  /** @param roundEnd - SND.NXT */
+  constructor(roundEnd: number, nowNs: number) {
+    this.roundEnd = roundEnd;
+    this.roundStartNs = nowNs;
+    this.trainNs = nowNs;
+  }
 }
 
 /**
- * Asked at each acknowledgement in slow start.
+ * Takes the round trip of an acknowledgement, and ends slow start where it tells to.
  *
- * @returns true when slow start is over
+ * @hotpath
  */
-export function isDelayRising(c: TcpConnection): boolean {
+export function takeHystartRtt(c: TcpConnection, rttNs: number, nowNs: number): void {
   const state = c.hystart!;
-  const isConservative = state.baselineNs !== Infinity;
-  if (isConservative && state.samples >= RTT_SAMPLES && state.roundMinNs < state.baselineNs) {
-    state.baselineNs = Infinity;
-  } else if (!isConservative && state.samples >= RTT_SAMPLES && state.lastRoundMinNs !== Infinity) {
-    const eighth = state.lastRoundMinNs / RTT_DIVISOR;
-    const threshold = Math.min(Math.max(eighth, MIN_RTT_THRESHOLD_NS), MAX_RTT_THRESHOLD_NS);
-    if (state.roundMinNs >= state.lastRoundMinNs + threshold) {
-      state.baselineNs = state.roundMinNs;
-      state.conservativeRounds = 0;
-    }
+  const epochNs = c.cubic === undefined ? -1 : c.cubic.epochNs;
+  if (epochNs >= 0 && nowNs - epochNs < SETTLING_NS) return;
+  if (rttNs < state.leastRttNs) state.leastRttNs = rttNs;
+  if (c.cwndBytes >= c.ssthreshBytes) return;
+  if (seqAfter(c.una, state.roundEnd)) beginRound(c, state, nowNs);
+  if (c.cwndBytes < LEAST_WINDOW * c.mss) return;
+  if (nowNs - state.trainNs <= TRAIN_GAP_NS) {
+    state.trainNs = nowNs;
+    if (nowNs - state.roundStartNs > state.leastRttNs / 2) c.ssthreshBytes = c.cwndBytes;
   }
-  if (seqBefore(c.una, state.roundEnd)) return false;
-  state.roundEnd = c.nxt;
-  state.lastRoundMinNs = state.roundMinNs;
-  state.roundMinNs = Infinity;
-  state.samples = 0;
-  return state.baselineNs !== Infinity && ++state.conservativeRounds >= CONSERVATIVE_ROUNDS;
+  if (rttNs < state.roundRttNs) state.roundRttNs = rttNs;
+  if (state.samples < RTT_SAMPLES) {
+    state.samples++;
+    return;
+  }
+  const eighth = state.leastRttNs / RTT_DIVISOR;
+  const threshold = Math.min(Math.max(eighth, MIN_RTT_THRESHOLD_NS), MAX_RTT_THRESHOLD_NS);
+  if (state.roundRttNs > state.leastRttNs + threshold) c.ssthreshBytes = c.cwndBytes;
 }
 
-/** By how much the growth of slow start is divided now. */
-export function growthDivisor(c: TcpConnection): number {
-  return c.hystart !== undefined && c.hystart.baselineNs !== Infinity ? CONSERVATIVE_GROWTH : 1;
+function beginRound(c: TcpConnection, state: HystartState, nowNs: number): void {
+  state.roundEnd = c.nxt;
+  state.roundStartNs = nowNs;
+  state.trainNs = nowNs;
+  state.roundRttNs = Infinity;
+  state.samples = 0;
 }

@@ -15,6 +15,7 @@ import { maximumSegmentSize, sackOption, windowScaleShift } from '../../wire/tcp
 import { END_FINISHED, END_RESET } from './app.ts';
 import { STATE_ESTABLISHED, STATE_SYN_RECEIVED, STATE_SYN_SENT, STATE_TIME_WAIT } from './connection.ts';
 import type { TcpConnection } from './connection.ts';
+import { HystartPlusState } from './hystart-plus.ts';
 import { HystartState } from './hystart.ts';
 import { sendSyn } from './output.ts';
 import { takeAck } from './recovery.ts';
@@ -124,8 +125,8 @@ function establish(stack: TcpStack, c: TcpConnection, window: number, seq: numbe
   c.sendWindowAck = ack;
   c.state = STATE_ESTABLISHED;
   stack.congestion.begin(c);
-  if (settings.hystart) c.hystart = new HystartState();
-  if (c.hystart !== undefined) c.hystart.roundEnd = c.nxt;
+  if (settings.hystart === 'linux') c.hystart = new HystartState(c.nxt, queue.nowNs);
+  else if (settings.hystart === 'rfc9406') c.hystartPlus = new HystartPlusState(c.nxt);
   stack.totals.established++;
   c.app?.onEstablished?.(stack, c);
 }

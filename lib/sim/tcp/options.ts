@@ -5,8 +5,11 @@ import { invalidOption, rejectUnknownKeys, requireInteger, requireNumber } from 
 export interface TcpOptions {
   /** Congestion control, `cubic` (default) or `newreno`. */
   readonly congestionControl?: 'cubic' | 'newreno';
-  /** Slow start ends at rising delay as well as at loss (RFC 9406, HyStart++); default false. */
-  readonly hystart?: boolean;
+  /**
+   * Slow start ends at rising delay as well as at loss: `linux` as Linux's CUBIC does it, `rfc9406` by HyStart++; default
+   * false.
+   */
+  readonly hystart?: false | 'linux' | 'rfc9406';
   /** Bytes of payload in a full segment, 88 to 65,455; default 1460: a packet of 1500 bytes. */
   readonly mss?: number;
   /** Initial window in segments, 1 to 1000; default 10. @see RFC 6928 */
@@ -61,10 +64,14 @@ export function tcpSettings(options: TcpOptions): TcpSettings {
   if (congestionControl !== 'cubic' && congestionControl !== 'newreno') {
     throw invalidOption('tcp.congestionControl', congestionControl, 'cubic or newreno');
   }
+  const hystart = options.hystart ?? false;
+  if (hystart !== false && hystart !== 'linux' && hystart !== 'rfc9406') {
+    throw invalidOption('tcp.hystart', hystart, 'linux, rfc9406 or false');
+  }
   const mss = requireInteger('tcp.mss', options.mss ?? 1460, 88, 65_455);
   return {
     congestionControl,
-    hystart: requireBoolean('tcp.hystart', options.hystart ?? false),
+    hystart,
     mss,
     initialWindow: requireInteger('tcp.initialWindow', options.initialWindow ?? 10, 1, 1000),
     receiveBufferBytes: requireInteger(

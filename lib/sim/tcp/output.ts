@@ -264,6 +264,7 @@ function restartAfterIdle(stack: TcpStack, c: TcpConnection, nowNs: number): voi
 function sendData(stack: TcpStack, c: TcpConnection, seq: number, payload: number, hasFin: boolean): void {
   const slot = writeSegment(stack, c, seq, hasFin ? TCP_ACK | TCP_FIN : TCP_ACK, 0, payload);
   c.sentBytes += payload;
+  c.prrOutBytes += payload;
   c.lastSentNs = stack.queue.nowNs;
   // Data carries no SACK blocks: what has to be told needs an acknowledgement of its own.
   if (c.held.blocks === 0) c.mustAckNow = false;

@@ -14,7 +14,8 @@ import { sackLeftEdge, sackRightEdge } from '../../wire/tcp-options.ts';
 import { seqAfter, seqBefore } from '../../wire/seq.ts';
 import { PHASE_LOSS, PHASE_OPEN, PHASE_RECOVERY } from './connection.ts';
 import type { TcpConnection } from './connection.ts';
-import { noteRtt } from './hystart.ts';
+import { noteRtt } from './hystart-plus.ts';
+import { HystartState, takeHystartRtt } from './hystart.ts';
 import { retransmit, scheduleProbe } from './output.ts';
 import { backOff, takeRtt } from './rto.ts';
 import type { TcpStack } from './stack.ts';
@@ -38,6 +39,7 @@ export function takeAck(
   const nowNs = stack.queue.nowNs;
   const ackedBytes = (ack - c.una) | 0;
   const flight = flightBytes(c);
+  const sackedBefore = board.sackedBytes;
   const newlySacked = sackOption < 0 ? 0 : board.applySack(view, sackOption, ack);
   if (ackedBytes > 0) advance(stack, c, ack, nowNs);
   if (c.isProbing) {
@@ -46,6 +48,7 @@ export function takeAck(
       stack.congestion.onLoss(c, flight, nowNs);
   }
 
+  const lostBefore = board.lostSegments;
   if (newlySacked > 0) {
     board.markLost();
     if (c.isProbing && c.probeIndex >= board.first && board.isSackedAt(c.probeIndex)) {
@@ -55,6 +58,7 @@ export function takeAck(
     }
   }
   if (c.phase !== PHASE_OPEN && !seqBefore(ack, c.recoveryPoint)) {
+    if (c.phase === PHASE_RECOVERY) c.cwndBytes = c.ssthreshBytes;
     c.phase = PHASE_OPEN;
     board.markLost();
   }
@@ -62,6 +66,10 @@ export function takeAck(
     enterRecovery(stack, c, flight, nowNs);
   } else if (ackedBytes > 0 && c.phase !== PHASE_RECOVERY && c.isCwndLimited) {
     stack.congestion.onAck(c, ackedBytes, nowNs);
+  }
+  if (c.phase === PHASE_RECOVERY) {
+    const isSafe = ackedBytes > 0 && board.lostSegments <= lostBefore;
+    reduceRate(c, ackedBytes + board.sackedBytes - sackedBefore, isSafe);
   }
   if (ackedBytes > 0) {
     c.rtoAtNs = board.isEmpty ? Infinity : nowNs + c.rtoNs;
@@ -82,7 +90,8 @@ export function takeTimeout(stack: TcpStack, c: TcpConnection): void {
   c.recoveryPoint = c.nxt;
   c.isProbing = false;
   c.probeAtNs = Infinity;
-  c.hystart = undefined;
+  if (c.hystart !== undefined) c.hystart = new HystartState(c.nxt, stack.queue.nowNs);
+  c.hystartPlus = undefined;
   c.board.markAllLost();
   backOff(c, stack.settings);
   c.rtoAtNs = stack.queue.nowNs + c.rtoNs;
@@ -98,7 +107,8 @@ function advance(stack: TcpStack, c: TcpConnection, ack: number, nowNs: number):
   c.progressNs = nowNs;
   if (board.oldestSentNs < 0 || board.hasAckedRetransmission) return;
   takeRtt(c, nowNs - board.oldestSentNs, stack.settings);
-  if (c.hystart !== undefined) noteRtt(c.hystart, nowNs - board.newestSentNs);
+  if (c.hystart !== undefined) takeHystartRtt(c, nowNs - board.newestSentNs, nowNs);
+  if (c.hystartPlus !== undefined) noteRtt(c.hystartPlus, nowNs - board.newestSentNs);
 }
 
 function enterRecovery(stack: TcpStack, c: TcpConnection, flight: number, nowNs: number): void {
@@ -107,13 +117,38 @@ function enterRecovery(stack: TcpStack, c: TcpConnection, flight: number, nowNs:
   c.canRescue = true;
   c.isProbing = false;
   c.probeAtNs = Infinity;
-  c.hystart = undefined;
+  c.hystartPlus = undefined;
   c.recoveryCount++;
   stack.totals.recoveries++;
+  c.recoverFlightBytes = flight;
+  c.prrDeliveredBytes = 0;
+  c.prrOutBytes = 0;
   stack.congestion.onLoss(c, flight, nowNs);
   // The first lost segment goes out whatever the pipe holds. @see RFC 6675 section 5, step 4.3
   retransmit(stack, c, c.board.nextLost());
   c.rtoAtNs = nowNs + c.rtoNs;
+}
+
+/**
+ * Proportional rate reduction: in fast recovery the window follows what arrives. While more than the threshold is under
+ * way, data goes out in the proportion of threshold to flight; below it, as much as arrived, and a segment more where no
+ * further loss is told of. So a burst of losses is not answered by a burst of retransmissions.
+ *
+ * @param deliveredBytes - by this acknowledgement, SACKed or acknowledged for the first time
+ * @param isSafe - the acknowledgement is cumulative and tells of no further loss
+ * @see RFC 6937 section 3, PRR-SSRB where it is safe and PRR-CRB elsewhere, as in Linux
+ */
+function reduceRate(c: TcpConnection, deliveredBytes: number, isSafe: boolean): void {
+  const { pipeBytes } = c.board;
+  c.prrDeliveredBytes += deliveredBytes;
+  let bytes: number;
+  if (pipeBytes > c.ssthreshBytes) {
+    bytes = Math.ceil((c.prrDeliveredBytes * c.ssthreshBytes) / c.recoverFlightBytes) - c.prrOutBytes;
+  } else {
+    const limit = Math.max(c.prrDeliveredBytes - c.prrOutBytes, deliveredBytes) + (isSafe ? c.mss : 0);
+    bytes = Math.min(c.ssthreshBytes - pipeBytes, limit);
+  }
+  c.cwndBytes = pipeBytes + Math.max(bytes, 0);
 }
 
 /**

@@ -45,6 +45,8 @@ export class Scoreboard {
   pipeBytes = 0;
   /** Segments SACKed and not yet acknowledged. */
   sackedSegments = 0;
+  /** Bytes of those segments. */
+  sackedBytes = 0;
   /** Segments that are lost and not sent again since. */
   lostSegments = 0;
   /**
@@ -79,6 +81,7 @@ export class Scoreboard {
     this.end = 0;
     this.pipeBytes = 0;
     this.sackedSegments = 0;
+    this.sackedBytes = 0;
     this.lostSegments = 0;
     this.#highestSacked = -1;
     this.#lostEdge = 0;
@@ -152,8 +155,10 @@ export class Scoreboard {
         return;
       }
       this.pipeBytes -= contribution(word);
-      if ((word & SACKED) !== 0) this.sackedSegments--;
-      else {
+      if ((word & SACKED) !== 0) {
+        this.sackedSegments--;
+        this.sackedBytes -= length;
+      } else {
         if ((word & (LOST | RETRANSMITTED)) === LOST) this.lostSegments--;
         if ((word & EVER_RETRANSMITTED) !== 0) this.hasAckedRetransmission = true;
         else {
@@ -302,6 +307,7 @@ export class Scoreboard {
       if ((word & (LOST | RETRANSMITTED)) === LOST) this.lostSegments--;
       this.#words[at] = word | SACKED;
       this.sackedSegments++;
+      this.sackedBytes += length;
     }
   }
 
@@ -324,6 +330,7 @@ export class Scoreboard {
     this.pipeBytes -= contribution(word);
     this.#seqs[at] = (this.#seqs[at] + bytes) | 0;
     this.#words[at] = word - bytes;
+    if ((word & SACKED) !== 0) this.sackedBytes -= bytes;
     this.pipeBytes += contribution(this.#words[at]);
   }
 

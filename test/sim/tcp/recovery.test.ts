@@ -60,18 +60,21 @@ describe('slow start', () => {
     expect(c.cwndBytes).toBe(10 * MSS);
   });
 
-  it('overshoots far less with HyStart++, which ends it at rising delay', () => {
-    const run = (hystart: boolean): TcpConnection => {
-      const pair = new SimPair({ tcp: { hystart }, link: { rateBitsPerSec: 25e6, queueBytes: 625_000 } });
-      const c = transfer(pair, Infinity);
-      pair.runMs(3000);
-      return c;
-    };
-    const [careful, plain] = [run(true), run(false)];
-    expect(careful.retransmittedSegments).toBeLessThan(plain.retransmittedSegments / 3);
-    // And the link is full after the first second all the same.
-    expect(careful.sentBytes).toBeGreaterThan((0.85 * 3 * 25e6) / 8);
-  });
+  it.each(['linux', 'rfc9406'] as const)(
+    'overshoots far less with HyStart (%s), which ends it early',
+    (kind) => {
+      const run = (hystart: false | 'linux' | 'rfc9406'): TcpConnection => {
+        const pair = new SimPair({ tcp: { hystart }, link: { rateBitsPerSec: 25e6, queueBytes: 625_000 } });
+        const c = transfer(pair, Infinity);
+        pair.runMs(3000);
+        return c;
+      };
+      const [careful, plain] = [run(kind), run(false)];
+      expect(careful.retransmittedSegments).toBeLessThan(plain.retransmittedSegments / 3);
+      // And the link is full after the first second all the same.
+      expect(careful.sentBytes).toBeGreaterThan((0.8 * 3 * 25e6) / 8);
+    },
+  );
 });
 
 describe('fast recovery', () => {
@@ -112,6 +115,32 @@ describe('fast recovery', () => {
     // Between detection and the end of the recovery: half a window of new segments.
     const fresh = pair.data.filter(({ timeMs, seq }) => timeMs === 300 && seq > seqOf(29));
     expect(fresh.length).toBeGreaterThanOrEqual(5);
+  });
+
+  it('answers an acknowledgement of half a lost window by no burst, but by two segments at most', () => {
+    const pair = new SimPair({ link: { rateBitsPerSec: 12e6 } });
+    // Every second segment of the third round.
+    dropSegments(
+      pair,
+      Array.from({ length: 20 }, (_, i) => 31 + 2 * i),
+    );
+    const c = transfer(pair, Infinity);
+    pair.runMs(1000);
+    expect([c.recoveryCount, c.timeoutCount]).toEqual([1, 0]);
+    const firstMs = pair.data.find(
+      ({ seq }, i) => pair.data.findIndex((other) => other.seq === seq) < i,
+    )!.timeMs;
+    const perInstant = new Map<number, number>();
+    for (const { timeMs } of pair.data) {
+      if (timeMs > firstMs && timeMs < firstMs + 100) {
+        perInstant.set(timeMs, (perInstant.get(timeMs) ?? 0) + 1);
+      }
+    }
+    expect(Math.max(...perInstant.values())).toBeLessThanOrEqual(2);
+    expect(perInstant.size).toBeGreaterThan(8);
+    // When it is over, the window is half of what was under way.
+    expect(c.ssthreshBytes / MSS).toBeGreaterThan(15);
+    expect(c.retransmittedSegments).toBe(20);
   });
 
   it('finds a retransmission that is lost again by its timer', () => {
