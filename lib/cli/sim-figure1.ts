@@ -6,8 +6,10 @@ import type { Betas } from '../pref/balancers/strategies.ts';
 import { betasOf } from '../sim/scenarios/scenario.ts';
 import type { Figure1Scenario, Mode } from '../sim/scenarios/scenario.ts';
 import type { Estimate } from '../sim/statistics.ts';
+import type { Check } from '../../namespaces-lab/runs/validity.ts';
 import { EXIT_INVALID } from './lab-run.ts';
 import { note, print, printJson } from './output.ts';
+import { checksOf } from './sim-checks.ts';
 import { jsonText, runWithProgress, writeFiles } from './sim-output.ts';
 import { simResult, statisticsOf } from './sim-result.ts';
 import type { SimResult } from './sim-result.ts';
@@ -35,6 +37,8 @@ export interface Figure1Report extends SimResult {
     readonly seed: number;
     readonly valid: boolean;
   })[];
+  /** What the flowlet ratios must be in every seed. */
+  readonly checks: readonly Check[];
   /** Means over the seeds with their confidence intervals, by name. */
   readonly statistics: { readonly confidence: number; readonly figures: Readonly<Record<string, Estimate>> };
 }
@@ -70,6 +74,7 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
   }
   if (flags.json) printJson(report);
   else print(describeReport(report, flags.seeds));
+  if (report.checks.some(({ isOk }) => !isOk)) process.exitCode = EXIT_INVALID;
   if (report.runs.every(({ valid }) => valid)) return;
   for (const [i, { validity }] of results.entries()) {
     for (const check of validity.checks.filter(({ isOk }) => !isOk)) {
@@ -100,6 +105,7 @@ function reportOf(results: readonly SimResult[], command: string): Figure1Report
       summary,
       flows,
     })),
+    checks: checksOf(results),
     statistics: { confidence: CONFIDENCE, figures: statisticsOf(results) },
   };
 }
@@ -123,6 +129,7 @@ function describeReport(report: Figure1Report, seeds: readonly number[]): string
       ]),
     ]),
     '',
+    ...report.checks.map(({ name, isOk, detail }) => `${isOk ? 'Yes' : 'NO'}: ${name} (${detail})`),
     invalid === 0 ? 'Valid: all checks passed.' : `INVALID: ${invalid} of ${runs.length} runs.`,
   ].join('\n');
 }
