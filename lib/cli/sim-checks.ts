@@ -1,8 +1,8 @@
 /** What the flowlet ratios of simulated runs must be, in every seed: the `checks` of `preflex sim figure1`. Pure. */
 import type { Check } from '../../namespaces-lab/runs/validity.ts';
+import type { Figure1Record } from '../sim/scenarios/figure1-run.ts';
 import type { DestinationRoute, Interval } from '../sim/scenarios/records.ts';
 import { failureOf } from '../sim/scenarios/scenario.ts';
-import type { SimResult } from './sim-result.ts';
 
 /** What a sum of ratios may be off 1. */
 export const SUM_TOLERANCE = 1e-12;
@@ -14,7 +14,7 @@ export const INTERVALS_TO_FLOOR = 2;
 /** Rows that end at the same time as another figure are not before it for a rounding. */
 const TIME_TOLERANCE_S = 1e-6;
 
-type Run = Pick<SimResult, 'meta' | 'scenario' | 'betas' | 'intervals'>;
+type Run = Pick<Figure1Record, 'seed' | 'scenario' | 'betas' | 'intervals'>;
 
 /** A figure of a run, with where it is from. */
 interface Found {
@@ -105,6 +105,6 @@ function largest(found: readonly Found[]): Found | undefined {
   return worst;
 }
 
-function place({ meta }: Run, { t }: Interval, destination: string): string {
-  return `seed ${String(meta['seed'])}, ${t} s, toward ${destination}`;
+function place({ seed }: Run, { t }: Interval, destination: string): string {
+  return `seed ${seed}, ${t} s, toward ${destination}`;
 }

@@ -59,7 +59,7 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
     flags.workers,
   );
   const results = records.map((record) => simResult(record, commandOf(scenario, betas, String(record.seed))));
-  const report = reportOf(results, commandOf(scenario, betas, flags.seeds.join(',')));
+  const report = reportOf(results, checksOf(records), commandOf(scenario, betas, flags.seeds.join(',')));
   if (flags.out !== undefined) {
     const perSeed = results.length === 1 ? [] : results;
     const paths = writeFiles(flags.out, [
@@ -94,7 +94,7 @@ function commandOf(scenario: Figure1Scenario, betas: Betas, seeds: string): stri
   );
 }
 
-function reportOf(results: readonly SimResult[], command: string): Figure1Report {
+function reportOf(results: readonly SimResult[], checks: readonly Check[], command: string): Figure1Report {
   const [first] = results;
   return {
     ...first,
@@ -105,7 +105,7 @@ function reportOf(results: readonly SimResult[], command: string): Figure1Report
       summary,
       flows,
     })),
-    checks: checksOf(results),
+    checks,
     statistics: { confidence: CONFIDENCE, figures: statisticsOf(results) },
   };
 }

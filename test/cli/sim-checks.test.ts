@@ -26,9 +26,7 @@ function run(t: number, ratios: readonly number[], lossRatio = 0.01) {
       { name: 'e2', routes: routes(ratios) },
     ],
   };
-  return { meta: { seed: 7 }, scenario, betas, intervals: [interval] } as unknown as Parameters<
-    typeof checksOf
-  >[0][number];
+  return { seed: 7, scenario, betas, intervals: [interval] };
 }
 
 const verdicts = (...runs: ReturnType<typeof run>[]): boolean[] => checksOf(runs).map(({ isOk }) => isOk);

@@ -26,8 +26,6 @@ export const SUSTAINED = 4;
 export const INTERVALS_TO_CONVERGE = 10;
 /** Over the spread of the best fixed setting: what is allowed. */
 export const SPREAD_FACTOR = 1.2;
-/** A relative spread that 100 losses cannot tell from none. */
-export const UNSEEN_SPREAD = 0.1;
 
 const CONFIGURED_NS = 10e9;
 const SHORTEST = 0.25;
@@ -43,6 +41,9 @@ export const FIXED_BETAS: readonly (readonly [number, number, number])[] = [
   [0.1, 0.6, 0.3],
   [0.1, 0.3, 0.6],
 ];
+
+/** Runs of which the spread is the mean, so that its own error is a few hundredths of it. */
+export const SPREAD_SEEDS = 4;
 
 /** One place of the grid. */
 export interface GridCell {
@@ -61,7 +62,10 @@ export interface BalancerRun {
   readonly convergedAfter: number;
   /** The same in configured intervals. */
   readonly convergedAfterConfigured: number;
-  /** Largest loss ratio less the smallest, over their mean; mean over the settled intervals. */
+  /**
+   * Largest loss ratio less the smallest, over their mean, as counted in a configured interval of time, chance included;
+   * mean over all of them since the ratios settled, and over {@link SPREAD_SEEDS} runs.
+   */
   readonly spread: number;
   /** Mean length of the settled intervals, in configured ones. */
   readonly intervalLength: number;
@@ -108,7 +112,7 @@ export function runCell(cell: GridCell, seed = 1): CellResult {
 
 /** Whether the spread is as small as asked for. */
 export function isSpreadGood({ selfTuning: run, bestSpread }: CellResult): boolean {
-  return run.spread <= Math.max(UNSEEN_SPREAD, SPREAD_FACTOR * bestSpread);
+  return run.spread <= SPREAD_FACTOR * bestSpread;
 }
 
 /** Runs a balancer twice, with the losses drawn and with the losses expected. */
@@ -123,14 +127,19 @@ export function runBalancer(balancer: Balancer, cell: GridCell, seed: number): B
     alternations: Math.max(...settled[0].map((_, i) => alternations(settled.map((ratios) => ratios[i])))),
     convergedAfter,
     convergedAfterConfigured: expected.lengths.slice(0, convergedAfter).reduce((sum, n) => sum + n, 0),
-    spread: mean(drawn.spreads.slice(-SETTLED)),
+    spread: mean(
+      Array.from({ length: SPREAD_SEEDS }, (_, i) =>
+        mean((i === 0 ? drawn : trace(balancer, cell, seed + i)).settledSpreads),
+      ),
+    ),
     intervalLength: mean(drawn.lengths.slice(-SETTLED)),
   };
 }
 
 interface Trace {
   readonly ratios: number[][];
-  readonly spreads: number[];
+  /** Of the configured intervals that ended in the settled ones. */
+  readonly settledSpreads: number[];
   readonly lengths: number[];
 }
 
@@ -140,11 +149,16 @@ function trace(balancer: Balancer, cell: GridCell, seed: number | undefined): Tr
     { length: routeCount },
     (_, i) => capacityRatio ** (i / Math.max(1, routeCount - 1)),
   );
-  const random = seed === undefined ? undefined : new RandomStreams(seed).next();
-  const model = new SaturatedTcp({ ...cell, capacities, random });
+  const streams = seed === undefined ? undefined : new RandomStreams(seed);
+  const model = new SaturatedTcp({
+    ...cell,
+    capacities,
+    random: streams?.next(),
+    windowRandom: streams?.next(),
+  });
   let ratios = new Float64Array(routeCount).fill(1 / routeCount);
   let length = 1;
-  const result: Trace = { ratios: [], spreads: [], lengths: [] };
+  const result: Trace = { ratios: [], settledSpreads: [], lengths: [] };
   for (let interval = 0; interval < INTERVALS; interval++) {
     model.run(ratios, length);
     const measures = { intervalNs: length * CONFIGURED_NS, turnover: model.turnover };
@@ -152,7 +166,7 @@ function trace(balancer: Balancer, cell: GridCell, seed: number | undefined): Tr
     balancer.balance(routeCount, model.bytes, model.lostBytes, ratios, next, measures);
     ratios = next;
     result.ratios.push([...ratios]);
-    result.spreads.push(model.spread);
+    if (interval >= INTERVALS - SETTLED) result.settledSpreads.push(...model.spreads);
     result.lengths.push(length);
     const wanted = balancer.wantedIntervalNs?.(routeCount, model.bytes, model.lostBytes, measures);
     if (wanted !== undefined) length = Math.min(LONGEST, Math.max(SHORTEST, wanted / CONFIGURED_NS));

@@ -31,6 +31,8 @@ export interface SaturatedOptions {
   readonly kind: TurnoverKind;
   /** Draws the LEx packets; without it they are what is expected. */
   readonly random?: RandomStream | undefined;
+  /** Draws those of the {@link SaturatedTcp.spreads}, so that they are the same whatever the intervals; as above. */
+  readonly windowRandom?: RandomStream | undefined;
 }
 
 /** Bytes of a packet. */
@@ -39,6 +41,8 @@ const PACKET_BYTES = 1500;
 const PACKETS = 100_000;
 /** Steps of `gradual` in a configured interval. */
 const STEPS = 20;
+/** Times that differ by less are the same, in configured intervals. */
+const ROUNDING = 1e-9;
 
 /** The routes and their flows. */
 export class SaturatedTcp {
@@ -48,8 +52,11 @@ export class SaturatedTcp {
   readonly lostBytes: Float64Array;
   /** p_i of the last interval, as they were: not drawn. */
   readonly lossRatios: Float64Array;
-  /** Largest loss ratio less the smallest, over their mean: the mean of all moments of the last interval. */
-  spread = 0;
+  /**
+   * Largest loss ratio less the smallest, over their mean, of each configured interval of time that ended in the last
+   * run: L_i / T_i as counted, whatever the update intervals are. Without any loss 0.
+   */
+  spreads: number[] = [];
   /** Turnover of the last interval as a gateway measures it from the LEx packets. */
   turnover = 0;
 
@@ -61,6 +68,9 @@ export class SaturatedTcp {
   /** Those of them that began in the interval. */
   readonly #young: Float64Array;
   readonly #youngLost: Float64Array;
+  /** Loss ratios so far in the running configured interval, each by the part of it that it lasted; and how much is over. */
+  readonly #windowLosses: Float64Array;
+  #windowTime = 0;
 
   /** Begins with as many flows on each route. */
   constructor(options: SaturatedOptions) {
@@ -71,6 +81,7 @@ export class SaturatedTcp {
     this.#flows = new Float64Array(count).fill(1 / count);
     this.#young = new Float64Array(count);
     this.#youngLost = new Float64Array(count);
+    this.#windowLosses = new Float64Array(count);
     this.bytes = new Float64Array(count);
     this.lostBytes = new Float64Array(count);
     this.lossRatios = new Float64Array(count);
@@ -87,31 +98,45 @@ export class SaturatedTcp {
     this.#young.fill(0);
     this.#youngLost.fill(0);
     this.lossRatios.fill(0);
-    this.spread = 0;
+    this.spreads = [];
     const steps = kind === 'frozen' ? 1 : Math.max(4, Math.ceil(length * STEPS));
     const step = length / steps;
     const replaced = kind === 'frozen' ? Math.min(1, turnover * length) : -Math.expm1(-turnover * step);
-    for (let i = 0; i < steps; i++) this.#step(ratios, replaced, 1 / steps);
+    for (let i = 0; i < steps; i++) this.#step(ratios, replaced, 1 / steps, step);
     this.#measure(length);
   }
 
-  #step(ratios: Float64Array, replaced: number, weight: number): void {
+  #step(ratios: Float64Array, replaced: number, weight: number, time: number): void {
     const kappa = this.#options.lexPackets / PACKETS;
-    let largest = 0;
-    let smallest = 1;
-    let sum = 0;
+    const losses = new Float64Array(ratios.length);
     for (let i = 0; i < ratios.length; i++) {
       this.#flows[i] += replaced * (ratios[i] - this.#flows[i]);
       this.#young[i] += replaced * (ratios[i] - this.#young[i]);
       const load = kappa * (this.#flows[i] / this.#shares[i]) ** 2;
       const loss = load / (1 + load);
+      losses[i] = loss;
       this.lossRatios[i] += weight * loss;
       if (this.#flows[i] > 0) this.#youngLost[i] += (weight * loss * this.#young[i]) / this.#flows[i];
-      largest = Math.max(largest, loss);
-      smallest = Math.min(smallest, loss);
-      sum += loss;
     }
-    this.spread += (weight * (largest - smallest) * ratios.length) / sum;
+    for (let left = time; left > ROUNDING;) {
+      const part = Math.min(left, 1 - this.#windowTime);
+      for (let i = 0; i < losses.length; i++) this.#windowLosses[i] += part * losses[i];
+      this.#windowTime += part;
+      left -= part;
+      if (this.#windowTime > 1 - ROUNDING) this.#endWindow();
+    }
+  }
+
+  #endWindow(): void {
+    const { windowRandom } = this.#options;
+    const seen = Array.from(this.#windowLosses, (loss, i) => {
+      const packets = PACKETS * this.#shares[i];
+      return windowRandom === undefined ? loss : poisson(windowRandom, packets * loss) / packets;
+    });
+    const sum = seen.reduce((total, loss) => total + loss, 0);
+    this.spreads.push(sum === 0 ? 0 : ((Math.max(...seen) - Math.min(...seen)) * seen.length) / sum);
+    this.#windowLosses.fill(0);
+    this.#windowTime = 0;
   }
 
   #measure(length: number): void {
