@@ -30,6 +30,7 @@ export default {
     'lib/sim/tcp/cubic.ts:CubicState',
     'lib/sim/tcp/receive-queue.ts:ReceiveQueue',
     'lib/sim/tcp/hystart.ts:HystartState',
+    'lib/sim/tcp/hystart-plus.ts:HystartPlusState',
   ],
   validation: { notExported: true, invalidLink: true, notDocumented: true },
 };
