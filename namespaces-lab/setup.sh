@@ -1,8 +1,10 @@
 #!/bin/sh
-# Installs what is missing on a Debian or Ubuntu machine: the tools of the laboratory and the npm packages.
-# Does nothing where all is there. Called by quickstart.sh and by the tests.
+# Installs what is missing on a Debian or Ubuntu machine: the tools of the laboratory and its tests, and the npm packages.
+# With the argument `demo` only what the two-path demonstration takes.
+# Does nothing where all is there. Called by quickstart.sh (demo) and by the tests.
 set -eu
 cd "$(dirname "$0")/.."
+extent="${1:-all}"
 
 if ! command -v node >/dev/null 2>&1; then
   echo "preflex: Node.js 20.19 or newer is missing: see https://nodejs.org/en/download" >&2
@@ -14,12 +16,14 @@ if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); proce
 fi
 
 # tool:package
+tools="ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl"
+[ "$extent" = demo ] || tools="$tools nats-server:nats-server clang:clang chromium:chromium bird:bird2 nft:nftables"
 missing=""
-for pair in ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl nats-server:nats-server clang:clang chromium:chromium bird:bird2 nft:nftables; do
+for pair in $tools; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 # Headers of the BPF programs; brings libbpf1, which loads them.
-[ -e /usr/include/bpf/bpf_helpers.h ] || missing="$missing libbpf-dev"
+[ "$extent" = demo ] || [ -e /usr/include/bpf/bpf_helpers.h ] || missing="$missing libbpf-dev"
 if [ -n "$missing" ]; then
   if [ "$(id -u)" -ne 0 ]; then
     echo "preflex: missing for the laboratory:$missing. Install them with: sudo apt-get install$missing" >&2
@@ -53,7 +57,7 @@ fi
 
 # promtool checks metrics in the tests. Debian has it in the package prometheus alone, whose server nobody wants here: it
 # would start with the machine. So the program is taken out of the package, and the package is not installed.
-if ! command -v promtool >/dev/null 2>&1; then
+if [ "$extent" != demo ] && ! command -v promtool >/dev/null 2>&1; then
   if [ "$(id -u)" -ne 0 ]; then
     echo "preflex: missing for the tests: promtool, of the package prometheus." >&2
   else
@@ -78,7 +82,7 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
 fi
 
 # The BPF programs, where they are older than their sources.
-if command -v clang >/dev/null 2>&1 && [ -e /usr/include/bpf/bpf_helpers.h ] &&
+if [ "$extent" != demo ] && command -v clang >/dev/null 2>&1 && [ -e /usr/include/bpf/bpf_helpers.h ] &&
   [ -n "$(find lib/ebpf/programs lib/lex lib/wire -newer lib/ebpf/programs/host.bpf.o -name '*.[cht]*' 2>/dev/null || echo none)" ]; then
   echo "preflex: building the BPF programs" >&2
   npm run --silent build:bpf
