@@ -38,8 +38,29 @@ export function addBenchCommand(program: Command): void {
         );
       }),
     );
+  addTablesBench(bench);
   addUdpBench(bench);
   addSimBench(bench);
+}
+
+function addTablesBench(bench: Command): void {
+  bench
+    .command('tables')
+    .description('a gateway that reads and follows three kernel tables')
+    .option('--prefixes <count>', 'prefixes in each table', parseCount, 100_000)
+    .option('--pairs <count>', 'loads', parseCount, 3)
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { prefixes: number; pairs: number; json?: boolean }) =>
+      runCommand(async () => {
+        requireRoot('preflex bench tables');
+        const { withLabScope } = await import('../netns/lab-scope.ts');
+        const { benchTables } = await import('../../namespaces-lab/runs/bench-tables.ts');
+        show(
+          await withLabScope((scope) => benchTables(scope, { ...flags, onProgress: note })),
+          flags.json ?? false,
+        );
+      }),
+    );
 }
 
 function addUdpBench(bench: Command): void {

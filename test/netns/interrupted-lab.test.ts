@@ -80,6 +80,13 @@ describeNetns('an interrupted experiment', () => {
       'SIGINT',
       ['gateways', '--seconds', '6'],
     ],
+    [
+      'while routing daemons announce and withdraw',
+      /^n1 withdraws/,
+      Math.random() * 2000,
+      'SIGTERM',
+      ['bird', '--seconds', '2'],
+    ],
   ];
 
   for (const [title, line, afterMs, signal, command] of moments) {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Link, Route, Rule } from '../../lib/netns/index.ts';
 import { describeChanges } from '../../lib/runtime/change.ts';
-import { planGatewayPlumbing, resolveGatewayPlumbing } from '../../lib/runtime/gateway-plan.ts';
+import { allTables, planGatewayPlumbing, resolveGatewayPlumbing } from '../../lib/runtime/gateway-plan.ts';
 import { planHostPlumbing, resolveHostPlumbing } from '../../lib/runtime/host-plan.ts';
 import type { MachineState } from '../../lib/runtime/machine-state.ts';
 import { mirrorRoutes, routeDifference } from '../../lib/runtime/route-mirror.ts';
@@ -297,6 +297,23 @@ describe('the plan of a gateway', () => {
       'ip -4 rule add priority 7020 to 10.0.0.0/24 iif wan2 lookup 7241',
       'ip -4 rule add priority 7030 iif lan lookup 7200',
     ]);
+  });
+
+  it('a table of somebody else is looked into and left alone; behind one with NAT the search ends', () => {
+    const routes = [
+      { name: 'a', device: 'wan1', table: 101, nat: true },
+      { name: 'b', device: 'wan2', table: 102 },
+    ];
+    const resolved = resolveGatewayPlumbing({ ...base, routes });
+    const { changes } = planGatewayPlumbing(state, resolved);
+    const lines = describeChanges(changes).split('\n');
+    expect(lines.filter((line) => /table 10[12]$/.test(line))).toEqual([]);
+    expect(lines.filter((line) => line.includes('priority 7010'))).toEqual([
+      'ip -4 rule add priority 7010 iif pref-a lookup 101',
+      'ip -4 rule add priority 7010 iif pref-a unreachable',
+      'ip -4 rule add priority 7010 iif pref-b lookup 102',
+    ]);
+    expect(allTables(resolved)).toEqual([7200, 7240, 7241]);
   });
 
   it('what comes in over a device that two routes share belongs to the first', () => {
