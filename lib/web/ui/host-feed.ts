@@ -32,20 +32,27 @@ export class HostFeed {
   readonly feed: UiFeed;
   readonly #agent: ShownHost;
   readonly #name: string;
-  readonly #flows: (() => readonly UiFlow[] | null) | undefined;
+  readonly #listFlows: (() => Promise<readonly UiFlow[]>) | undefined;
+  #flows: readonly UiFlow[] | null;
   #counted: Counted;
   /** Path IDs that were ever carried; only these are drawn. */
   #used: readonly number[] = [];
   #nextEvent = 0;
 
   /**
-   * @param flows - the flows with most bytes, null while they are not known yet
+   * @param listFlows - lists the flows with most bytes; asked only while somebody looks
    * @param nowSeconds - since 1970
    */
-  constructor(agent: ShownHost, name: string, nowSeconds: number, flows?: () => readonly UiFlow[] | null) {
+  constructor(
+    agent: ShownHost,
+    name: string,
+    nowSeconds: number,
+    listFlows?: () => Promise<readonly UiFlow[]>,
+  ) {
     this.#agent = agent;
     this.#name = name;
-    this.#flows = flows;
+    this.#listFlows = listFlows;
+    this.#flows = listFlows === undefined ? null : [];
     this.#counted = this.#count(nowSeconds);
     this.feed = new UiFeed(this.#layout(), () => this.#now());
   }
@@ -70,6 +77,12 @@ export class HostFeed {
         text: describeEvent(event),
       })),
     );
+    if (this.#listFlows === undefined || !this.feed.isWatched) this.feed.tellNow();
+    else void this.#tellFlows(this.#listFlows);
+  }
+
+  async #tellFlows(list: () => Promise<readonly UiFlow[]>): Promise<void> {
+    this.#flows = await list();
     this.feed.tellNow();
   }
 
@@ -160,7 +173,7 @@ export class HostFeed {
         ['paths given up', String(counters.unpinned)],
       ],
       routes: {},
-      flows: this.#flows?.() ?? null,
+      flows: this.#flows,
     };
   }
 }
