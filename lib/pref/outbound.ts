@@ -18,8 +18,6 @@
  *   countBytes                       T_i and L_i, or Not-LECT bytes
  *   leaveDomain                      path ID cleared, codepoint kept only where it is welcome
  * ```
- *
- * Long because the steps of one packet stand here in the order in which they are taken.
  */
 
 import { writeDscp } from '../wire/ip.ts';
