@@ -39,6 +39,7 @@ export function addBenchCommand(program: Command): void {
       }),
     );
   addTablesBench(bench);
+  addEbpfBench(bench);
   addUdpBench(bench);
   addSimBench(bench);
 }
@@ -57,6 +58,30 @@ function addTablesBench(bench: Command): void {
         const { benchTables } = await import('../../namespaces-lab/runs/bench-tables.ts');
         show(
           await withLabScope((scope) => benchTables(scope, { ...flags, onProgress: note })),
+          flags.json ?? false,
+        );
+      }),
+    );
+}
+
+function addEbpfBench(bench: Command): void {
+  bench
+    .command('ebpf')
+    .description(
+      'TCP and UDP of a host with the programs attached, against none; ns a packet of the programs',
+    )
+    .option('--pairs <count>', 'pairs of runs', parseCount, 5)
+    .option('--seconds <count>', 'seconds a run', parseSeconds, 3)
+    .option('--flows <list>', 'numbers of flows for the programs alone', parseNumbers, [10_000, 1_000_000])
+    .option('--packets <count>', 'packets timed for each of them', parseCount, 50_000)
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { pairs: number; seconds: number; flows: number[]; packets: number; json?: boolean }) =>
+      runCommand(async () => {
+        requireRoot('preflex bench ebpf');
+        const { withLabScope } = await import('../netns/lab-scope.ts');
+        const { benchEbpf } = await import('../../namespaces-lab/runs/bench-ebpf.ts');
+        show(
+          await withLabScope((scope) => benchEbpf(scope, { ...flags, onProgress: note })),
           flags.json ?? false,
         );
       }),

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { FoundDaemon } from '../runtime/control/client.ts';
 import type { GatewayStatusAnswer, RoutesAnswer } from '../runtime/control/gateway-operations.ts';
-import type { HostAgentStatus } from '../runtime/host-agent.ts';
+import type { HostStatusAnswer } from '../runtime/control/host-operations.ts';
 import type { ShareStatus } from '../runtime/share/gateway-share.ts';
 import { parseBetas } from './balance.ts';
 import { parseCount, parseSeconds } from './host.ts';
@@ -61,7 +61,7 @@ async function runStatus(flags: CommonFlags): Promise<void> {
   for (const answer of answers) {
     print(`${answer.name} (${answer.role}, pid ${answer.pid}, since ${answer.startedAt})`);
     if (answer.role === 'gateway') print(describeGateway(answer as unknown as GatewayStatusAnswer));
-    else print(describeHost((answer as unknown as { status: HostAgentStatus }).status));
+    else print(describeHost((answer as unknown as HostStatusAnswer).status));
   }
 }
 
@@ -197,7 +197,7 @@ function describeShare(share: ShareStatus): string[] {
   return lines;
 }
 
-function describeHost(status: HostAgentStatus): string {
+function describeHost(status: HostStatusAnswer['status']): string {
   const { lect, lex, fne } = status.codepoints;
   const counts = [lect, lex, fne].map(({ packets }) => formatCount(packets));
   return `  ${formatCount(status.flows.size)} flows, LECT ${counts[0]}, LEx ${counts[1]}, FNE ${counts[2]} packets`;

@@ -33,6 +33,8 @@ export interface Daemon<Status> {
   readonly warnings: readonly string[];
   /** False when the daemon lost what it needs and has to end. */
   readonly isHealthy: () => boolean;
+  /** What it lost then, a sentence; default: a TUN. */
+  readonly lost?: string;
   /** Whether packets have been moved as they came since the last call. */
   readonly checkTurning: () => boolean;
   /** Follows changes of the machine; called every few seconds. */
@@ -203,7 +205,9 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
       logEvents();
       return;
     }
-    log.error('a TUN of this daemon was removed; it ends and leaves the traffic to the kernel');
+    log.error(
+      daemon.lost ?? 'a TUN of this daemon was removed; it ends and leaves the traffic to the kernel',
+    );
     process.exitCode = 1;
     stop();
   }, REFRESH_MS);

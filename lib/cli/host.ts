@@ -1,7 +1,8 @@
 /** `preflex host`: the end-host agent. */
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { PreflexError } from '../errors.ts';
+import type { EbpfHostStatus } from '../runtime/ebpf-host-agent.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
 import type { HostConfig } from '../runtime/host-config.ts';
 import type { HostFeed } from '../web/ui/host-feed.ts';
@@ -17,6 +18,8 @@ interface HostFlags extends ServiceConfig {
   name?: string;
   address?: string[];
   device?: string;
+  datapath: 'tun' | 'ebpf';
+  detach?: boolean;
   scheme: 'pool2' | 'full';
   flows: number;
   flowletGap: number;
@@ -46,6 +49,12 @@ export function addHostCommand(program: Command): void {
     .option('--name <name>', 'name for "preflex status"; default host-ADDRESS')
     .option('--address <address...>', 'an IPv4 and/or an IPv6 address of the device')
     .option('--device <name>', 'the device that has the address')
+    .addOption(
+      new Option('--datapath <name>', 'mark in this process, or in the kernel')
+        .choices(['tun', 'ebpf'])
+        .default('tun'),
+    )
+    .option('--detach', 'take what --datapath ebpf left in the kernel off --device, and end')
     .option('--scheme <name>', 'marking scheme: pool2 or full', 'pool2')
     .option('--flows <count>', 'flows remembered at the same time', parseCount, 65_536)
     .option('--flowlet-gap <seconds>', 'idle gap that begins a new flowlet', parseSeconds, 1)
@@ -71,9 +80,21 @@ export function addHostCommand(program: Command): void {
 const BESIDE_CONFIG = ['config', 'name', 'json', 'metrics', 'ui', 'user', 'logLevel', 'logFile'];
 
 async function runHost(flags: HostFlags, command: Command): Promise<void> {
+  if (flags.detach === true) {
+    requireNetAdmin('preflex host');
+    const { detachHost } = await import('./host-ebpf.ts');
+    await detachHost(flags.device, flags.json ?? false);
+    return;
+  }
   const { config, text } =
     flags.config === undefined ? configOfFlags(flags) : await readConfig(flags.config, command);
   requireNetAdmin('preflex host');
+  if (config.datapath === 'ebpf') {
+    await rejectTunOptions(command);
+    const { runEbpfHost } = await import('./host-ebpf.ts');
+    await runEbpfHost(flags, config, text, describeHost);
+    return;
+  }
   const { HostAgent } = await import('../runtime/host-agent.ts');
   const { hostAgentOptions } = await import('../runtime/host-config.ts');
   const { LiveHostConfig } = await import('../runtime/host-live.ts');
@@ -150,6 +171,20 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
   });
 }
 
+/** What the TUN datapath alone has must not be asked of the other. */
+async function rejectTunOptions(command: Command): Promise<void> {
+  const { TUN_ONLY_FIELDS } = await import('../runtime/host-config.ts');
+  const fields: readonly string[] = TUN_ONLY_FIELDS;
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (!fields.includes(name) || command.getOptionValueSource(name) !== 'cli') continue;
+    throw new PreflexError(
+      'ERR_INVALID_OPTION',
+      `${option.long} and --datapath ebpf exclude each other: it is of the TUN datapath.`,
+    );
+  }
+}
+
 /** A configuration, and the text that says the same. */
 interface ReadConfig {
   readonly config: HostConfig;
@@ -181,6 +216,7 @@ function configOfFlags(flags: HostFlags): ReadConfig {
   const config: HostConfig = {
     addresses: address,
     device,
+    datapath: flags.datapath,
     scheme: flags.scheme,
     flows: flags.flows,
     flowletGapSeconds: flags.flowletGap,
@@ -195,7 +231,7 @@ function configOfFlags(flags: HostFlags): ReadConfig {
   return { config, text: JSON.stringify(config) };
 }
 
-function describeHost(status: HostAgentStatus): string {
+function describeHost(status: HostAgentStatus | EbpfHostStatus): string {
   const { codepoints } = status;
   const assigned = Object.values(status.assignments).reduce((sum, count) => sum + count, 0);
   return [

@@ -1,6 +1,6 @@
 /** `preflex lab`: the laboratory of network namespaces. */
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { parseCount, parseSeconds } from './host.ts';
 import type { Strategy } from '../pref/balancers/strategies.ts';
 import { parseStrategy } from './balance.ts';
@@ -33,6 +33,7 @@ interface OracleFlags {
   transfers: number;
   bytes: number;
   seed: number;
+  datapath: 'tun' | 'ebpf';
   json?: boolean;
 }
 
@@ -72,6 +73,9 @@ export function addLabCommand(program: Command): void {
     )
     .option('--bytes <count>', 'bytes a transfer', parseCount, 1_000_000)
     .option('--seed <number>', 'seed of the losses', parseCount, 1)
+    .addOption(
+      new Option('--datapath <name>', 'where the agent marks').choices(['tun', 'ebpf']).default('tun'),
+    )
     .option('--json', 'print the result as one JSON object')
     .action((flags: OracleFlags) => runCommand(() => runOracleCommand(flags)));
   lab

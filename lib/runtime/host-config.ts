@@ -4,6 +4,7 @@
  */
 import type * as Zod from 'zod';
 import { MAX_TIMEOUTS } from '../lex/flow-state.ts';
+import type { LexHostOptions } from '../lex/options.ts';
 import type { ConfigIssue } from './config-checks.ts';
 import { configFields } from './config-fields.ts';
 import { parseConfigText, readConfigFile } from './config-file.ts';
@@ -13,12 +14,27 @@ import { normalizeAddress } from './prefixes.ts';
 import type { ServiceConfig } from './service-config.ts';
 import { serviceFields } from './service-config.ts';
 
+/** Names of the datapaths. */
+export const DATAPATHS = ['tun', 'ebpf'] as const;
+/** Fields of the TUN datapath alone; `hostDriven` may be false. */
+export const TUN_ONLY_FIELDS = [
+  'hostDriven',
+  'offload',
+  'appSide',
+  'netSide',
+  'metrics',
+  'ui',
+  'user',
+] as const;
+
 /** A host agent's configuration, complete. */
 export interface HostConfig extends ServiceConfig {
   /** One IPv4 address, one IPv6 address, or one of each. */
   readonly addresses: readonly string[];
   /** The device that has them. */
   readonly device: string;
+  /** Where packets are marked: in this process, behind TUNs, or in the kernel by BPF programs. */
+  readonly datapath: 'tun' | 'ebpf';
   readonly scheme: 'pool2' | 'full';
   /** Flows remembered at the same time. */
   readonly flows: number;
@@ -63,15 +79,20 @@ export function hostAgentOptions(config: HostConfig): HostAgentOptions {
       appSide: config.appSide,
       netSide: config.netSide,
     },
-    lex: {
-      scheme: config.scheme,
-      flowCapacity: config.flows,
-      flowletGapNs: config.flowletGapSeconds * 1e9,
-      fneAfterTimeouts: config.fneAfterTimeouts,
-      keepPathWithoutAnswer: config.keepPath,
-      hostDriven: config.hostDriven,
-    },
+    lex: lexOptions(config),
     offload: config.offload,
+  };
+}
+
+/** The options of the host rules for a configuration, with either datapath. */
+export function lexOptions(config: HostConfig): LexHostOptions {
+  return {
+    scheme: config.scheme,
+    flowCapacity: config.flows,
+    flowletGapNs: config.flowletGapSeconds * 1e9,
+    fneAfterTimeouts: config.fneAfterTimeouts,
+    keepPathWithoutAnswer: config.keepPath,
+    hostDriven: config.hostDriven,
   };
 }
 
@@ -82,6 +103,7 @@ function hostConfigSchema(zod: Pick<typeof Zod, 'z'>) {
   return mapping({
     addresses: list(text('an IPv4 or IPv6 address without prefix length and zone', isAddress), 'addresses'),
     device,
+    datapath: choice(DATAPATHS).default('tun'),
     scheme: choice(SCHEMES).default('pool2'),
     flows: integer(1, 1 << 24).default(65_536),
     flowletGapSeconds: number(0.001, 3600).default(1),
@@ -120,6 +142,16 @@ function checkHostConfig(data: unknown): ConfigIssue[] {
       path: ['netSide'],
       allowed: 'a name other than device and appSide',
       shown: `"${netSide}"`,
+    });
+  }
+  const given = data as Record<string, unknown>;
+  if (given['datapath'] !== 'ebpf') return issues;
+  for (const field of TUN_ONLY_FIELDS) {
+    if (given[field] === undefined || given[field] === false) continue;
+    issues.push({
+      path: [field],
+      allowed: 'no value with datapath ebpf',
+      shown: JSON.stringify(given[field]),
     });
   }
   return issues;

@@ -8,12 +8,14 @@
  */
 import { createInterface } from 'node:readline';
 import { PreflexError } from '../../lib/errors.ts';
+import { inNamespace, run } from '../../lib/netns/command.ts';
+import { ip } from '../../lib/netns/ip.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { withLabScope } from '../../lib/netns/lab-scope.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import { waitForListen } from '../../lib/netns/wait.ts';
 import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
-import { labModuleArgv, PreflexProcess, statusOf } from '../processes/preflex-process.ts';
+import { labModuleArgv, preflexArgv, PreflexProcess, statusOf } from '../processes/preflex-process.ts';
 import { buildLine, LINE } from '../topologies/line.ts';
 import type { SenderPlan, Transfer, TransferResult } from '../traffic/sender.ts';
 
@@ -29,6 +31,8 @@ export interface OracleOptions {
   readonly congestions?: readonly string[];
   /** Seed of the losses; default 1. */
   readonly seed?: number;
+  /** Where the agent marks; default tun. With ebpf "offload off" is a device without super-packets. */
+  readonly datapath?: 'tun' | 'ebpf';
   /** Told what happens, a line each. */
   readonly onProgress?: (line: string) => void;
 }
@@ -89,7 +93,7 @@ export async function runOracle(options: OracleOptions = {}): Promise<OracleResu
       `${group.transfers.length} transfers over IPv${group.version}, loss ${group.loss * 100} %, ` +
         `segmentation offload ${group.offload ? 'on' : 'off'}`,
     );
-    runs.push(await withLabScope((scope) => runGroup(scope, group, options.seed ?? 1)));
+    runs.push(await withLabScope((scope) => runGroup(scope, group, options)));
   }
   return summarise(runs);
 }
@@ -133,8 +137,9 @@ function quietGroup(options: OracleOptions): Group {
   return { loss: 0, offload: true, version: 4, transfers };
 }
 
-async function runGroup(scope: LabScope, group: Group, seed: number): Promise<OracleRun> {
-  const { host, far } = buildLine(scope, { loss: { forward: group.loss }, seed });
+async function runGroup(scope: LabScope, group: Group, options: OracleOptions): Promise<OracleRun> {
+  const { host, far } = buildLine(scope, { loss: { forward: group.loss }, seed: options.seed ?? 1 });
+  const isInKernel = options.datapath === 'ebpf';
   if (group.loss === 0) writeSysctl('net/ipv4/tcp_early_retrans', 0, { netns: host });
   scope.spawn(labModuleArgv('traffic/sink', [String(PORT)]), { netns: far, stdio: 'ignore' });
   const agent = await PreflexProcess.start(scope, host, [
@@ -143,8 +148,9 @@ async function runGroup(scope: LabScope, group: Group, seed: number): Promise<Or
     group.version === 4 ? LINE.hostAddress : LINE.hostAddress6,
     '--device',
     LINE.device,
-    ...(group.offload ? [] : ['--no-offload']),
+    ...(isInKernel ? ['--datapath', 'ebpf'] : group.offload ? [] : ['--no-offload']),
   ]);
+  if (isInKernel && !group.offload) ip(['link', 'set', LINE.device, 'gso_max_segs', '1'], { netns: host });
   await waitForListen(PORT, { netns: far });
   const results = await runSender(scope, host, {
     address: group.version === 4 ? LINE.farAddress : LINE.farAddress6,
@@ -152,8 +158,16 @@ async function runGroup(scope: LabScope, group: Group, seed: number): Promise<Or
     concurrency: CONCURRENCY,
     transfers: group.transfers,
   });
-  return compare(group, results, statusOf<HostAgentStatus>(await agent.stop()));
+  const status = statusOf<LineStatus>(await agent.stop());
+  if (isInKernel) {
+    run(inNamespace(preflexArgv(['host', '--detach', '--device', LINE.device]), { netns: host }));
+  }
+  return compare(group, results, status);
 }
+
+/** Without devices where the agent has none. */
+type LineStatus = Pick<HostAgentStatus, 'lexPayloadBytes' | 'codepoints' | 'exclusions'> &
+  Partial<Pick<HostAgentStatus, 'devices'>>;
 
 async function runSender(scope: LabScope, netns: string, plan: SenderPlan): Promise<TransferResult[]> {
   const child = scope.spawn(labModuleArgv('traffic/sender', [JSON.stringify(plan)]), { netns });
@@ -171,7 +185,7 @@ async function runSender(scope: LabScope, netns: string, plan: SenderPlan): Prom
   return results;
 }
 
-function compare(group: Group, results: readonly TransferResult[], status: HostAgentStatus): OracleRun {
+function compare(group: Group, results: readonly TransferResult[], status: LineStatus): OracleRun {
   const kernelBytesRetrans = results.reduce((sum, result) => sum + result.bytesRetrans, 0);
   const excluded = Object.values(status.exclusions).reduce((sum, bytes) => sum + bytes, 0);
   return {
@@ -186,12 +200,12 @@ function compare(group: Group, results: readonly TransferResult[], status: HostA
     kernelBytesRetrans,
     exclusions: status.exclusions,
     difference: kernelBytesRetrans - status.lexPayloadBytes - excluded,
-    kernelDropped: Object.values(status.devices).reduce((sum, device) => sum + device.kernelDropped, 0),
+    kernelDropped: Object.values(status.devices ?? {}).reduce((sum, device) => sum + device.kernelDropped, 0),
   };
 }
 
 function summarise(runs: readonly OracleRun[]): OracleResult {
-  const sum = (value: (run: OracleRun) => number) => runs.reduce((total, run) => total + value(run), 0);
+  const sum = (value: (run: OracleRun) => number) => runs.reduce((total, one) => total + value(one), 0);
   const names = Object.keys(runs[0].exclusions);
   return {
     lexPayloadBytes: sum((run) => run.lexPayloadBytes),

@@ -22,8 +22,10 @@ export interface Iperf3Options {
   readonly congestion?: string;
   /** Server port; default 5201. */
   readonly port?: number;
-  /** UDP at this rate in bit/s instead of TCP. */
+  /** UDP at this rate in bit/s instead of TCP; 0: as fast as it can. */
   readonly udpBitsPerSec?: number;
+  /** UDP payload of a datagram; default what fits the path. */
+  readonly datagramBytes?: number;
 }
 
 /** What iperf3 measured. */
@@ -75,6 +77,7 @@ function clientArgv(options: Iperf3Options, port: number, seconds: number): stri
   argv.push(...(options.bytes === undefined ? ['-t', String(seconds)] : ['-n', String(options.bytes)]));
   if (options.udpBitsPerSec === undefined) argv.push('-C', options.congestion ?? 'cubic');
   else argv.push('-u', '-b', String(options.udpBitsPerSec));
+  if (options.datagramBytes !== undefined) argv.push('-l', String(options.datagramBytes));
   if (options.reverse) argv.push('-R');
   return argv;
 }

@@ -61,6 +61,15 @@ describe('a host configuration', () => {
     expect(lexSettings(hostAgentOptions(config).lex ?? {}).hostDriven).toBe(true);
   });
 
+  it('with datapath ebpf takes no field of the TUN datapath', async () => {
+    const { datapath } = await parseHostConfig(`${SMALL}datapath: ebpf\nhostDriven: false\n`, 'host.yaml');
+    expect(datapath).toBe('ebpf');
+    expect(await problemsOf(`${SMALL}datapath: ebpf\nhostDriven: true\nappSide: app0\n`)).toEqual([
+      '4:13 hostDriven: true is not allowed; it takes no value with datapath ebpf',
+      '5:10 appSide: "app0" is not allowed; it takes no value with datapath ebpf',
+    ]);
+  });
+
   it('all problems are reported at once, each with line, column, field, value and range', async () => {
     const text = `addresses: [192.0.2.10, 192.0.2.11, 10.1]
 device: eth0
@@ -85,7 +94,7 @@ colour: red
       '8:10 appSide: "eth0" is not allowed; it takes a name other than device',
       '9:10 netSide: "lex/1" is not allowed; it takes a device name, 1 to 15 characters without blank, slash or colon',
       '10:18 intervalSeconds: "soon" is not allowed; it takes a number from 0.001 to 86400',
-      '11:1 colour: is not a known key; there are only the keys addresses, device, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds, metrics, ui, user, logLevel, logFile',
+      '11:1 colour: is not a known key; there are only the keys addresses, device, datapath, scheme, flows, flowletGapSeconds, fneAfterTimeouts, keepPath, hostDriven, offload, appSide, netSide, intervalSeconds, metrics, ui, user, logLevel, logFile',
     ]);
   });
 

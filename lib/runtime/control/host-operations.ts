@@ -1,5 +1,6 @@
 /** What a host agent can be asked over its control socket. */
 import { rejectUnknownKeys } from '../../errors.ts';
+import type { EbpfHostStatus } from '../ebpf-host-agent.ts';
 import type { HostAgent, HostAgentStatus } from '../host-agent.ts';
 import type { DaemonLog } from '../daemon-log.ts';
 import { eventsOperation } from './events-operation.ts';
@@ -8,12 +9,12 @@ import type { ControlOperation } from './server.ts';
 
 /** Answer of `status`. */
 export interface HostStatusAnswer {
-  readonly status: HostAgentStatus;
+  readonly status: HostAgentStatus | EbpfHostStatus;
 }
 
 /** The operations `status`, `events` and `set`, which sets the level of the log only. */
 export function hostOperations(
-  agent: HostAgent,
+  agent: Pick<HostAgent, 'events'> & { readonly status: () => HostStatusAnswer['status'] },
   log: Pick<DaemonLog, 'level'>,
 ): Record<'status' | 'events' | 'set', ControlOperation> {
   return {
