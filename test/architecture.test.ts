@@ -149,6 +149,27 @@ describe('the pure folders', () => {
   });
 });
 
+describe('the wall clock', () => {
+  /** Where it is read: to be shown, and once because files carry no other time. */
+  const READERS = [
+    'lib/cli/daemon.ts',
+    'lib/runtime/control/client.ts',
+    'lib/runtime/control/server.ts',
+    'lib/runtime/daemon-log.ts',
+    'lib/runtime/events.ts',
+    'lib/runtime/share/nats-bus.ts',
+  ];
+  const isOfDaemons = (path: string): boolean =>
+    ['sys', 'device', 'netns', 'runtime'].includes(folderOf(path)) || path.endsWith('/cli/daemon.ts');
+
+  it('decides nothing in the daemons, because it jumps', () => {
+    const readers = files.filter(
+      (path) => isOfDaemons(path) && /\bDate\.now\(\)|new Date\(\)/.test(readFileSync(path, 'utf8')),
+    );
+    expect(readers.map((path) => relative(root, path)).sort()).toEqual(READERS);
+  });
+});
+
 describe('every file of lib', () => {
   it('begins with a comment that says what belongs in it', () => {
     const without = files.filter((path) => !/^(#!.*\n)?\/\*\*/.test(readFileSync(path, 'utf8')));

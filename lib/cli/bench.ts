@@ -41,6 +41,7 @@ export function addBenchCommand(program: Command): void {
   addTablesBench(bench);
   addEbpfBench(bench);
   addUdpBench(bench);
+  addServiceBenches(bench);
   addSimBench(bench);
 }
 
@@ -100,6 +101,40 @@ function addUdpBench(bench: Command): void {
       runCommand(async () => {
         const { benchUdp } = await import('../bench/udp-bench.ts');
         show(await benchUdp({ ...flags, onProgress: note }), flags.json ?? false);
+      }),
+    );
+}
+
+function addServiceBenches(bench: Command): void {
+  bench
+    .command('churn')
+    .description('growth of memory an hour while flows come and go, in virtual time')
+    .option('--hours <count>', 'virtual hours, 2 or more', parseCount, 24)
+    .option('--flows <count>', 'flows at a time', parseCount, 10_000)
+    .option('--flows-per-second <count>', 'new flows a virtual second', parseCount, 50)
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { hours: number; flows: number; flowsPerSecond: number; json?: boolean }) =>
+      runCommand(async () => {
+        const { benchChurn } = await import('../bench/churn-bench.ts');
+        show(benchChurn({ ...flags, onProgress: note }), flags.json ?? false);
+      }),
+    );
+  bench
+    .command('flood')
+    .description('rate of a TCP flow through the gateway under a flood of FNE packets, against none')
+    .option('--pairs <count>', 'pairs of runs', parseCount, 3)
+    .option('--seconds <count>', 'seconds a run', parseSeconds, 5)
+    .option('--rate <count>', 'FNE packets a second', parseCount, 100_000)
+    .option('--megabits <count>', 'rate that the flow wants, Mbit/s', parseCount, 100)
+    .option('--json', 'print the results as one JSON object')
+    .action((flags: { pairs: number; seconds: number; rate: number; megabits: number; json?: boolean }) =>
+      runCommand(async () => {
+        requireRoot('preflex bench flood');
+        const { withLabScope } = await import('../netns/lab-scope.ts');
+        const { benchFlood } = await import('../../namespaces-lab/runs/bench-flood.ts');
+        const report = await withLabScope((scope) => benchFlood(scope, { ...flags, onProgress: note }));
+        if (flags.json) printJson(report);
+        else show(report.results, false);
       }),
     );
 }

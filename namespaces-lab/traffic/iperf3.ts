@@ -22,6 +22,8 @@ export interface Iperf3Options {
   readonly congestion?: string;
   /** Server port; default 5201. */
   readonly port?: number;
+  /** TCP: the most that a flow sends, bit/s. */
+  readonly tcpBitsPerSec?: number;
   /** UDP at this rate in bit/s instead of TCP; 0: as fast as it can. */
   readonly udpBitsPerSec?: number;
   /** UDP payload of a datagram; default what fits the path. */
@@ -78,6 +80,7 @@ function clientArgv(options: Iperf3Options, port: number, seconds: number): stri
   if (options.udpBitsPerSec === undefined) argv.push('-C', options.congestion ?? 'cubic');
   else argv.push('-u', '-b', String(options.udpBitsPerSec));
   if (options.datagramBytes !== undefined) argv.push('-l', String(options.datagramBytes));
+  if (options.tcpBitsPerSec !== undefined) argv.push('-b', String(options.tcpBitsPerSec));
   if (options.reverse) argv.push('-R');
   return argv;
 }
