@@ -22,7 +22,7 @@ export function statusOf<T>(line: DaemonLine): T {
   return status as T;
 }
 
-const START_MS = 20_000;
+const START_MS = 60_000;
 const ANSWER_MS = 10_000;
 
 /** Program and arguments that run this project's command line from where this file is, built or not. */
