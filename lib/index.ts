@@ -7,8 +7,11 @@ export type { PreflexErrorCode } from './errors.ts';
 export { LexCounters, reportLexCounters } from './lex/counters.ts';
 export type { LexCounterReport } from './lex/counters.ts';
 export { HINT_NEW_FLOWLET, HINT_RETRANSMISSION } from './lex/datagram.ts';
+export type { FlowHistory } from './lex/flow-history.ts';
+export { FlowListing } from './lex/flow-listing.ts';
+export type { FlowEnd, FlowMatch, FlowQuery, FlowReport, FlowSort } from './lex/flow-listing.ts';
 export { LexHost } from './lex/lex-host.ts';
-export type { LexHostOptions } from './lex/options.ts';
+export type { LexHostOptions, LexRuleOptions } from './lex/options.ts';
 export { REASON_NAMES as LEX_REASON_NAMES } from './lex/reasons.ts';
 export type { Balancer, IntervalMeasures } from './pref/balancers/balancer.ts';
 export { conservative } from './pref/balancers/conservative.ts';
@@ -20,15 +23,24 @@ export { selfTuning } from './pref/balancers/self-tuning.ts';
 export type { SelfTuningOptions } from './pref/balancers/self-tuning.ts';
 export type { FailureDecision, FailureEvent } from './pref/failure-events.ts';
 export { PrefGateway } from './pref/gateway.ts';
-export type { GatewayOptions, RouteOptions } from './pref/gateway-options.ts';
+export type {
+  BalancingOptions,
+  GatewayOptions,
+  PolicyOptions,
+  RouteOptions,
+} from './pref/gateway-options.ts';
 export type {
   DestinationStatus,
   EgressStatus,
   GatewayStatus,
   RouteStatus,
+  SampledRoute,
   TrafficStatus,
 } from './pref/gateway-status.ts';
+export type { Mix } from './pref/balancers/splits.ts';
+export type { FlowEnds, FlowPreview } from './pref/preview.ts';
 export { GatewayCounters, REASON_NAMES as PREF_REASON_NAMES } from './pref/reasons.ts';
+export type { RatioExplanation, RatioParts } from './pref/update-round.ts';
 export type { AddressPrefix } from './wire/addr.ts';
 export {
   CODEPOINT_FNE,

@@ -1,58 +1,30 @@
-/** `preflex status`, `preflex routes` and `preflex set`: asking and changing daemons that run on this machine. */
+/** `preflex status` and `preflex routes`: asking the daemons that run on this machine. */
 import type { Command } from 'commander';
-import { PreflexError } from '../errors.ts';
-import type { FoundDaemon } from '../runtime/control/client.ts';
 import type { GatewayStatusAnswer, RoutesAnswer } from '../runtime/control/gateway-operations.ts';
 import type { HostStatusAnswer } from '../runtime/control/host-operations.ts';
 import type { ShareStatus } from '../runtime/share/gateway-share.ts';
-import { parseBetas } from './balance.ts';
-import { parseCount, parseSeconds } from './host.ts';
+import type { CommonFlags } from './control-flags.ts';
+import { ask, chosenDaemons, oneGateway, withCommonFlags } from './control-flags.ts';
+import { parseCount } from './host.ts';
 import { print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatCount, formatPercent, formatTable } from './table.ts';
 
-interface CommonFlags {
-  name?: string;
-  directory?: string;
-  json?: boolean;
-}
-
-interface SetFlags extends CommonFlags {
-  strategy?: string;
-  betas?: object;
-  interval?: number;
-  drain?: string;
-  undrain?: string;
-  logLevel?: string;
-}
-
 /** Adds the commands. */
 export function addControlCommands(program: Command): void {
-  const common = (command: Command): Command =>
-    command
-      .option('--name <name>', 'which daemon, where several run; "preflex status" lists them')
-      .option('--directory <folder>', 'folder of the control sockets, default /run/preflex')
-      .option('--json', 'print the answer as one JSON object');
-  common(
+  withCommonFlags(
     program.command('status').description('the daemons that run on this machine, and what they do'),
   ).action((flags: CommonFlags) => runCommand(() => runStatus(flags)));
-  common(program.command('routes').description("a gateway's routes, in total and for each destination"))
+  withCommonFlags(
+    program.command('routes').description("a gateway's routes, in total and for each destination"),
+  )
     .option('--limit <count>', 'destinations to list, 1 to 1000', parseCount, 20)
     .action((flags: CommonFlags & { limit: number }) => runCommand(() => runRoutes(flags)));
-  common(program.command('set').description('change a running daemon, until its next reload or restart'))
-    .option('--strategy <name>', 'how flowlets are divided; without --betas it begins with its own')
-    .option('--betas <equal,conservative,loss>', 'weights of the three splits, sum 1', parseBetas)
-    .option('--interval <seconds>', 'update interval', parseSeconds)
-    .option('--drain <route>', 'take a route out of use')
-    .option('--undrain <route>', 'take it back into use')
-    .option('--log-level <level>', 'how much is logged: error, warn, info or debug')
-    .action((flags: SetFlags) => runCommand(() => runSet(flags)));
 }
 
 async function runStatus(flags: CommonFlags): Promise<void> {
-  const { askDaemon } = await import('../runtime/control/client.ts');
-  const daemons = await chosen(flags);
+  const daemons = await chosenDaemons(flags);
   const answers = await Promise.all(
-    daemons.map(async (daemon) => ({ ...daemon, ...((await askDaemon(daemon.path, 'status')) as object) })),
+    daemons.map(async (daemon) => ({ ...daemon, ...(await ask<object>(daemon, 'status')) })),
   );
   if (flags.json) {
     printJson({ daemons: answers });
@@ -66,9 +38,7 @@ async function runStatus(flags: CommonFlags): Promise<void> {
 }
 
 async function runRoutes(flags: CommonFlags & { limit: number }): Promise<void> {
-  const { askDaemon } = await import('../runtime/control/client.ts');
-  const { path } = await oneGateway(flags);
-  const answer = (await askDaemon(path, 'routes', { limit: flags.limit })) as RoutesAnswer;
+  const answer = await ask<RoutesAnswer>(await oneGateway(flags), 'routes', { limit: flags.limit });
   if (flags.json) {
     printJson(answer);
     return;
@@ -106,49 +76,6 @@ async function runRoutes(flags: CommonFlags & { limit: number }): Promise<void> 
   );
   const rest = answer.destinationCount - answer.destinations.length;
   if (rest > 0) print(`and ${formatCount(rest)} destinations more: see --limit`);
-}
-
-async function runSet(flags: SetFlags): Promise<void> {
-  const { askDaemon } = await import('../runtime/control/client.ts');
-  const { strategy, betas, interval: intervalSeconds, drain, undrain, logLevel } = flags;
-  const ofGateway = { strategy, betas, intervalSeconds, drain, undrain };
-  const isLogOnly = logLevel !== undefined && Object.values(ofGateway).every((value) => value === undefined);
-  const { path } = isLogOnly ? oneOf(await chosen(flags)) : await oneGateway(flags);
-  const args = isLogOnly ? { logLevel } : { ...ofGateway, logLevel };
-  const answer = (await askDaemon(path, 'set', args)) as { changed: readonly string[] };
-  if (flags.json) printJson(answer);
-  else print(`changed: ${answer.changed.join(', ') || 'nothing'}`);
-}
-
-/** The daemons that the flags mean; one sentence when there are none. */
-async function chosen({ name, directory }: CommonFlags): Promise<FoundDaemon[]> {
-  const { DEFAULT_CONTROL_DIRECTORY, findDaemons } = await import('../runtime/control/client.ts');
-  const folder = directory ?? DEFAULT_CONTROL_DIRECTORY;
-  const daemons = await findDaemons(folder);
-  if (daemons.length === 0) {
-    throw new PreflexError('ERR_SYSTEM', `No daemon runs here: no control socket in ${folder} answers.`);
-  }
-  const found = name === undefined ? daemons : daemons.filter((daemon) => daemon.name === name);
-  if (found.length > 0) return found;
-  throw new PreflexError('ERR_SYSTEM', `No daemon has the name ${name}; there are ${namesOf(daemons)}.`);
-}
-
-async function oneGateway(flags: CommonFlags): Promise<FoundDaemon> {
-  const daemons = await chosen(flags);
-  const gateways = daemons.filter((daemon) => daemon.role === 'gateway');
-  if (gateways.length === 0)
-    throw new PreflexError('ERR_SYSTEM', `No gateway is meant: ${namesOf(daemons)} is no gateway.`);
-  return oneOf(gateways);
-}
-
-function oneOf(daemons: readonly FoundDaemon[]): FoundDaemon {
-  const [daemon, another] = daemons;
-  if (daemon !== undefined && another === undefined) return daemon;
-  throw new PreflexError('ERR_SYSTEM', `Several daemons run: say which with --name: ${namesOf(daemons)}.`);
-}
-
-function namesOf(daemons: readonly FoundDaemon[]): string {
-  return daemons.map((daemon) => daemon.name).join(', ');
 }
 
 function describeGateway(answer: GatewayStatusAnswer): string {

@@ -28,7 +28,7 @@ export async function runEbpfHost(
   describe: (status: EbpfHostStatus) => string,
 ): Promise<void> {
   const { EbpfHostAgent } = await import('../runtime/ebpf-host-agent.ts');
-  const { hostOperations } = await import('../runtime/control/host-operations.ts');
+  const { ebpfHostOperations } = await import('../runtime/control/host-operations.ts');
   const service = await prepareService(flags, config);
   const { log } = service;
   const agent = new EbpfHostAgent({
@@ -43,7 +43,7 @@ export async function runEbpfHost(
       name: flags.name,
       standard: `host-${config.addresses[0]}`,
       role: 'host',
-      operations: hostOperations(agent, log),
+      operations: ebpfHostOperations(agent, log),
     },
     () => agent.stop(),
   );

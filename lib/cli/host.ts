@@ -108,7 +108,7 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
       name: flags.name,
       standard: `host-${config.addresses[0]}`,
       role: 'host',
-      operations: hostOperations(agent, log),
+      operations: hostOperations(agent, live, log),
     },
     () => agent.stop(),
   );

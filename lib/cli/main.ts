@@ -7,11 +7,15 @@ import { addCheckCommand } from './check.ts';
 import { addControlCommands } from './control.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEbpfCommand } from './ebpf.ts';
+import { addExplainCommand } from './explain.ts';
+import { addFlowsCommand } from './flows.ts';
 import { addGatewayCommand } from './gateway.ts';
 import { addHostCommand } from './host.ts';
 import { addLabCommand } from './lab.ts';
+import { addSetCommand } from './set.ts';
 import { addSimCommand } from './sim.ts';
 import { addUiCommand } from './ui.ts';
+import { addTopCommand } from './top.ts';
 
 const program = new Command('preflex')
   .description('PREFLEX: hosts expose loss, gateways balance it over their routes')
@@ -20,6 +24,10 @@ const program = new Command('preflex')
 addHostCommand(program);
 addGatewayCommand(program);
 addControlCommands(program);
+addFlowsCommand(program);
+addExplainCommand(program);
+addTopCommand(program);
+addSetCommand(program);
 addCheckCommand(program);
 addDoctorCommand(program);
 addBenchCommand(program);

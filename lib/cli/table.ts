@@ -32,12 +32,21 @@ export function formatPercent(ratio: number, digits = 2): string {
   return Number.isFinite(ratio) ? `${(ratio * 100).toFixed(digits)} %` : '–';
 }
 
+/** A time in the largest unit that fits: `12.3 s`, `4 min`, `3 h`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 100) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
+
 /** A count with separators: `1,234,567`. */
 export function formatCount(count: number): string {
+  if (!Number.isFinite(count)) return '–';
   return Math.round(count).toLocaleString('en-US');
 }
 
 function formatUnit(value: number, units: readonly string[]): string {
+  if (!Number.isFinite(value)) return '–';
   let scaled = value;
   let unit = 0;
   while (scaled >= 1000 && unit < units.length - 1) {

@@ -12,8 +12,11 @@ export {
 } from './counters.ts';
 export type { LexCounterReport } from './counters.ts';
 export { HINT_NEW_FLOWLET, HINT_RETRANSMISSION } from './datagram.ts';
+export type { FlowHistory } from './flow-history.ts';
+export { FLOW_SORTS, FlowListing } from './flow-listing.ts';
+export type { FlowEnd, FlowMatch, FlowQuery, FlowReport, FlowSort } from './flow-listing.ts';
 export { LexHost } from './lex-host.ts';
-export type { LexHostOptions } from './options.ts';
+export type { LexHostOptions, LexRuleOptions } from './options.ts';
 export {
   REASON_CODEPOINT,
   REASON_COUNT,

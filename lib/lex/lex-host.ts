@@ -35,12 +35,16 @@ import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
 import { LexCounters } from './counters.ts';
 import { HINT_NEW_FLOWLET, HINT_RETRANSMISSION, sendDatagram } from './datagram.ts';
 import { noteHeard, noteSent, receiveMark } from './exchange.ts';
-import { FLAG_FLOWLET_DUE, recordBase, setFlag } from './flow-state.ts';
+import { HISTORY_DOUBLES, noteInbound, noteOutbound, resetHistory } from './flow-history.ts';
+import { FlowListing } from './flow-listing.ts';
+import type { FlowQuery } from './flow-listing.ts';
+import { FLAG_FLOWLET_DUE, pinnedPath, recordBase, setFlag } from './flow-state.ts';
 import { FragmentMemory } from './fragment-memory.ts';
-import type { LexHostOptions, LexSettings } from './options.ts';
-import { lexSettings } from './options.ts';
+import type { LexHostOptions, LexRuleOptions, LexSettings } from './options.ts';
+import { lexRules, lexSettings } from './options.ts';
 import {
   REASON_CODEPOINT,
+  REASON_FNE_SYN,
   REASON_IN_REJECTED_ASSIGNMENT,
   REASON_IN_UNKNOWN_FLOW,
   REASON_LECT_FRAGMENT,
@@ -62,12 +66,12 @@ export class LexHost {
   /** Reason of the last verdict, an index of REASON_NAMES. */
   lastReason = 0;
 
-  readonly #settings: LexSettings;
+  #settings: LexSettings;
   readonly #flows: FlowTable;
   readonly #packet = new PacketView();
   readonly #fragments = new FragmentMemory();
   /** Only of a host that chooses paths itself. */
-  readonly #paths: PathMemory | undefined;
+  #paths: PathMemory | undefined;
   #nextSweepNs = 0;
 
   /** @throws PreflexError naming the option, its value and the allowed range */
@@ -78,14 +82,28 @@ export class LexHost {
       capacity: settings.flowCapacity,
       idleLimitsNs: [settings.idleLimitNs, settings.closedLimitNs, settings.datagramLimitNs],
       seed: settings.seed,
+      extraDoubles: settings.flowHistory ? HISTORY_DOUBLES : 0,
     });
-    if (settings.hostDriven) {
-      this.#paths = new PathMemory({
-        capacity: settings.learntAddresses,
-        lifetimeNs: settings.learntPathLifetimeNs,
-        seed: settings.seed,
-      });
-    }
+    this.#rememberPaths();
+  }
+
+  /**
+   * Takes other rules over from the next packet on; flows and counters live on. A rule that is not given has its
+   * default.
+   *
+   * @throws PreflexError naming the option, its value and the allowed range; then nothing has changed
+   */
+  useRules(options: LexRuleOptions): void {
+    this.#settings = { ...this.#settings, ...lexRules(options) };
+    this.#rememberPaths();
+  }
+
+  /**
+   * Begins a list of flows, to be walked over in steps. Flows have a history, and an order by bytes, only with the
+   * option `flowHistory`.
+   */
+  listFlows(query: FlowQuery): FlowListing {
+    return new FlowListing(this.#flows, query, this.#settings.flowHistory);
   }
 
   /** Name of {@link lastReason}. */
@@ -135,6 +153,7 @@ export class LexHost {
     const words = flows.words;
     const doubles = flows.doubles;
     if ((hints & HINT_NEW_FLOWLET) !== 0) setFlag(words, base, FLAG_FLOWLET_DUE);
+    const before = pinnedPath(words, base);
 
     const reason =
       packet.protocol === PROTOCOL_TCP
@@ -162,6 +181,11 @@ export class LexHost {
           );
     const codepoint = REASON_CODEPOINT[reason];
     const pathId = noteSent(words, doubles, base, codepoint, nowNs, this.#settings);
+    if (this.#settings.flowHistory) {
+      const at = record * HISTORY_DOUBLES;
+      if (reason === REASON_FNE_SYN) resetHistory(flows.extras, at);
+      noteOutbound(flows.extras, at, reason, length, before, pinnedPath(words, base), nowNs);
+    }
     if (packet.fragment === FRAGMENT_FIRST) this.#fragments.remember(view, packet, pathId, nowNs);
     writeDscp(view, at, encodeMark(this.#settings.scheme, codepoint, pathId));
     return this.#countOutbound(reason, length, pathId);
@@ -190,10 +214,16 @@ export class LexHost {
     const base = recordBase(record);
     const words = flows.words;
     const doubles = flows.doubles;
+    const before = pinnedPath(words, base);
     noteHeard(words, doubles, base, nowNs);
     if (packet.protocol === PROTOCOL_TCP) receiveSegment(words, doubles, base, packet, nowNs, this.counters);
     if (assigned !== 0 && this.#paths !== undefined) this.#paths.learn(words, base, assigned, nowNs);
-    this.#countInbound(receiveMark(words, doubles, base, mark, nowNs, this.#settings, this.counters));
+    const reason = receiveMark(words, doubles, base, mark, nowNs, this.#settings, this.counters);
+    if (this.#settings.flowHistory) {
+      const after = pinnedPath(words, base);
+      noteInbound(flows.extras, record * HISTORY_DOUBLES, reason, length, before, after, nowNs);
+    }
+    this.#countInbound(reason);
     return assigned;
   }
 
@@ -228,6 +258,12 @@ export class LexHost {
   /** Time in ns at which {@link handleTimeout} has work, Infinity when there are no flows. */
   pollTimeout(): number {
     return this.#flows.size === 0 ? Infinity : this.#nextSweepNs;
+  }
+
+  #rememberPaths(): void {
+    const { hostDriven, learntAddresses: capacity, learntPathLifetimeNs: lifetimeNs, seed } = this.#settings;
+    if (!hostDriven) this.#paths = undefined;
+    else this.#paths ??= new PathMemory({ capacity, lifetimeNs, seed });
   }
 
   /** A packet that cannot be tracked keeps its DSCP, but a later fragment follows its first. */

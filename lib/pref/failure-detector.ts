@@ -44,13 +44,17 @@ import {
 import type { RouteTable } from './route-table.ts';
 import { Suspensions } from './suspensions.ts';
 
-/** Options of the detector, checked. */
-export interface FailureSettings {
+/** What a detector can take over while it runs, checked. */
+export interface FailureRules {
   readonly isOn: boolean;
   /** 0.2e9 to 0.8e9. */
   readonly windowNs: number;
   /** 0.5 to 1. */
   readonly share: number;
+}
+
+/** Options of the detector, checked. */
+export interface FailureSettings extends FailureRules {
   /** Flows in a group, 8 to 64. */
   readonly sample: number;
   /** Flows in all, a power of 2 from 64 to 65,536. */
@@ -79,16 +83,16 @@ const LIFE_MISSED = 2;
 
 /** Watches a sample of flows and suspends routes. */
 export class FailureDetector {
-  readonly isOn: boolean;
+  isOn: boolean;
   readonly events = new FailureEvents();
   readonly suspensions: Suspensions;
   readonly sample: FlowSample;
 
   private readonly evidence: FailureEvidence;
   private readonly table: RouteTable;
-  private readonly settings: FailureSettings;
-  private readonly windowMs: number;
-  private readonly tickNs: number;
+  private windowNs: number;
+  private windowMs: number;
+  private tickNs: number;
 
   // By group.
   private readonly probeAnswers: Int32Array;
@@ -111,7 +115,7 @@ export class FailureDetector {
 
   constructor(settings: FailureSettings, table: RouteTable, probeShare: (routeCount: number) => number) {
     this.isOn = settings.isOn;
-    this.settings = settings;
+    this.windowNs = settings.windowNs;
     this.table = table;
     this.windowMs = settings.windowNs / NS_PER_MS;
     this.tickNs = settings.windowNs / TICKS;
@@ -126,6 +130,25 @@ export class FailureDetector {
     this.usualRatios = new Float64Array(groupCount);
     this.waiting = new Int32Array(groupCount);
     this.isWaiting = new Uint8Array(groupCount);
+  }
+
+  /** Takes other rules over. When nothing is to be inferred any more, suspended routes are used as before. */
+  configure({ isOn, windowNs, share }: FailureRules): void {
+    this.isOn = isOn;
+    this.windowNs = windowNs;
+    this.windowMs = windowNs / NS_PER_MS;
+    this.tickNs = windowNs / TICKS;
+    this.evidence.configure(this.windowMs, share);
+    if (isOn) return;
+    this.waitingCount = 0;
+    this.isWaiting.fill(0);
+    const { sample } = this;
+    for (let group = 0; group < sample.groupCount; group++) {
+      if (sample.isPinned[group] === 0) continue;
+      this.suspensions.restore(sample.destinationOf(group), sample.slotOf(group));
+      this.log('switchedOff', group);
+      sample.removeGroup(group);
+    }
   }
 
   /** Tells the time, ns; before any note of that moment. @hotpath */
@@ -497,7 +520,7 @@ export class FailureDetector {
       silenceNs: evidence.silenceMsOf(group, this.nowMs) * NS_PER_MS,
       probeAnswers: decision === 'returned' ? this.probeAnswers[group] : 0,
       usualFailingShare: evidence.usualShareOf(group),
-      windowNs: this.settings.windowNs,
+      windowNs: this.windowNs,
     });
   }
 }

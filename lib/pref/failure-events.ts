@@ -3,12 +3,20 @@
 /**
  * `suspended`: the route failed for the destination. `returned`: probes over it were answered. `allFailing`: it
  * looks failed, but so do all others, so nothing was changed. `lifted`: it was suspended, and since the last one
- * left looks failed as well, it is used as before. `withdrawn`: it was suspended and was taken down.
+ * left looks failed as well, it is used as before. `withdrawn`: it was suspended and was taken down. `switchedOff`: it
+ * was suspended, and failures are no longer inferred.
  */
 export type FailureDecision = (typeof FAILURE_DECISIONS)[number];
 
 /** Every {@link FailureDecision}. */
-export const FAILURE_DECISIONS = ['suspended', 'returned', 'allFailing', 'lifted', 'withdrawn'] as const;
+export const FAILURE_DECISIONS = [
+  'suspended',
+  'returned',
+  'allFailing',
+  'lifted',
+  'withdrawn',
+  'switchedOff',
+] as const;
 
 /** One decision. */
 export interface FailureEvent {

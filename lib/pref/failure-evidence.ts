@@ -80,8 +80,8 @@ export class FailureEvidence {
   private silent = 0;
 
   private readonly sample: FlowSample;
-  private readonly windowMs: number;
-  private readonly share: number;
+  private windowMs: number;
+  private share: number;
   private readonly madeAtMs: Int32Array;
   private readonly usualShares: Float64Array;
   private readonly usualAtMs: Int32Array;
@@ -110,6 +110,12 @@ export class FailureEvidence {
     this.answeredAtMs = new Int32Array(sample.groupCount);
     this.gaps = new Float64Array(sample.groupCount);
     this.gapAtMs = new Int32Array(sample.groupCount);
+  }
+
+  /** Takes another window and share over. */
+  configure(windowMs: number, share: number): void {
+    this.windowMs = windowMs;
+    this.share = share;
   }
 
   /** Begins to judge a group that was made. @hotpath */

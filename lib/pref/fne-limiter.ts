@@ -36,16 +36,26 @@ export class FneLimiter {
   private fullAt = new Float64Array(64);
   /** The bucket of all; an array, so that storing a time allocates nothing. */
   private readonly totalFullAt = new Float64Array(1);
-  private readonly tokenNs: number;
-  private readonly aheadNs: number;
-  private readonly totalTokenNs: number;
-  private readonly totalAheadNs: number;
+  private tokenNs = 0;
+  private aheadNs = 0;
+  private totalTokenNs = 0;
+  private totalAheadNs = 0;
 
   constructor(limits: FneLimits) {
+    this.configure(limits);
+  }
+
+  /** Puts limits in force. With others than before all buckets are full: what was taken counts in tokens of before. */
+  configure(limits: FneLimits): void {
+    const before = [this.tokenNs, this.aheadNs, this.totalTokenNs, this.totalAheadNs];
     this.tokenNs = NS_PER_S / limits.ratePerDestination;
     this.aheadNs = this.tokenNs * (limits.burstPerDestination - 1);
     this.totalTokenNs = NS_PER_S / limits.rateTotal;
     this.totalAheadNs = this.totalTokenNs * (limits.burstTotal - 1);
+    const now = [this.tokenNs, this.aheadNs, this.totalTokenNs, this.totalAheadNs];
+    if (now.every((value, i) => value === before[i])) return;
+    this.fullAt.fill(0);
+    this.totalFullAt[0] = 0;
   }
 
   /** Makes room for destinations below `count`, full buckets for the new ones. */
@@ -54,6 +64,12 @@ export class FneLimiter {
     const grown = new Float64Array(Math.max(count, this.fullAt.length * 2));
     grown.set(this.fullAt);
     this.fullAt = grown;
+  }
+
+  /** Takes over what another limiter, with the same limits, has left in the buckets of a destination and of all. */
+  copyBuckets(other: FneLimiter, destination: number, to: number): void {
+    this.fullAt[to] = other.fullAt[destination];
+    this.totalFullAt[0] = other.totalFullAt[0];
   }
 
   /** Fills the bucket of a destination whose index another one takes. */

@@ -6,7 +6,7 @@ import { FlowHash } from './flow-hash.ts';
 import { FneLimiter } from './fne-limiter.ts';
 import { FneMemory } from './fne-memory.ts';
 import type { Balancer } from './balancers/balancer.ts';
-import type { GatewaySettings } from './gateway-options.ts';
+import type { GatewaySettings, PolicySettings } from './gateway-options.ts';
 import { Meter } from './meter.ts';
 import { Placements } from './placements.ts';
 import { PrefixTable } from './prefix-table.ts';
@@ -42,7 +42,7 @@ export class GatewayCore {
   /** Only while the balancer sets the interval. */
   turnover: TurnoverMeter | undefined;
   balancer: Balancer;
-  readonly settings: GatewaySettings;
+  settings: GatewaySettings;
   readonly decodeTable: Uint8Array;
   readonly encodeTable: Uint8Array;
   readonly assignmentCodepoint: number;
@@ -64,7 +64,6 @@ export class GatewayCore {
     this.inferFromSyn = settings.inferFromSyn;
     this.inferFromAnswer = settings.inferFromAnswer;
     this.isNotLectHashed = settings.isNotLectHashed;
-    for (const pathId of settings.exposeTo) this.isExposed[pathId] = 1;
     this.flowHash = new FlowHash(settings.seed);
     this.table = new RouteTable(
       routes.map((route) => route.pathId),
@@ -84,6 +83,21 @@ export class GatewayCore {
     for (const [slot, route] of routes.entries()) if (route.nat === true) natMask |= 1 << slot;
     this.placements = natMask === 0 ? undefined : new Placements(natMask);
     this.useBalancer(settings.balancer);
+    this.expose(settings.exposeTo);
+  }
+
+  /** Puts limits, neighbours and rules of inferring failures in force. */
+  usePolicy(policy: PolicySettings): void {
+    const failures = { ...this.settings.failures, ...policy.failures };
+    this.settings = { ...this.settings, ...policy, failures };
+    this.expose(policy.exposeTo);
+    this.limiter.configure(policy.fneLimits);
+    this.failures.configure(policy.failures);
+  }
+
+  private expose(pathIds: readonly number[]): void {
+    this.isExposed.fill(0);
+    for (const pathId of pathIds) this.isExposed[pathId] = 1;
   }
 
   /** Puts a balancer in force. */

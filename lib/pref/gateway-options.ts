@@ -7,7 +7,7 @@ import { markingScheme } from '../wire/marking/scheme.ts';
 import type { MarkingScheme } from '../wire/marking/scheme.ts';
 import type { Balancer } from './balancers/balancer.ts';
 import { loss } from './balancers/loss.ts';
-import type { FailureSettings } from './failure-detector.ts';
+import type { FailureRules, FailureSettings } from './failure-detector.ts';
 import type { FneLimits } from './fne-limiter.ts';
 
 /** A route out of the domain. */
@@ -38,31 +38,10 @@ export interface BalancingOptions {
   readonly longestIntervalNs?: number;
 }
 
-/** Options of the gateway; only `routes` is required. */
-export interface GatewayOptions extends BalancingOptions {
-  /** The routes out of the domain, one for each egress. */
-  readonly routes: readonly RouteOptions[];
-  /** Marking scheme: `pool2` (default) or `full`. */
-  readonly scheme?: string;
-  /**
-   * What a route that comes up starts with: `probe` (beta_E / N) or `equal` (1 / N). The default is `probe`,
-   * or `equal` when the balancer's probe share is 0, which as `probe` would leave the route unused for ever.
-   */
-  readonly startShare?: 'probe' | 'equal';
-  /** Whether repeated FNE packets count as loss of the earlier route in the balancer; default true. */
-  readonly countFneRepeats?: boolean;
-  /** Whether a Not-LECT SYN or SYN-ACK from outside is taken for an FNE packet; default true. */
-  readonly inferFromSyn?: boolean;
-  /** Whether the answer to an inside host's FNE packet is taken for an FNE packet; default true. */
-  readonly inferFromAnswer?: boolean;
-  /** Where Not-LECT packets go: `hash` (default), spread evenly by flow, or `default`, the default route. */
-  readonly notLect?: 'default' | 'hash';
+/** What a gateway can take over while it runs, beside how it balances. */
+export interface PolicyOptions {
   /** Path IDs of routes to neighbours that take LEX codepoints, 0 for the default route; default none. */
   readonly exposeTo?: Iterable<number>;
-  /** Entries of the FNE memory: a power of 2 from 4 to 2^24, default 65,536 (1 MiB). */
-  readonly fneMemoryEntries?: number;
-  /** How long the FNE memory remembers, ns: 1 ms to 1 h, default 10 s. */
-  readonly fneMemoryLifetimeNs?: number;
   /** Assignments a second for each destination: 0.001 to Infinity, default 10,000. */
   readonly fneRatePerDestination?: number;
   /** Assignments at once for each destination: 1 to 10^9, default 10,000. */
@@ -80,6 +59,31 @@ export interface GatewayOptions extends BalancingOptions {
    * default 0.9.
    */
   readonly failureShare?: number;
+}
+
+/** Options of the gateway; only `routes` is required. */
+export interface GatewayOptions extends BalancingOptions, PolicyOptions {
+  /** The routes out of the domain, one for each egress. */
+  readonly routes: readonly RouteOptions[];
+  /** Marking scheme: `pool2` (default) or `full`. */
+  readonly scheme?: string;
+  /**
+   * What a route that comes up starts with: `probe` (beta_E / N) or `equal` (1 / N). The default is `probe`,
+   * or `equal` when the balancer's probe share is 0, which as `probe` would leave the route unused for ever.
+   */
+  readonly startShare?: 'probe' | 'equal';
+  /** Whether repeated FNE packets count as loss of the earlier route in the balancer; default true. */
+  readonly countFneRepeats?: boolean;
+  /** Whether a Not-LECT SYN or SYN-ACK from outside is taken for an FNE packet; default true. */
+  readonly inferFromSyn?: boolean;
+  /** Whether the answer to an inside host's FNE packet is taken for an FNE packet; default true. */
+  readonly inferFromAnswer?: boolean;
+  /** Where Not-LECT packets go: `hash` (default), spread evenly by flow, or `default`, the default route. */
+  readonly notLect?: 'default' | 'hash';
+  /** Entries of the FNE memory: a power of 2 from 4 to 2^24, default 65,536 (1 MiB). */
+  readonly fneMemoryEntries?: number;
+  /** How long the FNE memory remembers, ns: 1 ms to 1 h, default 10 s. */
+  readonly fneMemoryLifetimeNs?: number;
   /** Flows sampled on each route of a destination, 8 to 64, default 64. */
   readonly failureSample?: number;
   /** Flows sampled in total: a power of 2 from 64 to 65,536, default 8,192 (400 kB). */
@@ -93,8 +97,15 @@ export interface GatewayOptions extends BalancingOptions {
 /** {@link BalancingOptions} after the check. The bounds are the interval itself with a balancer that does not set it. */
 export type BalancingSettings = Required<BalancingOptions>;
 
+/** {@link PolicyOptions} after the check. */
+export interface PolicySettings {
+  readonly exposeTo: readonly number[];
+  readonly fneLimits: FneLimits;
+  readonly failures: FailureRules;
+}
+
 /** The options after the check, with every default filled in. */
-export interface GatewaySettings extends BalancingSettings {
+export interface GatewaySettings extends BalancingSettings, PolicySettings {
   readonly routes: readonly RouteOptions[];
   readonly scheme: MarkingScheme;
   readonly startShare: 'probe' | 'equal';
@@ -102,10 +113,8 @@ export interface GatewaySettings extends BalancingSettings {
   readonly inferFromSyn: boolean;
   readonly inferFromAnswer: boolean;
   readonly isNotLectHashed: boolean;
-  readonly exposeTo: readonly number[];
   readonly fneMemoryEntries: number;
   readonly fneMemoryLifetimeNs: number;
-  readonly fneLimits: FneLimits;
   readonly failures: FailureSettings;
   readonly seed: number;
 }
@@ -155,6 +164,7 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
   const scheme = markingScheme(options.scheme ?? 'pool2');
   const balancing = checkBalancing(options);
   const routes = checkRoutes(options.routes, scheme);
+  const policy = checkPolicy(options, routes);
   return {
     routes,
     scheme,
@@ -164,7 +174,6 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
     inferFromSyn: requireBoolean('inferFromSyn', options.inferFromSyn ?? true),
     inferFromAnswer: requireBoolean('inferFromAnswer', options.inferFromAnswer ?? true),
     isNotLectHashed: requireOneOf('notLect', options.notLect ?? 'hash', ['default', 'hash']) === 'hash',
-    exposeTo: checkExposeTo(options.exposeTo ?? [], routes),
     fneMemoryEntries: requirePowerOf2('fneMemoryEntries', options.fneMemoryEntries ?? 65_536, 4, 2 ** 24),
     fneMemoryLifetimeNs: requireNumber(
       'fneMemoryLifetimeNs',
@@ -172,18 +181,17 @@ export function checkGatewayOptions(options: GatewayOptions): GatewaySettings {
       MS,
       3600 * S,
     ),
-    fneLimits: {
-      ratePerDestination: requireRate('fneRatePerDestination', options.fneRatePerDestination ?? 10_000),
-      burstPerDestination: requireNumber(
-        'fneBurstPerDestination',
-        options.fneBurstPerDestination ?? 10_000,
-        1,
-        MAX_BURST,
+    ...policy,
+    failures: {
+      ...policy.failures,
+      sample: requireInteger('failureSample', options.failureSample ?? 64, 8, 64),
+      sampleEntries: requirePowerOf2(
+        'failureSampleEntries',
+        options.failureSampleEntries ?? 8192,
+        64,
+        65_536,
       ),
-      rateTotal: requireRate('fneRateTotal', options.fneRateTotal ?? 100_000),
-      burstTotal: requireNumber('fneBurstTotal', options.fneBurstTotal ?? 100_000, 1, MAX_BURST),
     },
-    failures: checkFailures(options),
     seed: requireInteger('seed', options.seed ?? 0, 0, 2 ** 32 - 1),
   };
 }
@@ -220,6 +228,34 @@ export function checkBalancing(options: BalancingOptions): BalancingSettings {
       updateIntervalNs,
       DAY,
     ),
+  };
+}
+
+/**
+ * Checks what a gateway can take over beside how it balances and fills in the defaults.
+ *
+ * @param routes - the gateway's
+ * @throws PreflexError ERR_INVALID_OPTION naming the option, the value and what is allowed
+ */
+export function checkPolicy(options: PolicyOptions, routes: readonly RouteOptions[]): PolicySettings {
+  return {
+    exposeTo: checkExposeTo(options.exposeTo ?? [], routes),
+    fneLimits: {
+      ratePerDestination: requireRate('fneRatePerDestination', options.fneRatePerDestination ?? 10_000),
+      burstPerDestination: requireNumber(
+        'fneBurstPerDestination',
+        options.fneBurstPerDestination ?? 10_000,
+        1,
+        MAX_BURST,
+      ),
+      rateTotal: requireRate('fneRateTotal', options.fneRateTotal ?? 100_000),
+      burstTotal: requireNumber('fneBurstTotal', options.fneBurstTotal ?? 100_000, 1, MAX_BURST),
+    },
+    failures: {
+      isOn: requireBoolean('inferFailures', options.inferFailures ?? true),
+      windowNs: requireNumber('failureWindowNs', options.failureWindowNs ?? 0.5 * S, 0.2 * S, 0.8 * S),
+      share: requireNumber('failureShare', options.failureShare ?? 0.9, 0.5, 1),
+    },
   };
 }
 
@@ -261,17 +297,6 @@ function checkExposeTo(exposeTo: Iterable<number>, routes: readonly RouteOptions
     }
   }
   return pathIds;
-}
-
-function checkFailures(options: GatewayOptions): FailureSettings {
-  const entries = options.failureSampleEntries ?? 8192;
-  return {
-    isOn: requireBoolean('inferFailures', options.inferFailures ?? true),
-    windowNs: requireNumber('failureWindowNs', options.failureWindowNs ?? 0.5 * S, 0.2 * S, 0.8 * S),
-    share: requireNumber('failureShare', options.failureShare ?? 0.9, 0.5, 1),
-    sample: requireInteger('failureSample', options.failureSample ?? 64, 8, 64),
-    sampleEntries: requirePowerOf2('failureSampleEntries', entries, 64, 65_536),
-  };
 }
 
 function requirePowerOf2(field: string, value: number, min: number, max: number): number {

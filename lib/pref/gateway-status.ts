@@ -4,6 +4,7 @@
  */
 
 import { formatPrefix } from '../wire/addr.ts';
+import { FLAG_ANSWERED, FLAG_PROBE } from './failure-sample.ts';
 import type { GatewayCore } from './gateway-core.ts';
 import type { DestinationFigures, IntervalFigures, RouteFigures } from './remote-figures.ts';
 import { METER_BYTES, METER_FLOWLETS, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
@@ -52,6 +53,20 @@ export interface EgressStatus extends TrafficStatus {
   readonly notLectBytes: number;
   readonly inboundBytes: number;
   readonly total: TrafficStatus;
+}
+
+/** Sampled flows of the failure detector on one route of a destination. The gateway knows hashes of them, no addresses. */
+export interface SampledRoute {
+  readonly destination: number;
+  readonly pathId: number;
+  /** Flows in the sample. */
+  readonly flows: number;
+  /** Of them: something came back at least once. */
+  readonly answered: number;
+  /** Of them: exposed loss since they were answered last. */
+  readonly exposing: number;
+  /** Of them: sent to find out whether the suspended route works. */
+  readonly probes: number;
 }
 
 /** The gateway as a whole. */
@@ -140,6 +155,25 @@ export function gatewayStatus(core: GatewayCore, maxDestinations: number): Gatew
     })),
     destinations,
   };
+}
+
+/** Counts the sampled flows by route, routes with most of them first. */
+export function sampledRoutes({ failures: { sample }, table }: GatewayCore): SampledRoute[] {
+  const routes: SampledRoute[] = [];
+  for (let group = 0; group < sample.groupCount; group++) {
+    const flows = sample.sizes[group];
+    if (flows === 0) continue;
+    const members = Array.from({ length: flows }, (_, i) => sample.memberOf(group, i));
+    routes.push({
+      destination: sample.destinationOf(group),
+      pathId: table.pathIdOf[sample.slotOf(group)],
+      flows,
+      answered: members.filter((flow) => sample.hasFlag(flow, FLAG_ANSWERED)).length,
+      exposing: members.filter((flow) => sample.exposuresOf(flow) > 0).length,
+      probes: members.filter((flow) => sample.hasFlag(flow, FLAG_PROBE)).length,
+    });
+  }
+  return routes.sort((a, b) => b.flows - a.flows || a.destination - b.destination || a.pathId - b.pathId);
 }
 
 /** Reports one destination, which must exist. */

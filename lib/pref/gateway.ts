@@ -14,11 +14,11 @@
  */
 
 import { invalidOption, requireInteger, requireNumber } from '../errors.ts';
-import { parsePrefix } from '../wire/addr.ts';
+import { formatPrefix, parsePrefix } from '../wire/addr.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
 import { GatewayCore } from './gateway-core.ts';
-import { checkBalancing, checkGatewayOptions } from './gateway-options.ts';
-import type { BalancingOptions, GatewayOptions } from './gateway-options.ts';
+import { checkBalancing, checkGatewayOptions, checkPolicy } from './gateway-options.ts';
+import type { BalancingOptions, GatewayOptions, PolicyOptions } from './gateway-options.ts';
 import {
   destinationRoutes,
   destinationStatus,
@@ -26,11 +26,20 @@ import {
   gatewayOccupancy,
   gatewayStatus,
   prefixesOf,
+  sampledRoutes,
 } from './gateway-status.ts';
-import type { DestinationStatus, GatewayOccupancy, GatewayStatus, RouteStatus } from './gateway-status.ts';
+import type {
+  DestinationStatus,
+  GatewayOccupancy,
+  GatewayStatus,
+  RouteStatus,
+  SampledRoute,
+} from './gateway-status.ts';
 import type { FailureDecision, FailureEvent } from './failure-events.ts';
 import { handleInbound } from './inbound.ts';
 import { handleOutbound } from './outbound.ts';
+import { previewFlow } from './preview.ts';
+import type { FlowEnds, FlowPreview } from './preview.ts';
 import { REASON_NAMES } from './reasons.ts';
 import type { GatewayCounters } from './reasons.ts';
 import { IntervalClock } from './interval-clock.ts';
@@ -38,6 +47,7 @@ import { METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
 import type { IntervalFigures } from './remote-figures.ts';
 import { NO_SLOT } from './route-table.ts';
 import { UpdateRound } from './update-round.ts';
+import type { RatioExplanation } from './update-round.ts';
 
 /** The path-selecting gateway of one domain. */
 export class PrefGateway {
@@ -155,6 +165,17 @@ export class PrefGateway {
     this.core.useBalancer(settings.balancer);
     this.round.use(settings.balancer, this.core.turnover);
     this.clock.configure(settings.updateIntervalNs, settings.shortestIntervalNs, settings.longestIntervalNs);
+  }
+
+  /**
+   * Takes other limits, neighbours and rules of inferring failures over, from the next packet on. Ratios, counters and
+   * memories live on; the buckets of the limits are full. Without inference no route stays suspended. An option that is
+   * not given has its default.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION naming the option, the value and what is allowed; then nothing has changed
+   */
+  usePolicy(options: PolicyOptions): void {
+    this.core.usePolicy(checkPolicy(options, this.core.settings.routes));
   }
 
   /** Complete update intervals so far. */
@@ -339,6 +360,51 @@ export class PrefGateway {
    */
   failureEvents(since = 0): readonly FailureEvent[] {
     return this.core.failures.events.since(since);
+  }
+
+  /**
+   * The destination of an address, and which prefix of it that is: the longest that covers the address.
+   *
+   * @param address - 4 or 16 bytes
+   * @returns undefined when no prefix covers it
+   */
+  findDestination(
+    address: Uint8Array,
+  ): { readonly destination: number; readonly prefix: string } | undefined {
+    const version = address.length === 4 ? 4 : 6;
+    const view = new DataView(address.buffer, address.byteOffset, address.byteLength);
+    const words = new Int32Array(4);
+    for (let i = 0; i < address.length; i += 4) words[i >> 2] = view.getInt32(i);
+    for (let length = address.length * 8; length >= 0; length--) {
+      if (length < address.length * 8) words[length >> 5] &= ~(1 << (31 - (length & 31)));
+      const destination = this.core.prefixes.valueOf(version, words, length);
+      if (destination >= 0) return { destination, prefix: formatPrefix({ version, words, length }) };
+    }
+    return undefined;
+  }
+
+  /**
+   * What the ratios of a destination were computed from at the end of the last interval, and what each split added;
+   * allocates. Computed anew from the figures of that interval, by the balancer that is in force now.
+   */
+  explainRatios(destination: number): RatioExplanation {
+    this.requireDestination(destination);
+    return this.round.explain(destination);
+  }
+
+  /**
+   * What packets of a flow would meet now, without sending them; allocates, and takes about a millisecond a packet.
+   *
+   * @returns undefined when no destination covers the outside address
+   */
+  previewFlow(ends: FlowEnds, nowNs: number): FlowPreview[] | undefined {
+    const found = this.findDestination(ends.dst);
+    return found === undefined ? undefined : previewFlow(this.core, found.destination, ends, nowNs);
+  }
+
+  /** The sampled flows of the failure detector, counted by route and destination; allocates. */
+  sampledFlows(): SampledRoute[] {
+    return sampledRoutes(this.core);
   }
 
   /** Reports everything; allocates. @param maxDestinations - how many destinations to list, default all */

@@ -16,22 +16,26 @@ export {
   equalShare,
   lossShares,
   MIN_LOSS_RATIO,
+  mixShares,
 } from './balancers/splits.ts';
+export type { Mix } from './balancers/splits.ts';
 export { balancerOf, BETAS, STRATEGIES } from './balancers/strategies.ts';
 export type { Betas, Strategy } from './balancers/strategies.ts';
 export { FAILURE_DECISIONS } from './failure-events.ts';
 export type { FailureDecision, FailureEvent } from './failure-events.ts';
 export { PrefGateway } from './gateway.ts';
-export type { BalancingOptions, GatewayOptions, RouteOptions } from './gateway-options.ts';
+export type { BalancingOptions, GatewayOptions, PolicyOptions, RouteOptions } from './gateway-options.ts';
 export type {
   DestinationStatus,
   EgressStatus,
   GatewayOccupancy,
   GatewayStatus,
   RouteStatus,
+  SampledRoute,
   TableOccupancy,
   TrafficStatus,
 } from './gateway-status.ts';
+export type { FlowEnds, FlowPreview } from './preview.ts';
 export type { DestinationFigures, IntervalFigures, RouteFigures } from './remote-figures.ts';
 export {
   EVENT_ANSWER,
@@ -75,3 +79,4 @@ export {
   GatewayCounters,
   REASON_NAMES,
 } from './reasons.ts';
+export type { RatioExplanation, RatioParts } from './update-round.ts';

@@ -244,6 +244,24 @@ export class RouteTable {
     this.centreCredits(destination, up);
   }
 
+  /**
+   * Takes over ratios and credits of a destination from a table with the same routes.
+   *
+   * @param to - a destination of this table, with the same routes up
+   */
+  copyShares(other: RouteTable, destination: number, to: number): void {
+    this.upMask(to);
+    other.upMask(destination);
+    const from = other.shares[destination >>> CHUNK_BITS];
+    for (let slot = 0; slot < this.routeCount; slot++) {
+      const source = other.shareAt(destination, slot);
+      const target = this.shareAt(to, slot);
+      for (const field of [FIELD_RATIO, FIELD_CREDIT]) {
+        this.shares[to >>> CHUNK_BITS][target + field] = from[source + field];
+      }
+    }
+  }
+
   /** Offset of a slot's fields in the chunk of records. */
   meterAt(destination: number, slot: number): number {
     return (destination & CHUNK_MASK) * this.stride + HEADER_WIDTH + slot * METER_WIDTH;

@@ -38,7 +38,7 @@ export class TurnoverMeter {
   private readonly filter = new Int32Array(FILTER_BITS >>> 5);
   private bitsSet = 0;
   /** Of all destinations: LEx packets, young ones among them. */
-  private readonly all = new Float64Array(WIDTH);
+  private readonly all = new Float64Array(TAKEN);
   private readonly counts: (Float64Array | undefined)[] = [];
   /** Of the interval that ended: young part over all destinations, and how likely a bit was another's. */
   private youngPart = 0.5;

@@ -8,6 +8,8 @@
  */
 
 import type { Balancer } from './balancers/balancer.ts';
+import type { Mix } from './balancers/splits.ts';
+import { mixShares, sumOf } from './balancers/splits.ts';
 import { METER_BYTES, METER_FNE_REPEAT_BYTES, METER_LEX_BYTES } from './meter.ts';
 import type { Meter } from './meter.ts';
 import type { RemoteFigures } from './remote-figures.ts';
@@ -23,6 +25,30 @@ export interface RatioWatch {
   readonly suspensions: Suspensions;
   /** A destination has new ratios. */
   noteRatios(destination: number): void;
+}
+
+/** What a route's ratio was computed from. */
+export interface RatioParts {
+  readonly pathId: number;
+  /** T_i of the last interval. */
+  readonly bytes: number;
+  /** L_i as the balancer counts it. */
+  readonly lostBytes: number;
+  /** beta_E f(E)_i, beta_C f(C)_i and beta_L f(L)_i; their sum is the ratio before suspended routes get their share. */
+  readonly equalPart: number;
+  readonly conservativePart: number;
+  readonly lossPart: number;
+}
+
+/** How the ratios of a destination come about. */
+export interface RatioExplanation {
+  readonly balancer: string;
+  /** Undefined when the ratios were kept, since nothing was sent in the last interval, or the strategy is no mix. */
+  readonly mix?: Mix | undefined;
+  /** Flowlet turnover in the last interval, for a strategy that asks for it. */
+  readonly turnover?: number | undefined;
+  /** The routes that are up and not suspended now; without {@link mix} none. */
+  readonly routes: readonly RatioParts[];
 }
 
 /** Computes ratios in bounded steps. */
@@ -131,29 +157,68 @@ export class UpdateRound {
     }
   }
 
-  private update(destination: number): void {
-    const { table, meter, failures } = this;
-    const { suspensions } = failures;
+  /** Computes the ratios of a destination again, from the figures of the last interval, and says how. */
+  explain(destination: number): RatioExplanation {
+    const { balancer, bytes, lostBytes, table, turnover } = this;
+    const { count, slots } = this.gather(destination);
+    if (turnover !== undefined) this.measures.turnover = turnover.last(destination);
+    const measures = turnover === undefined ? undefined : this.measures;
+    const mix = sumOf(bytes, count) > 0 ? balancer.mix?.(count, lostBytes, measures) : undefined;
+    if (mix === undefined) return { balancer: balancer.name, routes: [] };
+    const partsOf = (betas: Pick<Mix, 'betaE' | 'betaC' | 'betaL'>): Float64Array => {
+      const parts = new Float64Array(count);
+      mixShares({ ...betas, shrinkBytes: mix.shrinkBytes }, count, bytes, lostBytes, parts);
+      return parts;
+    };
+    const equal = partsOf({ betaE: mix.betaE, betaC: 0, betaL: 0 });
+    const conservative = partsOf({ betaE: 0, betaC: mix.betaC, betaL: 0 });
+    const loss = partsOf({ betaE: 0, betaC: 0, betaL: mix.betaL });
+    const routes: RatioParts[] = [];
+    for (let slot = 0, i = 0; slot < table.routeCount; slot++) {
+      if (((slots >>> slot) & 1) === 0) continue;
+      routes.push({
+        pathId: table.pathIdOf[slot],
+        bytes: bytes[i],
+        lostBytes: lostBytes[i],
+        equalPart: equal[i],
+        conservativePart: conservative[i],
+        lossPart: loss[i],
+      });
+      i++;
+    }
+    return { balancer: balancer.name, mix, turnover: measures?.turnover, routes };
+  }
+
+  /** Puts the figures of the routes of a destination that are balanced, in order of their slots, into the arrays. */
+  private gather(destination: number): { readonly slots: number; readonly count: number } {
+    const { failures, meter, table } = this;
     // What a suspended route carried says nothing of what the others should.
-    const up = table.upMask(destination) & ~suspensions.maskOf(destination);
-    // Nor do the figures say what a route is worth that came back after them: it keeps what it was given.
-    if (this.late !== undefined && (this.usable.get(destination) ?? up) !== up) return;
-    if (this.remote?.has(destination) === true) this.usable.set(destination, up);
-    for (let slot = 0; up >>> slot !== 0; slot++) {
-      if (((up >>> slot) & 1) === 0) continue;
+    const slots = table.upMask(destination) & ~failures.suspensions.maskOf(destination);
+    for (let slot = 0; slots >>> slot !== 0; slot++) {
+      if (((slots >>> slot) & 1) === 0) continue;
       const repeats = this.countFneRepeats ? meter.last(destination, slot, METER_FNE_REPEAT_BYTES) : 0;
       this.bytes[slot] = meter.last(destination, slot, METER_BYTES);
       this.lostBytes[slot] = meter.last(destination, slot, METER_LEX_BYTES) + repeats;
     }
-    this.remote?.addTo(destination, up, this.bytes, this.lostBytes);
+    this.remote?.addTo(destination, slots, this.bytes, this.lostBytes);
     let count = 0;
-    for (let slot = 0; up >>> slot !== 0; slot++) {
-      if (((up >>> slot) & 1) === 0) continue;
+    for (let slot = 0; slots >>> slot !== 0; slot++) {
+      if (((slots >>> slot) & 1) === 0) continue;
       this.bytes[count] = this.bytes[slot];
       this.lostBytes[count] = this.lostBytes[slot];
       this.ratios[count] = table.ratio(destination, slot);
       count++;
     }
+    return { slots, count };
+  }
+
+  private update(destination: number): void {
+    const { failures, table } = this;
+    const { suspensions } = failures;
+    const { count, slots } = this.gather(destination);
+    // The figures do not say what a route is worth that came back after them: it keeps what it was given.
+    if (this.late !== undefined && (this.usable.get(destination) ?? slots) !== slots) return;
+    if (this.remote?.has(destination) === true) this.usable.set(destination, slots);
     if (this.turnover !== undefined) {
       const isLate = this.late !== undefined;
       this.measures.turnover = isLate ? this.turnover.last(destination) : this.turnover.take(destination);
@@ -169,7 +234,7 @@ export class UpdateRound {
       this.turnover === undefined ? undefined : this.measures,
     );
     for (let slot = 0, i = 0; slot < table.routeCount; slot++) {
-      if ((up >>> slot) & 1) this.nextBySlot[slot] = this.nextRatios[i++];
+      if ((slots >>> slot) & 1) this.nextBySlot[slot] = this.nextRatios[i++];
     }
     suspensions.limit(destination, this.nextBySlot);
     table.setRatios(destination, this.nextBySlot);

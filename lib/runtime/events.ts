@@ -145,6 +145,8 @@ export function describeEvent(event: EventBody): string {
       return `route ${event.route} used again for ${event.prefix}: the others look failed as well`;
     case 'withdrawn':
       return `route ${event.route}, suspended for ${event.prefix}, was taken down`;
+    case 'switchedOff':
+      return `route ${event.route} used again for ${event.prefix}: failures are no longer inferred`;
     case 'ratioMoved': {
       const moves = event.routes.map(
         ({ route, before, after }) => `${route} ${percent(before)} to ${percent(after)}`,

@@ -209,7 +209,8 @@ export class GatewayDaemon {
 
   /**
    * Takes over what can change at run time, without a gap: strategy and interval at the end of the running interval,
-   * destinations and the domain at once. Of the options nothing else is looked at.
+   * destinations, the domain, limits, neighbours and rules of inferring failures at once. Of the options nothing else is
+   * looked at.
    *
    * @throws PreflexError ERR_INVALID_OPTION or ERR_SYSTEM; then nothing has changed
    */
@@ -221,6 +222,7 @@ export class GatewayDaemon {
     this.plumbing.divert(prefixes);
     this.destinations.replace(options.destinations);
     this.gateway.useBalancing(options.gateway);
+    this.gateway.usePolicy(options.gateway);
     this.#membership.use(options.share);
   }
 

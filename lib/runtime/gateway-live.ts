@@ -19,6 +19,12 @@ export const LIVE_GATEWAY_FIELDS = [
   'destinations',
   'share',
   'logLevel',
+  'exposeTo',
+  'fne.perPrefixPerSecond',
+  'fne.totalPerSecond',
+  'failures.infer',
+  'failures.windowSeconds',
+  'failures.share',
 ] as const;
 
 /** Keeps the configuration in force. */

@@ -67,7 +67,7 @@ export class HostAgent {
   }
 
   private constructor(options: HostAgentOptions) {
-    this.lex = new LexHost({ seed: randomInt(-(2 ** 31), 2 ** 31), ...options.lex });
+    this.lex = new LexHost({ seed: randomInt(-(2 ** 31), 2 ** 31), flowHistory: true, ...options.lex });
     const mtu = requireDeviceMtu(options.plumbing.device);
     const names = {
       appSide: options.plumbing.appSide ?? DEFAULT_APP_SIDE,
@@ -124,6 +124,16 @@ export class HostAgent {
   /** Whether packets have been moved as they came since the last call; see `PacketLoop.checkTurning`. */
   checkTurning(): boolean {
     return this.#loop.checkTurning();
+  }
+
+  /**
+   * Takes the host rules over that can change at run time, from the next packet on. Of the options nothing else is
+   * looked at.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION; then nothing has changed
+   */
+  reconfigure(options: Pick<HostAgentOptions, 'lex'>): void {
+    this.lex.useRules(options.lex ?? {});
   }
 
   /**

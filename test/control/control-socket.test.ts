@@ -1,5 +1,5 @@
 /** The control socket: requests, answers, bounds, names, stale files. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -10,10 +10,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PreflexError, invalidOption } from '../../lib/errors.ts';
 import { askDaemon, findDaemons } from '../../lib/runtime/control/client.ts';
 import { LineSplitter, MAX_REQUEST_BYTES, parseRequest } from '../../lib/runtime/control/protocol.ts';
-import { ControlServer } from '../../lib/runtime/control/server.ts';
+import { ControlServer, MAX_CONNECTIONS } from '../../lib/runtime/control/server.ts';
 
 let directory = '';
 let servers: ControlServer[] = [];
+/** Calls of the operations echo and large. */
+let echoes = 0;
+let larges = 0;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'preflex-control-'));
 });
@@ -23,17 +26,43 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-async function open(name = 'gateway-p0', isNameGiven = true): Promise<ControlServer> {
+async function open(name = 'gateway-p0', isNameGiven = true, idleMs?: number): Promise<ControlServer> {
   const operations = {
-    echo: (args: unknown) => args,
+    echo: (args: unknown) => {
+      echoes++;
+      return args;
+    },
+    large: () => {
+      larges++;
+      return 'x'.repeat(1_000_000);
+    },
     refuse: () => {
       throw invalidOption('strategy', 'best', 'one of a few');
     },
     big: () => 'x'.repeat(5_000_000),
   };
-  const server = await ControlServer.open({ directory, name, isNameGiven, role: 'gateway', operations });
+  const server = await ControlServer.open({
+    directory,
+    name,
+    isNameGiven,
+    role: 'gateway',
+    operations,
+    idleMs,
+  });
   servers.push(server);
   return server;
+}
+
+/** Asks until the server has noticed that a place is free. */
+async function waitUntilServed(path: string): Promise<void> {
+  for (;;) {
+    try {
+      await askDaemon(path, 'echo');
+      return;
+    } catch (error) {
+      if (!(error instanceof PreflexError)) throw error;
+    }
+  }
 }
 
 /** Sends bytes and returns the first line that comes back. */
@@ -69,7 +98,7 @@ describe('a control socket', () => {
     ['text', 'hello\n', 'request: not JSON; it takes one object a line'],
     ['a list', '[]\n', 'request: [] is not allowed; it takes an object with op and args'],
     ['no operation', '{}\n', 'op: undefined is not allowed; it takes the name of an operation'],
-    ['a member of every object', '{"op":"constructor"}\n', 'it takes one of hello, echo, refuse, big'],
+    ['a member of every object', '{"op":"constructor"}\n', 'it takes one of hello, echo, large, refuse, big'],
     ['an unknown key', '{"op":"echo","x":1}\n', 'request.x: 1 is not allowed; it takes only op, args'],
     ['arguments that are none', '{"op":"echo","args":1}\n', 'args: 1 is not allowed; it takes an object'],
     [
@@ -81,6 +110,98 @@ describe('a control socket', () => {
     const { path } = await open();
     expect(await raw(path, bytes)).toEqual({ ok: false, message: expect.stringContaining(message) });
     expect(await askDaemon(path, 'echo', {})).toEqual({});
+  });
+
+  it('another user cannot connect, even where the folder lets everybody in', async (test) => {
+    if (process.geteuid?.() !== 0) {
+      console.warn('SKIPPED: another user can only be tried as root.');
+      test.skip();
+    }
+    const { path } = await open();
+    chmodSync(directory, 0o755);
+    const program = `require('net').connect(${JSON.stringify(path)}).on('error', (e) => console.log(e.code)).on('connect', () => { console.log('in'); process.exit(); })`;
+    const { stdout } = spawnSync(process.execPath, ['-e', program], {
+      uid: 65_534,
+      encoding: 'utf8',
+      cwd: '/',
+    });
+    expect(stdout).toBe('EACCES\n');
+    expect(await askDaemon(path, 'echo', {})).toEqual({});
+  });
+
+  it('a client that connects and says nothing is ended', async () => {
+    const { path } = await open('gateway-p0', true, 50);
+    const socket = connect(path);
+    await once(socket, 'close');
+    expect(await askDaemon(path, 'echo', {})).toEqual({});
+  });
+
+  it('a client that asks and does not read is asked no more, holds one answer, and is ended', async () => {
+    const { path } = await open('gateway-p0', true, 100);
+    larges = 0;
+    const socket = connect(path);
+    socket.pause();
+    socket.write('{"op":"large"}\n'.repeat(100));
+    // The daemon answers others meanwhile.
+    expect(await askDaemon(path, 'echo', {})).toEqual({});
+    // Without reading it learns of the end only when what it writes is refused.
+    socket.on('error', () => undefined);
+    const timer = setInterval(() => socket.write('\n'), 1000);
+    await new Promise((resolve) => socket.on('close', resolve));
+    clearInterval(timer);
+    expect(larges).toBe(1);
+  });
+
+  it('a client that reads slowly gets all of its answers, in order', async () => {
+    const { path } = await open();
+    const socket = connect(path);
+    socket.write(
+      '{"op":"large"}\n{"op":"echo","args":{"a":1}}\n{"op":"large"}\n{"op":"echo","args":{"a":2}}\n',
+    );
+    const splitter = new LineSplitter(2_000_000);
+    const lines: string[] = [];
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      lines.push(...splitter.push(chunk));
+      if (lines.length === 4) break;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const results = lines.map((line) => (JSON.parse(line) as { result: unknown }).result);
+    expect(results.map((result) => (typeof result === 'string' ? result.length : result))).toEqual([
+      1_000_000,
+      { a: 1 },
+      1_000_000,
+      { a: 2 },
+    ]);
+  });
+
+  it('has so many clients at a time: one more is turned away, and served when another has gone', async () => {
+    const { path } = await open();
+    const clients = Array.from({ length: MAX_CONNECTIONS }, () => connect(path));
+    await Promise.all(clients.map((client) => once(client, 'connect')));
+    for (const client of clients) {
+      const answer = once(client, 'data');
+      client.write('{"op":"echo"}\n');
+      await answer;
+    }
+    await expect(askDaemon(path, 'echo')).rejects.toThrow(PreflexError);
+    const gone = clients[0];
+    gone.destroy();
+    await once(gone, 'close');
+    await waitUntilServed(path);
+    for (const client of clients) client.destroy();
+  });
+
+  it('many requests in one piece are each answered', async () => {
+    const { path } = await open();
+    echoes = 0;
+    const socket = connect(path);
+    socket.write('{"op":"echo"}\n'.repeat(1000));
+    let answers = 0;
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      answers += chunk.toString().split('\n').length - 1;
+      if (answers === 1000) break;
+    }
+    expect(echoes).toBe(1000);
   });
 
   it('an answer that is too large becomes an error', async () => {

@@ -93,6 +93,37 @@ destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], ro
     ]);
   });
 
+  it('takes neighbours, limits of FNE packets and rules of inferring failures over', async () => {
+    const { live, taken } = await startGateway();
+    const more = `exposeTo: [b]
+fne: { perPrefixPerSecond: 7, totalPerSecond: 0.5 }
+failures: { infer: false, windowSeconds: 0.4, share: 0.8 }
+`;
+    writeFileSync(file, GATEWAY + more);
+    expect(await live.reload()).toEqual([
+      'exposeTo',
+      'fne.perPrefixPerSecond',
+      'fne.totalPerSecond',
+      'failures.infer',
+      'failures.windowSeconds',
+      'failures.share',
+    ]);
+    expect(taken).toMatchObject([
+      {
+        gateway: {
+          exposeTo: [2],
+          fneRatePerDestination: 7,
+          fneBurstPerDestination: 7,
+          fneRateTotal: 0.5,
+          fneBurstTotal: 1,
+          inferFailures: false,
+          failureWindowNs: 0.4e9,
+          failureShare: 0.8,
+        },
+      },
+    ]);
+  });
+
   it('a file that says the same changes nothing', async () => {
     const { live, taken } = await startGateway();
     writeFileSync(file, `# the same\n${GATEWAY}strategy: loss\n`);
@@ -105,13 +136,12 @@ destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], ro
       'scheme: full\n',
       'scheme cannot change from "pool2" to "full" while the daemon runs; it needs a restart.',
     ],
-    ['exposeTo', 'exposeTo: [a]\n', 'exposeTo cannot change from [] to ["a"] while'],
     [
-      'an FNE limit',
-      'fne: { totalPerSecond: 5 }\n',
-      'fne.totalPerSecond cannot change from 100000 to 5 while',
+      'the FNE memory',
+      'fne: { memoryEntries: 4 }\n',
+      'fne.memoryEntries cannot change from 65536 to 4 while',
     ],
-    ['failures', 'failures: { share: 0.8 }\n', 'failures.share cannot change from 0.9 to 0.8 while'],
+    ['the sample', 'failures: { sample: 8 }\n', 'failures.sample cannot change from 64 to 8 while'],
     [
       'startShare through betas',
       'betas: { loss: 1 }\n',
@@ -203,22 +233,36 @@ destinations: [{ prefixes: [0.0.0.0/0, '::/0'] }, { prefixes: [192.0.2.0/24], ro
 });
 
 describe('the reload of a host', () => {
-  it('takes the interval over, and refuses everything else by name', async () => {
+  it('takes the rules and the interval over, and refuses everything else by name', async () => {
     const events = new EventLog();
-    const live = new LiveHostConfig(file, HOST, await parseHostConfig(HOST, file), { events });
+    const taken: unknown[] = [];
+    const live = new LiveHostConfig(file, HOST, await parseHostConfig(HOST, file), {
+      events,
+      reconfigure: ({ lex }) => taken.push(lex),
+    });
     writeFileSync(file, `${HOST}intervalSeconds: 2\n`);
     expect(await live.reload()).toEqual(['intervalSeconds']);
-    writeFileSync(file, `${HOST}intervalSeconds: 3\nflows: 10\n`);
+    const rules = 'flowletGapSeconds: 2\nfneAfterTimeouts: 3\nkeepPath: false\nhostDriven: true\n';
+    writeFileSync(file, `${HOST}intervalSeconds: 2\n${rules}`);
+    expect(await live.reload()).toEqual(['flowletGapSeconds', 'fneAfterTimeouts', 'keepPath', 'hostDriven']);
+    expect(taken.at(-1)).toMatchObject({
+      flowletGapNs: 2e9,
+      fneAfterTimeouts: 3,
+      keepPathWithoutAnswer: false,
+      hostDriven: true,
+    });
+    writeFileSync(file, `${HOST}intervalSeconds: 3\nflows: 10\n${rules}`);
     await expect(live.reload()).rejects.toThrow(
       'flows cannot change from 65536 to 10 while the daemon runs; it needs a restart.',
     );
     expect(live.config.intervalSeconds).toBe(2);
-    expect(events.since()).toMatchObject([{ ok: true }, { ok: false }]);
+    expect(events.since()).toMatchObject([{ ok: true }, { ok: true }, { ok: false }]);
   });
 
   it('an agent that was started with options has nothing to read again', async () => {
     const live = new LiveHostConfig(undefined, HOST, await parseHostConfig(HOST, ''), {
       events: new EventLog(),
+      reconfigure: () => undefined,
     });
     await expect(live.reload()).rejects.toThrow('this daemon was started with options, not with a file');
   });

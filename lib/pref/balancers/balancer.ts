@@ -3,6 +3,8 @@
  * next, and, for a strategy that sets it, to how long that should be.
  */
 
+import type { Mix } from './splits.ts';
+
 /** What is measured of a destination in an interval beside T_i and L_i. One object serves all calls. */
 export interface IntervalMeasures {
   /** Length of the interval, ns, above 0. */
@@ -41,6 +43,11 @@ export interface Balancer {
     next: Float64Array,
     measures?: IntervalMeasures,
   ): void;
+  /**
+   * With which weights it mixes the three splits for these figures, for reports. The parameters are those of
+   * {@link balance}. A strategy without this is no such mix.
+   */
+  mix?(count: number, lostBytes: Float64Array, measures?: IntervalMeasures): Mix;
   /**
    * How long the next interval should be as far as one destination is concerned, ns, above 0. The gateway takes the
    * mean over its destinations and keeps it within its bounds. A strategy without this leaves the interval as it is

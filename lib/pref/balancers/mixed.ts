@@ -2,7 +2,7 @@
 
 import { invalidOption, rejectUnknownKeys, requireNumber } from '../../errors.ts';
 import type { Balancer } from './balancer.ts';
-import { DEFAULT_SHRINK_BYTES, conservativeShare, equalShare, lossShares, sumOf } from './splits.ts';
+import { DEFAULT_SHRINK_BYTES, equalShare, mixShares, sumOf } from './splits.ts';
 
 /** The parameters of equation 3. The betas sum to 1. */
 export interface MixedOptions {
@@ -34,22 +34,19 @@ export function mixed(options: MixedOptions): Balancer {
     requireNumber('betaL', options.betaL, 0, 1);
   if (Math.abs(sum - 1) > BETA_TOLERANCE) throw invalidOption('betaE + betaC + betaL', sum, 'a sum of 1');
   const shrinkBytes = requireNumber('shrinkBytes', options.shrinkBytes ?? DEFAULT_SHRINK_BYTES, 1, 1e12);
-  const betaE = options.betaE / sum;
-  const betaC = options.betaC / sum;
-  const betaL = options.betaL / sum;
+  const mix = {
+    betaE: options.betaE / sum,
+    betaC: options.betaC / sum,
+    betaL: options.betaL / sum,
+    shrinkBytes,
+  };
   return {
     name: 'mixed',
-    probeShare: (routeCount) => betaE * equalShare(routeCount),
+    probeShare: (routeCount) => mix.betaE * equalShare(routeCount),
+    mix: () => mix,
     balance(count, bytes, lostBytes, ratios, next) {
-      const total = sumOf(bytes, count);
-      if (total === 0) {
-        for (let i = 0; i < count; i++) next[i] = ratios[i];
-        return;
-      }
-      lossShares(count, bytes, lostBytes, shrinkBytes, next);
-      for (let i = 0; i < count; i++) {
-        next[i] = betaE * equalShare(count) + betaC * conservativeShare(bytes[i], total) + betaL * next[i];
-      }
+      if (sumOf(bytes, count) > 0) mixShares(mix, count, bytes, lostBytes, next);
+      else for (let i = 0; i < count; i++) next[i] = ratios[i];
     },
   };
 }

@@ -15,7 +15,8 @@
 
 import { invalidOption, rejectUnknownKeys, requireNumber } from '../../errors.ts';
 import type { Balancer, IntervalMeasures } from './balancer.ts';
-import { DEFAULT_SHRINK_BYTES, conservativeShare, equalShare, lossShares, sumOf } from './splits.ts';
+import type { Mix } from './splits.ts';
+import { DEFAULT_SHRINK_BYTES, equalShare, mixShares, sumOf } from './splits.ts';
 
 /** Options of the strategy. */
 export interface SelfTuningOptions {
@@ -55,22 +56,18 @@ export function selfTuning(options: SelfTuningOptions = {}): Balancer {
   if (mostE === 0 || mostE === 1) throw invalidOption('betaE', mostE, 'a number above 0 and below 1');
   const shrinkBytes = requireNumber('shrinkBytes', options.shrinkBytes ?? DEFAULT_SHRINK_BYTES, 1, 1e12);
   const mostL = 1 - mostE;
+  const mix = (count: number, lostBytes: Float64Array, measures?: IntervalMeasures): Mix => {
+    const betaL = measures === undefined ? mostL : lossPart(mostL, sampleSize(lostBytes, count), measures);
+    const betaE = probePart(mostE, mostL, betaL);
+    return { betaE, betaC: 1 - betaE - betaL, betaL, shrinkBytes };
+  };
   return {
     name: 'self-tuning',
     probeShare: (routeCount) => mostE * equalShare(routeCount),
+    mix,
     balance(count, bytes, lostBytes, ratios, next, measures) {
-      const total = sumOf(bytes, count);
-      if (total === 0) {
-        for (let i = 0; i < count; i++) next[i] = ratios[i];
-        return;
-      }
-      const betaL = measures === undefined ? mostL : lossPart(mostL, sampleSize(lostBytes, count), measures);
-      const betaE = probePart(mostE, mostL, betaL);
-      const betaC = 1 - betaE - betaL;
-      lossShares(count, bytes, lostBytes, shrinkBytes, next);
-      for (let i = 0; i < count; i++) {
-        next[i] = betaE * equalShare(count) + betaC * conservativeShare(bytes[i], total) + betaL * next[i];
-      }
+      if (sumOf(bytes, count) > 0) mixShares(mix(count, lostBytes, measures), count, bytes, lostBytes, next);
+      else for (let i = 0; i < count; i++) next[i] = ratios[i];
     },
     wantedIntervalNs: (count, _bytes, lostBytes, measures) =>
       wantedInterval(mostL, sampleSize(lostBytes, count), measures),

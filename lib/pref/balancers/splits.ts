@@ -56,6 +56,35 @@ export function lossShares(
   for (let i = 0; i < count; i++) shares[i] /= sum;
 }
 
+/** How the three splits are mixed. The betas sum to 1. @see paper eq. 3 */
+export interface Mix {
+  readonly betaE: number;
+  readonly betaC: number;
+  readonly betaL: number;
+  /** k, bytes, above 0. */
+  readonly shrinkBytes: number;
+}
+
+/**
+ * Writes beta_E f(E)_i + beta_C f(C)_i + beta_L f(L)_i into `shares`; with a sum of the betas of 1 they sum to 1.
+ *
+ * @param bytes - T_i, with a sum above 0
+ * @param lostBytes - L_i
+ */
+export function mixShares(
+  { betaC, betaE, betaL, shrinkBytes }: Mix,
+  count: number,
+  bytes: Float64Array,
+  lostBytes: Float64Array,
+  shares: Float64Array,
+): void {
+  const total = sumOf(bytes, count);
+  lossShares(count, bytes, lostBytes, shrinkBytes, shares);
+  for (let i = 0; i < count; i++) {
+    shares[i] = betaE * equalShare(count) + betaC * conservativeShare(bytes[i], total) + betaL * shares[i];
+  }
+}
+
 /** Sum of the first `count` entries. */
 export function sumOf(values: Float64Array, count: number): number {
   let sum = 0;

@@ -22,3 +22,11 @@ export function eventsOperation(log: EventLog): ControlOperation {
     return { next: log.next, nowNs: nowNs(), events: log.since(since) };
   };
 }
+
+/** Events that an explanation tells at most. */
+const TOLD_EVENTS = 10;
+
+/** The last events that are meant, the newest first. */
+export function recentEvents(log: EventLog, isMeant: (event: DaemonEvent) => boolean): DaemonEvent[] {
+  return log.since().filter(isMeant).slice(-TOLD_EVENTS).reverse();
+}

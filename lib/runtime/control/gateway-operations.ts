@@ -1,10 +1,11 @@
 /** What a gateway daemon can be asked over its control socket. */
 import { invalidOption, rejectUnknownKeys, requireInteger } from '../../errors.ts';
-import type { DestinationStatus, EgressStatus } from '../../pref/gateway-status.ts';
+import type { DestinationStatus, EgressStatus, SampledRoute } from '../../pref/gateway-status.ts';
 import type { GatewayDaemon, GatewayDaemonStatus } from '../gateway-daemon.ts';
 import type { ConfigEdit, LiveGatewayConfig } from '../gateway-live.ts';
 import type { DaemonLog } from '../daemon-log.ts';
 import { eventsOperation } from './events-operation.ts';
+import { explainTarget } from './gateway-explain.ts';
 import { changeLogLevel } from './log-level.ts';
 import type { ControlArguments } from './protocol.ts';
 import type { ControlOperation } from './server.ts';
@@ -31,17 +32,41 @@ export interface RoutesAnswer {
   readonly destinationCount: number;
 }
 
+/** Answer of `flows`: a gateway has no table of flows, only a sample of hashes for inferring failures. */
+export interface GatewayFlowsAnswer {
+  /** Sampled flows by route, routes with most of them first; as many as were asked for. */
+  readonly sampled: readonly (SampledRoute & { readonly prefix: string; readonly route: string })[];
+  /** Routes of destinations that have any. */
+  readonly sampledRoutes: number;
+  readonly sampledFlows: number;
+}
+
 /** Destinations in an answer unless more are asked for, and the most that may be. */
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 1000;
-const SET_KEYS = ['strategy', 'betas', 'intervalSeconds', 'drain', 'undrain', 'logLevel'] as const;
+const SET_KEYS = [
+  'strategy',
+  'betas',
+  'intervalSeconds',
+  'exposeTo',
+  'fne',
+  'failures',
+  'drain',
+  'undrain',
+  'logLevel',
+] as const;
+/** What of the fields with fields of their own can be set. */
+const SET_FIELDS = {
+  fne: ['perPrefixPerSecond', 'totalPerSecond'],
+  failures: ['infer', 'windowSeconds', 'share'],
+} as const;
 
-/** The operations `status`, `routes`, `events` and `set`. */
+/** The operations `status`, `routes`, `flows`, `explain`, `events` and `set`. */
 export function gatewayOperations(
   daemon: GatewayDaemon,
   live: LiveGatewayConfig,
   log: Pick<DaemonLog, 'level'>,
-): Record<'status' | 'routes' | 'events' | 'set', ControlOperation> {
+): Record<'status' | 'routes' | 'flows' | 'explain' | 'events' | 'set', ControlOperation> {
   return {
     status: (args): GatewayStatusAnswer => {
       const limit = limitOf(args);
@@ -61,6 +86,25 @@ export function gatewayOperations(
       const { strategy } = live.config;
       return { strategy, drained: daemon.drainedRoutes, routes, destinations, destinationCount };
     },
+    flows: (args): GatewayFlowsAnswer => {
+      const limit = limitOf(args);
+      const sampled = daemon.gateway.sampledFlows();
+      const names = new Map(live.config.routes.map(({ name, pathId }) => [pathId, name]));
+      const prefixes = new Map(daemon.destinations.entries.map((entry) => [entry.index, entry.prefixes[0]]));
+      return {
+        sampled: sampled.slice(0, limit).map((route) => ({
+          ...route,
+          prefix: prefixes.get(route.destination) ?? '',
+          route: names.get(route.pathId) ?? String(route.pathId),
+        })),
+        sampledRoutes: sampled.length,
+        sampledFlows: sampled.reduce((sum, { flows }) => sum + flows, 0),
+      };
+    },
+    explain: (args) => {
+      rejectUnknownKeys('args', args, ['target']);
+      return explainTarget(daemon, live.config.inside.prefixes, args['target']);
+    },
     events: eventsOperation(daemon.events),
     set: async (args) => {
       rejectUnknownKeys('set', args, SET_KEYS);
@@ -70,7 +114,7 @@ export function gatewayOperations(
         (wish) => wish !== undefined,
       );
       if (wishes.length !== 1) {
-        const allowed = 'drain, or undrain, or logLevel, or one or more of strategy, betas, intervalSeconds';
+        const allowed = `drain, or undrain, or logLevel, or one or more of ${SET_KEYS.slice(0, -3).join(', ')}`;
         throw invalidOption('set', args, allowed);
       }
       if (logLevel !== undefined) return changeLogLevel(log, logLevel);
@@ -90,7 +134,7 @@ function limitOf(args: ControlArguments): number {
 
 /** What the values mean in the file; they are checked there. Another strategy begins with its own betas. */
 function editsOf(args: ControlArguments, strategyBefore: string): ConfigEdit[] {
-  const { strategy, betas, intervalSeconds } = args;
+  const { strategy, betas, intervalSeconds, exposeTo } = args;
   const edits: ConfigEdit[] = [];
   if (strategy !== undefined) {
     edits.push([['strategy'], strategy]);
@@ -100,5 +144,13 @@ function editsOf(args: ControlArguments, strategyBefore: string): ConfigEdit[] {
   }
   if (betas !== undefined) edits.push([['betas'], betas]);
   if (intervalSeconds !== undefined) edits.push([['intervalSeconds'], intervalSeconds]);
+  if (exposeTo !== undefined) edits.push([['exposeTo'], exposeTo]);
+  for (const [field, known] of Object.entries(SET_FIELDS)) {
+    const values = args[field];
+    if (values === undefined) continue;
+    if (typeof values !== 'object' || values === null) throw invalidOption(field, values, 'an object');
+    rejectUnknownKeys(field, values, known);
+    for (const [key, value] of Object.entries(values)) edits.push([[field, key], value]);
+  }
   return edits;
 }

@@ -4,8 +4,8 @@
  * Who may ask: the file has mode 0600 from the moment it exists, in a folder that only its owner can write to, so the
  * kernel lets only that user (root) connect. Peers are not asked who they are (SO_PEERCRED) beside that.
  *
- * Bounded: requests and answers have a largest size, a connection that says nothing is ended, and there are only so
- * many at a time. A wrong request is answered with an error; only a defect of this program ends the daemon.
+ * Bounded: requests and answers have a largest size, nothing more is read of a connection before it took its answer, one
+ * that says or takes nothing is ended, and there are only so many at a time. A wrong request is answered with an error; only a defect of this program ends the daemon.
  */
 import { lstatSync, unlinkSync } from 'node:fs';
 import { once } from 'node:events';
@@ -40,9 +40,12 @@ export interface ControlServerOptions {
   readonly role: 'gateway' | 'host';
   /** Operations by name; `hello` is added. */
   readonly operations: Readonly<Record<string, ControlOperation>>;
+  /** A connection on which nothing moves for so long is ended, ms; default 30,000. */
+  readonly idleMs?: number | undefined;
 }
 
-const MAX_CONNECTIONS = 16;
+/** Connections at the same time; more are closed at once. */
+export const MAX_CONNECTIONS = 16;
 const IDLE_MS = 30_000;
 const MAX_TRIES = 100;
 /** Longest path of a Unix socket. @see unix(7) */
@@ -57,6 +60,7 @@ export class ControlServer {
   readonly #sockets = new Set<Socket>();
   readonly #operations: Readonly<Record<string, ControlOperation>>;
   readonly #inode: number;
+  readonly #idleMs: number;
 
   /**
    * Opens the socket, after removing a file of its name that nobody listens at.
@@ -87,6 +91,7 @@ export class ControlServer {
     this.name = name;
     this.path = path;
     this.#server = server;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
     this.#inode = lstatSync(path).ino;
     const hello = { name, role: options.role, pid: process.pid, startedAt: new Date().toISOString() };
     this.#operations = { hello: () => hello, ...options.operations };
@@ -112,21 +117,34 @@ export class ControlServer {
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
     const splitter = new LineSplitter(MAX_REQUEST_BYTES);
-    let turn: Promise<void> = Promise.resolve();
-    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    socket.setTimeout(this.#idleMs, () => socket.destroy());
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => undefined); // it went away; 'close' follows
     socket.on('data', (chunk) => {
+      let lines: string[];
       try {
-        for (const line of splitter.push(chunk)) turn = turn.then(() => this.#answer(socket, line));
+        lines = splitter.push(chunk);
       } catch (error) {
         const { message } = error as Error;
         socket.removeAllListeners('data');
         socket.end(
           `${JSON.stringify({ ok: false, message: `request: ${message}` } satisfies ControlAnswer)}\n`,
         );
+        return;
       }
+      socket.pause();
+      void this.#answerAll(socket, lines);
     });
+  }
+
+  /** Answers in turn, each when the one before was taken; then reads on. */
+  async #answerAll(socket: Socket, lines: readonly string[]): Promise<void> {
+    for (const line of lines) {
+      await this.#answer(socket, line);
+      if (socket.writableNeedDrain) await drained(socket);
+      if (socket.destroyed) return;
+    }
+    socket.resume();
   }
 
   async #answer(socket: Socket, line: string): Promise<void> {
@@ -147,6 +165,16 @@ export class ControlServer {
     const isTooLong = Buffer.byteLength(text) > MAX_ANSWER_BYTES;
     socket.write(`${isTooLong ? JSON.stringify({ ok: false, message: tooLong }) : text}\n`);
   }
+}
+
+/** Waits until everything written was taken, or the connection is gone. */
+async function drained(socket: Socket): Promise<void> {
+  const waiting = new AbortController();
+  const { signal } = waiting;
+  await Promise.race([once(socket, 'drain', { signal }), once(socket, 'close', { signal })]).catch(
+    () => undefined,
+  );
+  waiting.abort();
 }
 
 /** Whether a daemon listens there; a stale file is removed. */
