@@ -4,7 +4,8 @@
  * out.
  *
  * The steps of a packet are in outbound.ts and inbound.ts, the end of an update interval in update-round.ts;
- * here is the surface: construction, destinations and routes at run time, timeouts, reports.
+ * here is the surface: construction, destinations and routes at run time, timeouts, reports. Long because it is all
+ * of the surface; what is behind each method stands elsewhere.
  *
  * No per-flow state decides the path of a packet, but for the short, bounded and lossy memory of FNE packets.
  *
