@@ -56,7 +56,7 @@ function gatewaySamples(): { before: TopSample; sample: TopSample } {
       intervalSeconds: 10,
       isIntervalPending: false,
       drained: [],
-      status: { ...gateway.status(), loop: LOOP, devices: {}, tables: null },
+      status: { ...gateway.status(), loop: LOOP, devices: {}, tables: null, share: null },
     },
     events,
   });
