@@ -35,6 +35,9 @@ interface HostFlags extends ServiceConfig {
   json?: boolean;
 }
 
+/** Flows on the page. */
+const FLOWS_SHOWN = 20;
+
 /** Adds the command. */
 export function addHostCommand(program: Command): void {
   const command = program
@@ -126,7 +129,18 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
         at: flags.ui ?? readListen(config.ui),
         feed: async () => {
           const { HostFeed } = await import('../web/ui/host-feed.ts');
-          page = new HostFeed(agent, control.name, Date.now() / 1000);
+          const { FlowWalk } = await import('../runtime/flow-walk.ts');
+          const { flowText } = await import('./flows.ts');
+          const walk = new FlowWalk(agent.lex);
+          page = new HostFeed(agent, control.name, Date.now() / 1000, async () =>
+            (await walk.list({ sort: 'bytes', limit: FLOWS_SHOWN })).flows.map((flow) => ({
+              name: flowText(flow),
+              state: flow.state,
+              pathId: flow.pathId,
+              bytes: flow.history?.outBytes ?? 0,
+              lexBytes: flow.history?.lexBytes ?? 0,
+            })),
+          );
           return page.feed;
         },
       },

@@ -178,6 +178,19 @@ describe('the feed of a host', () => {
     await told;
     expect(page.feed.snapshot().now.flows).toEqual([flow]);
   });
+
+  it('begins no list of flows before the last one has come', () => {
+    const host = { ...measuredHost(), events: new EventLog() };
+    let lists = 0;
+    const page = new HostFeed(host, 'host-10.0.0.1', 100, () => {
+      lists++;
+      return new Promise(() => {});
+    });
+    page.feed.subscribe(() => {});
+    page.tick(102);
+    page.tick(104);
+    expect(lists).toBe(1);
+  });
 });
 
 describe('the feed of a result', () => {

@@ -34,6 +34,7 @@ export class HostFeed {
   readonly #name: string;
   readonly #listFlows: (() => Promise<readonly UiFlow[]>) | undefined;
   #flows: readonly UiFlow[] | null;
+  #isListing = false;
   #counted: Counted;
   /** Path IDs that were ever carried; only these are drawn. */
   #used: readonly number[] = [];
@@ -77,12 +78,18 @@ export class HostFeed {
         text: describeEvent(event),
       })),
     );
-    if (this.#listFlows === undefined || !this.feed.isWatched) this.feed.tellNow();
+    if (this.#listFlows === undefined || this.#isListing || !this.feed.isWatched) this.feed.tellNow();
     else void this.#tellFlows(this.#listFlows);
   }
 
   async #tellFlows(list: () => Promise<readonly UiFlow[]>): Promise<void> {
-    this.#flows = await list();
+    // A large table takes longer than a tick.
+    this.#isListing = true;
+    try {
+      this.#flows = await list();
+    } finally {
+      this.#isListing = false;
+    }
     this.feed.tellNow();
   }
 
