@@ -11,7 +11,8 @@
  */
 import { invalidOption } from '../errors.ts';
 import { ENODEV, EPERM, SystemError } from './errno.ts';
-import { closeFile, declareFunction, ioctlBytes, lastErrno } from './libc.ts';
+import { closeFile, ioctlBytes, lastErrno } from './libc.ts';
+import { makeSocket } from './socket-calls.ts';
 
 /** Bytes of struct ifreq on 64-bit Linux. */
 export const IFREQ_BYTES = 40;
@@ -34,11 +35,6 @@ const SIOCSIFTXQLEN = 0x8943;
 
 const AF_INET = 2;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
-const cSocket = declareFunction('int socket(int family, int type, int protocol)') as unknown as (
-  family: number,
-  type: number,
-  protocol: number,
-) => number;
 
 /**
  * Checks an interface name by the kernel's rules: 1 to 15 bytes, no `/`, `:`, white space or `%` (a template), not
@@ -130,7 +126,7 @@ function writeField(name: string, request: number, operation: string, value: num
 
 function callSocketIoctl(request: number, ifreq: Uint8Array, operation: string, name: string): void {
   // Made for each call: a socket belongs to the namespace it was made in, and these calls are rare.
-  const fd = cSocket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
+  const fd = makeSocket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
   if (fd < 0) throw new SystemError('socket', lastErrno(), 'AF_INET datagram');
   try {
     ioctlBytes(fd, request, ifreq, operation, name, remedyFor);

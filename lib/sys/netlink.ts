@@ -13,6 +13,7 @@ import { Fd } from './fd.ts';
 import { declareFunction, lastErrno } from './libc.ts';
 import { SO_RCVBUF, writeSocketOption } from './socket-options.ts';
 import { SOL_SOCKET } from './socket-levels.ts';
+import { bindSocket, makeSocket } from './socket-calls.ts';
 
 /** Group of notifications: links. */
 export const RTMGRP_LINK = 0x1;
@@ -34,16 +35,6 @@ const SO_RCVBUFFORCE = 33;
 const MSG_TRUNC = 0x20;
 const SOCKADDR_BYTES = 12;
 
-const cSocket = declareFunction('int socket(int family, int type, int protocol)') as unknown as (
-  family: number,
-  type: number,
-  protocol: number,
-) => number;
-const cBind = declareFunction('int bind(int fd, const void *address, uint32_t length)') as unknown as (
-  fd: number,
-  address: Uint8Array,
-  length: number,
-) => number;
 const cGetsockname = declareFunction('int getsockname(int fd, void *address, void *length)') as unknown as (
   fd: number,
   address: Uint32Array,
@@ -82,7 +73,7 @@ export class NetlinkSocket {
    * @throws SystemError
    */
   static open(groups: number, receiveBytes: number): NetlinkSocket {
-    const number = cSocket(AF_NETLINK, SOCK_RAW_FLAGS, NETLINK_ROUTE);
+    const number = makeSocket(AF_NETLINK, SOCK_RAW_FLAGS, NETLINK_ROUTE);
     if (number < 0) throw new SystemError('socket', lastErrno(), 'AF_NETLINK');
     const fd = new Fd(number, 'the netlink socket');
     try {
@@ -101,7 +92,7 @@ export class NetlinkSocket {
     const words = new Uint32Array(SOCKADDR_BYTES / 4);
     new Uint16Array(words.buffer)[0] = AF_NETLINK;
     words[2] = groups;
-    if (cBind(fd.number, new Uint8Array(words.buffer), SOCKADDR_BYTES) < 0)
+    if (bindSocket(fd.number, new Uint8Array(words.buffer), SOCKADDR_BYTES) < 0)
       throw new SystemError('bind', lastErrno(), `netlink groups 0x${groups.toString(16)}`);
     if (cGetsockname(fd.number, words, new Uint32Array([SOCKADDR_BYTES])) < 0)
       throw new SystemError('getsockname', lastErrno(), 'the netlink socket');

@@ -8,6 +8,7 @@ import { invalidOption } from '../errors.ts';
 import { SystemError } from './errno.ts';
 import { Fd } from './fd.ts';
 import { declareFunction, lastErrno } from './libc.ts';
+import { makeSocket } from './socket-calls.ts';
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
@@ -20,11 +21,6 @@ const MAX_NAME_BYTES = 108;
 /** How long a message that matters waits for a manager that is busy, seconds. */
 const WAIT_SECONDS = 1;
 
-const cSocket = declareFunction('int socket(int family, int type, int protocol)') as unknown as (
-  family: number,
-  type: number,
-  protocol: number,
-) => number;
 const cSetsockopt = declareFunction(
   'int setsockopt(int fd, int level, int option, const void *value, uint32_t length)',
 ) as unknown as (fd: number, level: number, option: number, value: BigInt64Array, length: number) => number;
@@ -50,7 +46,7 @@ export class NotifySocket {
    */
   static open(address: string): NotifySocket {
     const name = unixAddress(address);
-    const fd = cSocket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+    const fd = makeSocket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
     if (fd < 0) throw new SystemError('socket', lastErrno(), 'a Unix datagram socket');
     return new NotifySocket(new Fd(fd, 'the notify socket'), name);
   }

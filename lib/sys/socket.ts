@@ -14,6 +14,7 @@ import { Fd } from './fd.ts';
 import { declareFunction, lastErrno, readBytes, writeBytes } from './libc.ts';
 import { Poll } from './poll.ts';
 import { readSocketOption, SO_ERROR, SO_REUSEADDR, SOL_SOCKET, writeSocketOption } from './socket-options.ts';
+import { bindSocket, makeSocket } from './socket-calls.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -23,14 +24,6 @@ const SOCKADDR_IN_BYTES = 16;
 const SOCKADDR_IN6_BYTES = 28;
 
 type AddressCall = (fd: number, address: Uint8Array, length: number) => number;
-const cSocket = declareFunction('int socket(int family, int type, int protocol)') as unknown as (
-  family: number,
-  type: number,
-  protocol: number,
-) => number;
-const cBind = declareFunction(
-  'int bind(int fd, const void *address, uint32_t length)',
-) as unknown as AddressCall;
 const cConnect = declareFunction(
   'int connect(int fd, const void *address, uint32_t length)',
 ) as unknown as AddressCall;
@@ -64,7 +57,7 @@ export class TcpSocket {
 
   /** Makes a socket. @throws SystemError */
   static open(version: 4 | 6 = 4): TcpSocket {
-    const fd = cSocket(version === 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_FLAGS, 0);
+    const fd = makeSocket(version === 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_FLAGS, 0);
     if (fd < 0) throw new SystemError('socket', lastErrno(), `TCP over IPv${version}`);
     return new TcpSocket(fd, version);
   }
@@ -95,7 +88,7 @@ export class TcpSocket {
   bind(address: string, port = 0): void {
     writeSocketOption(this.fd, SOL_SOCKET, SO_REUSEADDR, 1);
     const socketAddress = this.#socketAddress(address, port, 0);
-    if (cBind(this.fd, socketAddress, socketAddress.length) < 0)
+    if (bindSocket(this.fd, socketAddress, socketAddress.length) < 0)
       throw this.#failure(`bind to ${address} port ${port}`);
   }
 

@@ -9,6 +9,7 @@ import { SystemError } from '../../lib/sys/errno.ts';
 import { closeFile, declareFunction, lastErrno } from '../../lib/sys/libc.ts';
 import { readTcpInfo } from '../../lib/sys/socket-options.ts';
 import { parseTcpInfo, TCP_INFO_BYTES } from '../../lib/sys/tcp-info.ts';
+import { bindSocket, makeSocket } from '../../lib/sys/socket-calls.ts';
 
 const AF_INET = 2;
 const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
@@ -22,16 +23,6 @@ const SOCKADDR_IN_BYTES = 16;
 const SUBFLOW_DATA_BYTES = 16;
 const MAX_SUBFLOWS = 8;
 
-const cSocket = declareFunction('int socket(int family, int type, int protocol)') as unknown as (
-  family: number,
-  type: number,
-  protocol: number,
-) => number;
-const cBind = declareFunction('int bind(int fd, const void *address, uint32_t length)') as unknown as (
-  fd: number,
-  address: Uint8Array,
-  length: number,
-) => number;
 const cSetsockopt = declareFunction(
   'int setsockopt(int fd, int level, int option, const void *value, uint32_t length)',
 ) as unknown as (fd: number, level: number, option: number, value: ArrayBufferView, length: number) => number;
@@ -47,7 +38,7 @@ const cGetsockopt = declareFunction(
 
 /** Makes an MPTCP socket over IPv4. The caller owns the descriptor. @throws SystemError when the kernel has none */
 export function openMptcp(): number {
-  const fd = cSocket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, IPPROTO_MPTCP);
+  const fd = makeSocket(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, IPPROTO_MPTCP);
   if (fd < 0) {
     throw new SystemError('socket', lastErrno(), 'MPTCP over IPv4', 'it takes net.mptcp.enabled=1');
   }
@@ -71,7 +62,7 @@ export function listenMptcp(server: Server, port: number, backlog: number, onLis
   new DataView(address.buffer).setUint16(0, AF_INET, true);
   new DataView(address.buffer).setUint16(2, port);
   cSetsockopt(fd, SOL_SOCKET, SO_REUSEADDR, new Int32Array([1]), 4);
-  if (cBind(fd, address, address.length) < 0) {
+  if (bindSocket(fd, address, address.length) < 0) {
     const errno = lastErrno();
     closeFile(fd);
     throw new SystemError(`bind to port ${port}`, errno, 'an MPTCP socket');

@@ -5,6 +5,7 @@ import { Fd } from '../../lib/sys/fd.ts';
 import { closeFile, declareFunction, lastErrno, readBytes, writeBytes } from '../../lib/sys/libc.ts';
 import { Poll } from '../../lib/sys/poll.ts';
 import { withinNetns } from './in-netns.ts';
+import { makeSocket } from '../../lib/sys/socket-calls.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -13,9 +14,6 @@ const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 const HEADER = 8;
 
-const cSocket = declareFunction('int socket(int family, int type, int protocol)') as unknown as (
-  ...numbers: number[]
-) => number;
 const cConnect = declareFunction('int connect(int fd, const void *address, uint32_t length)') as unknown as (
   fd: number,
   address: Uint8Array,
@@ -44,7 +42,7 @@ export async function pingOnce(netns: string, address: string, payload: Uint8Arr
 
 function openRaw(version: 4 | 6, address: string): Fd {
   const is4 = version === 4;
-  const fd = cSocket(is4 ? AF_INET : AF_INET6, SOCK_RAW, is4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+  const fd = makeSocket(is4 ? AF_INET : AF_INET6, SOCK_RAW, is4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
   if (fd < 0) throw new Error(`no raw socket: errno ${lastErrno()}`);
   const socketAddress = new Uint8Array(is4 ? 16 : 28);
   new Uint16Array(socketAddress.buffer, 0, 1)[0] = is4 ? AF_INET : AF_INET6;

@@ -1,23 +1,13 @@
 /** A service manager's end of a notify socket: a bound Unix datagram socket, and what came in. */
-import { declareFunction, lastErrno, readBytes } from '../../lib/sys/libc.ts';
+import { lastErrno, readBytes } from '../../lib/sys/libc.ts';
 import { Fd } from '../../lib/sys/fd.ts';
 import { unixAddress } from '../../lib/sys/notify-socket.ts';
 import { waitFor } from '../../lib/netns/index.ts';
+import { bindSocket, makeSocket } from '../../lib/sys/socket-calls.ts';
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000;
 const MAX_DATAGRAM = 4096;
-
-const cSocket = declareFunction('int socket(int family, int type, int protocol)') as unknown as (
-  family: number,
-  type: number,
-  protocol: number,
-) => number;
-const cBind = declareFunction('int bind(int fd, const void *address, uint32_t length)') as unknown as (
-  fd: number,
-  address: Uint8Array,
-  length: number,
-) => number;
 
 /** Receives until it is closed. */
 export class NotifyReceiver {
@@ -27,9 +17,9 @@ export class NotifyReceiver {
 
   /** @param address - `/path` or `@name` */
   constructor(address: string) {
-    this.#fd = new Fd(cSocket(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), 'the notify receiver');
+    this.#fd = new Fd(makeSocket(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), 'the notify receiver');
     const name = unixAddress(address);
-    if (cBind(this.#fd.number, name, name.length) < 0)
+    if (bindSocket(this.#fd.number, name, name.length) < 0)
       throw new Error(`bind ${address}: errno ${lastErrno()}`);
   }
 
