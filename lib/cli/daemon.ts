@@ -60,12 +60,18 @@ export function addServiceOptions(command: Command): Command {
     .option('--log-file <path>', 'append log lines to this file, opened again on SIGUSR2');
 }
 
+/** The configuration of a daemon that runs. */
+interface ReloadableConfig<Changed> {
+  readonly config: ServiceConfig;
+  reload(): Promise<Changed>;
+}
+
 /** A daemon as a service: its log, and what to do once its devices are open. */
 export interface ServiceSetUp {
   readonly log: DaemonLog;
   readonly onDevicesOpen: () => void;
-  /** After the file was read again: the level that it asks for. */
-  readonly onReloaded: (config: ServiceConfig) => void;
+  /** Reads the file of a daemon again, and takes over the level of the log that it asks for; returns what has changed. */
+  readonly reload: <Changed>(live: ReloadableConfig<Changed>) => Promise<Changed>;
 }
 
 /**
@@ -87,8 +93,10 @@ export async function prepareService(flags: ServiceConfig, config: ServiceConfig
       // As the user, who has to be able to open it again.
       log.open();
     },
-    onReloaded: (next) => {
-      log.level = mergeService(flags, next).logLevel ?? defaultLogLevel(service);
+    reload: async (live) => {
+      const changed = await live.reload();
+      log.level = mergeService(flags, live.config).logLevel ?? defaultLogLevel(service);
+      return changed;
     },
   };
 }

@@ -113,11 +113,7 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
       daemon.refresh();
       page?.tick();
     },
-    reload: async () => {
-      const changed = await live.reload();
-      service.onReloaded(live.config);
-      return changed;
-    },
+    reload: () => service.reload(live),
     status: () => daemon.status(LISTED_DESTINATIONS),
     describe: describeGateway,
     stop: () => daemon.stop(),

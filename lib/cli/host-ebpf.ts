@@ -56,14 +56,7 @@ export async function runEbpfHost(
     log,
     events: agent.events,
     intervalSeconds: () => live.config.intervalSeconds,
-    reload:
-      flags.config === undefined
-        ? undefined
-        : async () => {
-            const changed = await live.reload();
-            service.onReloaded(live.config);
-            return changed;
-          },
+    reload: flags.config === undefined ? undefined : () => service.reload(live),
     setUp: [
       `serving ${config.addresses.join(' and ')} on ${config.device} in the kernel (${attachment}), scheme ${config.scheme}`,
       ...(isTakenOver ? ['took over the flows and counters of the programs that were there'] : []),

@@ -157,14 +157,7 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
     log,
     events: agent.events,
     intervalSeconds: () => live.config.intervalSeconds,
-    reload:
-      flags.config === undefined
-        ? undefined
-        : async () => {
-            const changed = await live.reload();
-            service.onReloaded(live.config);
-            return changed;
-          },
+    reload: flags.config === undefined ? undefined : () => service.reload(live),
     setUp: [
       `serving ${config.addresses.join(' and ')} on ${config.device} through ${config.appSide} and ${config.netSide}, ` +
         `scheme ${config.scheme}`,
