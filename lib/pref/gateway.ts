@@ -9,8 +9,6 @@
  *
  * No per-flow state decides the path of a packet, but for the short, bounded and lossy memory of FNE packets.
  *
- * Long because every operation on a gateway is a method here; most of it is what they take and say.
- *
  * @see paper section 3.2 and section 4
  */
 
