@@ -94,8 +94,8 @@ export class TcpStack {
   readonly #listeners = new Map<number, (c: TcpConnection) => TcpApp>();
   readonly #receiveShift: number;
   #nextPort = 0;
-  /** The connection whose segment or timer is being handled. */
-  #active: TcpConnection | undefined = undefined;
+  /** The connection whose segment or timer is being handled, by its index: storing a reference has a barrier. */
+  #active = NONE;
 
   /** @throws PreflexError naming the option, its value and the allowed range */
   constructor(host: TcpHost, options: TcpOptions = {}) {
@@ -186,9 +186,9 @@ export class TcpStack {
     if (index === NONE) this.#takeStranger(view, tcpAt, remoteAddr, ports, segmentLength);
     else {
       const c = this.#connections[index];
-      this.#active = c;
+      this.#active = index;
       handleSegment(this, c, view, tcpAt, segmentLength);
-      this.#active = undefined;
+      this.#active = NONE;
       this.#settle(c);
     }
     // The view may have been replaced; the slot is the same.
@@ -202,9 +202,9 @@ export class TcpStack {
     c.wakeAtNs = Infinity;
     if (c.state === STATE_CLOSED) return;
     if (nextTimerNs(c) <= this.queue.nowNs) {
-      this.#active = c;
+      this.#active = index;
       runTimers(this, c);
-      this.#active = undefined;
+      this.#active = NONE;
     }
     this.#settle(c);
   }
@@ -235,7 +235,7 @@ export class TcpStack {
   }
 
   #settleUnlessActive(c: TcpConnection): void {
-    if (this.#active !== c) this.#settle(c);
+    if (this.#active !== c.index) this.#settle(c);
   }
 
   /** Sends what is due and sets the timer. @hotpath */
