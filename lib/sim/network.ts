@@ -3,6 +3,7 @@
  *
  *      run -> EventQueue.take -> arrival   Carrier.arrive -> NetworkNode.receive -> ... -> Carrier.offer
  *                                TCP       TcpStack.wake
+ *                                ACK       TcpStack.acknowledge
  *                                gateway   GatewayNode.handleTimeout
  *                                LEX       Host.sweep
  *                                action    a function given to `at`
@@ -21,6 +22,7 @@ import { RandomStreams } from './random.ts';
 import type { RandomStream } from './random.ts';
 import { Router } from './router.ts';
 import { addShortestRoutes } from './shortest-paths.ts';
+import { EVENT_DELAYED_ACK } from './tcp/delayed-acks.ts';
 import { EVENT_TCP } from './tcp/stack.ts';
 import { checkTopology, directionOptions } from './topology.ts';
 import type { GatewaySpec, LinkSpec, Topology } from './topology.ts';
@@ -154,6 +156,7 @@ export class Network {
       if (kind < 0) break;
       if (kind === EVENT_ARRIVAL) carriers[queue.first].arrive();
       else if (kind === EVENT_TCP) (nodes[queue.first] as Host).stack.wake(queue.second);
+      else if (kind === EVENT_DELAYED_ACK) (nodes[queue.first] as Host).stack.acknowledge();
       else if (kind === EVENT_GATEWAY) (nodes[queue.first] as GatewayNode).handleTimeout();
       else if (kind === EVENT_LEX) (nodes[queue.first] as Host).sweep();
       else this.#act(queue.first);

@@ -99,7 +99,6 @@ export class TcpConnection {
   persistAtNs = Infinity;
   /** Probes sent since the peer closed its window. */
   persistProbes = 0;
-  ackAtNs = Infinity;
   timeWaitAtNs = Infinity;
   appAtNs = Infinity;
   /** Time of the event in the queue that counts; others of this connection are stale. */
@@ -186,7 +185,6 @@ export class TcpConnection {
     this.probeAtNs = Infinity;
     this.persistAtNs = Infinity;
     this.persistProbes = 0;
-    this.ackAtNs = Infinity;
     this.timeWaitAtNs = Infinity;
     this.appAtNs = Infinity;
     this.wakeAtNs = wakeAtNs;

@@ -3,6 +3,7 @@
  *
  *      receive(slot) -> find the connection -> handleSegment (input.ts) -> settle: transmit, acknowledge, set the timer
  *      wake(index)   -> runTimers (timers.ts)                           -> settle
+ *      acknowledge() -> delayed-acks.ts                                 -> settle
  *      write, close, ... by an application                              -> settle, unless one of the above is under way
  *
  * SACK is always used and both ends are this stack, so there is no recovery without it. Payload is counted, not carried.
@@ -26,6 +27,7 @@ import {
   TcpConnection,
 } from './connection.ts';
 import { cubic } from './cubic.ts';
+import { DelayedAcks } from './delayed-acks.ts';
 import { handleSegment, takeSynOptions } from './input.ts';
 import { newReno } from './newreno.ts';
 import { tcpSettings } from './options.ts';
@@ -86,6 +88,7 @@ export class TcpStack {
   readonly queue: EventQueue;
   readonly pool: PacketPool;
   readonly totals = new TcpTotals();
+  readonly delayedAcks: DelayedAcks;
 
   readonly #host: TcpHost;
   readonly #table = new ConnectionTable();
@@ -105,6 +108,7 @@ export class TcpStack {
     this.localAddr = host.addr;
     this.queue = host.queue;
     this.pool = host.pool;
+    this.delayedAcks = new DelayedAcks(host.queue, host.nodeIndex, this.settings.ackDelayNs);
     let shift = 0;
     while (this.settings.receiveBufferBytes >> shift > 65_535) shift++;
     this.#receiveShift = shift;
@@ -209,6 +213,15 @@ export class TcpStack {
     this.#settle(c);
   }
 
+  /** The timer of delayed acknowledgements. @hotpath */
+  acknowledge(): void {
+    const index = this.delayedAcks.take();
+    if (index === NONE) return;
+    const c = this.#connections[index];
+    c.mustAckNow = true;
+    this.#settle(c);
+  }
+
   /** Sends a packet. */
   emit(slot: number): void {
     this.#host.emit(slot);
@@ -230,6 +243,7 @@ export class TcpStack {
     this.#table.remove(c.remoteAddr, portsWord(c.localPort, c.remotePort));
     c.state = STATE_CLOSED;
     c.app = undefined;
+    this.delayedAcks.unset(c.index);
     beforeReuse?.();
     this.#free.push(c.index);
   }
@@ -275,6 +289,7 @@ export class TcpStack {
     if (index === this.#connections.length) this.#connections.push(new TcpConnection(index));
     const c = this.#connections[index];
     c.reset();
+    this.delayedAcks.reset(index);
     c.remoteAddr = remoteAddr;
     c.localPort = localPort;
     c.remotePort = remotePort;
