@@ -157,9 +157,7 @@ export class Network {
       if (kind === EVENT_ARRIVAL) carriers[queue.first].arrive();
       else if (kind === EVENT_TCP) (nodes[queue.first] as Host).stack.wake(queue.second);
       else if (kind === EVENT_DELAYED_ACK) (nodes[queue.first] as Host).stack.acknowledge();
-      else if (kind === EVENT_GATEWAY) (nodes[queue.first] as GatewayNode).handleTimeout();
-      else if (kind === EVENT_LEX) (nodes[queue.first] as Host).sweep();
-      else this.#act(queue.first);
+      else this.#handleRare(kind);
     }
     queue.advanceTo(untilNs);
   }
@@ -198,6 +196,14 @@ export class Network {
       })),
       links: this.carriers.map((carrier) => carrier.report()),
     };
+  }
+
+  /** Apart from the loop, which otherwise would be compiled anew whenever one of these comes for the first time. */
+  #handleRare(kind: number): void {
+    const { first } = this.queue;
+    if (kind === EVENT_LEX) (this.nodes[first] as Host).sweep();
+    else if (kind === EVENT_GATEWAY) (this.nodes[first] as GatewayNode).handleTimeout();
+    else this.#act(first);
   }
 
   #act(place: number): void {
