@@ -79,6 +79,8 @@ export class FlowTable {
   readonly #idleLimitsNs: Float64Array;
   readonly #extraDoubles: number;
   readonly #tags: Uint8Array;
+  /** The same tags four at a time: 0 where four places are free. */
+  readonly #tagWords: Int32Array;
   readonly #placesPerHash: number;
   #hand = 0;
   #hash = 0;
@@ -95,7 +97,8 @@ export class FlowTable {
     this.words = new Int32Array(memory);
     this.doubles = new Float64Array(memory);
     this.extras = new Float64Array(this.places * this.#extraDoubles);
-    this.#tags = new Uint8Array(this.places);
+    this.#tagWords = new Int32Array(Math.ceil(this.places / 4));
+    this.#tags = new Uint8Array(this.#tagWords.buffer, 0, this.places);
   }
 
   /**
@@ -179,6 +182,12 @@ export class FlowTable {
     let passes = Math.min(this.places, steps * PLACES_PER_STEP);
     while (looked < steps && passes > 0) {
       const place = this.#hand;
+      if ((place & 3) === 0 && passes >= 4 && place + 4 < this.places && this.#tagWords[place >> 2] === 0) {
+        // As four free places in turn, which most are.
+        this.#hand = place + 4;
+        passes -= 4;
+        continue;
+      }
       const isUsed = this.#tags[place] !== 0;
       if (isUsed) looked++;
       if (isUsed && this.#isExpired(place, nowNs)) {

@@ -8,8 +8,9 @@
  * A packet that arrives at once, for the link has neither rate nor delay, is handed over without an event; to a host only
  * if no host's code is running, for a TCP must not be entered while it runs.
  */
+import { EVENT_WIDTH } from './event-queue.ts';
 import type { EventQueue } from './event-queue.ts';
-import { Link, LINK_DROP_REASONS, LINK_DROPPED } from './link.ts';
+import { Link, LINK_DROP_REASONS } from './link.ts';
 import type { LinkOptions } from './link.ts';
 import type { NetworkNode } from './node.ts';
 import { SLOT_BYTES } from './packet-pool.ts';
@@ -58,10 +59,15 @@ export class Carrier {
 
   readonly #queue: EventQueue;
   readonly #pool: PacketPool;
+  // The packets under way: a ring of their slots, and of what the event queue is to know of them.
   #slots = new Int32Array(FIRST_RING);
-  #dues = new Float64Array(FIRST_RING);
-  #orders = new Float64Array(FIRST_RING);
+  #events = new Float64Array(FIRST_RING * EVENT_WIDTH);
   #head = 0;
+  /**
+   * Bytes of the first packet. Looked up when it becomes the first, and not when it arrives: meanwhile its header comes
+   * into the processor's cache, which it left on its long way.
+   */
+  #firstBytes = 0;
 
   constructor(
     index: number,
@@ -96,24 +102,26 @@ export class Carrier {
       this.to.receive(slot, this);
       return;
     }
-    const dueNs = link.offer(bytes, queue.nowNs);
-    if (dueNs === LINK_DROPPED) {
+    link.nowNs = queue.nowNs;
+    if (!link.accept(bytes)) {
       if (this.dropWatch !== undefined) this.dropWatch(this.#pool.view, slot * SLOT_BYTES, bytes);
       this.#pool.release(slot);
       return;
     }
-    if (mayPass && dueNs === queue.nowNs) {
+    if (mayPass && link.dueNs === queue.nowNs) {
       this.to.receive(slot, this);
       return;
     }
     if (this.inFlight === this.#slots.length) this.#grow();
     const tail = (this.#head + this.inFlight) & (this.#slots.length - 1);
     this.#slots[tail] = slot;
-    this.#dues[tail] = dueNs;
-    this.#orders[tail] = queue.takeOrder();
+    const event = tail * EVENT_WIDTH;
+    this.#events[event] = link.dueNs;
+    this.#events[event + 1] = queue.takeOrder();
     this.inFlightBytes += bytes;
     if (this.inFlight++ === 0) {
-      queue.scheduleFrom(this.#orders, this.#dues, tail, EVENT_ARRIVAL, this.index);
+      this.#firstBytes = bytes;
+      queue.scheduleFrom(this.#events, event, EVENT_ARRIVAL, this.index);
     }
   }
 
@@ -125,13 +133,15 @@ export class Carrier {
   arrive(): void {
     const slot = this.#slots[this.#head];
     this.#head = (this.#head + 1) & (this.#slots.length - 1);
-    this.inFlightBytes -= this.#pool.lengthOf(slot);
+    this.inFlightBytes -= this.#firstBytes;
+    const queue = this.#queue;
     if (--this.inFlight > 0) {
-      this.#queue.scheduleFrom(this.#orders, this.#dues, this.#head, EVENT_ARRIVAL, this.index);
+      this.#firstBytes = this.#pool.lengthOf(this.#slots[this.#head]);
+      queue.scheduleFrom(this.#events, this.#head * EVENT_WIDTH, EVENT_ARRIVAL, this.index);
     }
-    this.#queue.isForwarding = !this.to.isHost;
+    queue.isForwarding = !this.to.isHost;
     this.to.receive(slot, this);
-    this.#queue.isForwarding = false;
+    queue.isForwarding = false;
   }
 
   /** Packets dropped here, for whatever reason. */
@@ -174,17 +184,15 @@ export class Carrier {
   #grow(): void {
     const size = this.#slots.length;
     const slots = new Int32Array(size * 2);
-    const dues = new Float64Array(size * 2);
-    const orders = new Float64Array(size * 2);
+    const events = new Float64Array(size * 2 * EVENT_WIDTH);
     for (let i = 0; i < size; i++) {
       const at = (this.#head + i) & (size - 1);
       slots[i] = this.#slots[at];
-      dues[i] = this.#dues[at];
-      orders[i] = this.#orders[at];
+      events[i * EVENT_WIDTH] = this.#events[at * EVENT_WIDTH];
+      events[i * EVENT_WIDTH + 1] = this.#events[at * EVENT_WIDTH + 1];
     }
     this.#slots = slots;
-    this.#dues = dues;
-    this.#orders = orders;
+    this.#events = events;
     this.#head = 0;
   }
 }

@@ -84,6 +84,10 @@ export class Link {
   lastDrop = 0;
   /** While true every packet offered is dropped; those accepted before still arrive. */
   isBlackhole = false;
+  /** Time in ns for the next {@link accept}. */
+  nowNs = 0;
+  /** When the packet accepted last arrives at the far end, in ns. */
+  dueNs = 0;
 
   readonly #nsPerByte: number;
   readonly #delayNs: number;
@@ -99,7 +103,7 @@ export class Link {
 
   // The packets that have not left the transmitter: a ring of departure times and sizes.
   #departures = new Float64Array(64);
-  #sizes = new Float64Array(64);
+  #sizes = new Int32Array(64);
   #head = 0;
   #waiting = 0;
   #waitingBytes = 0;
@@ -135,10 +139,24 @@ export class Link {
    * @returns when it arrives at the far end, in ns, never smaller than for the packet before; or LINK_DROPPED
    */
   offer(bytes: number, nowNs: number): number {
-    if (!this.#isPlain || this.isBlackhole) return this.#offerToQueue(bytes, nowNs);
+    this.nowNs = nowNs;
+    return this.accept(bytes) ? this.dueNs : LINK_DROPPED;
+  }
+
+  /**
+   * {@link offer} with the times in fields: {@link nowNs} is set before, {@link dueNs} read after. A number with a
+   * fraction is boxed when it is given to a function or returned by one, and this is called for every packet and hop.
+   *
+   * @hotpath
+   * @param bytes - of the IP packet
+   * @returns whether it is accepted
+   */
+  accept(bytes: number): boolean {
+    if (!this.#isPlain || this.isBlackhole) return this.#acceptInQueue(bytes);
     this.forwardedPackets++;
     this.forwardedBytes += bytes;
-    return nowNs + this.#delayNs;
+    this.dueNs = this.nowNs + this.#delayNs;
+    return true;
   }
 
   /**
@@ -167,7 +185,8 @@ export class Link {
     return this.#waitingBytes;
   }
 
-  #offerToQueue(bytes: number, nowNs: number): number {
+  #acceptInQueue(bytes: number): boolean {
+    const { nowNs } = this;
     if (this.isBlackhole) return this.#drop(LINK_DROP_BLACKHOLE, bytes);
     if (this.#loss !== undefined && this.#isLost(this.#loss)) return this.#drop(LINK_DROP_LOSS, bytes);
     this.#retire(nowNs);
@@ -180,9 +199,16 @@ export class Link {
     this.forwardedPackets++;
     this.forwardedBytes += bytes;
     const startNs = this.#busyUntilNs > nowNs ? this.#busyUntilNs : nowNs;
-    this.#busyUntilNs = startNs + bytes * this.#nsPerByte;
-    this.#push(this.#busyUntilNs, bytes);
-    return this.#busyUntilNs + this.#delayNs;
+    const departureNs = startNs + bytes * this.#nsPerByte;
+    if (this.#waiting === this.#departures.length) this.#grow();
+    const tail = (this.#head + this.#waiting) & (this.#departures.length - 1);
+    this.#departures[tail] = departureNs;
+    this.#sizes[tail] = bytes;
+    this.#waiting++;
+    this.#waitingBytes += bytes;
+    this.#busyUntilNs = departureNs;
+    this.dueNs = departureNs + this.#delayNs;
+    return true;
   }
 
   #isLost(loss: Required<GilbertElliott>): boolean {
@@ -190,11 +216,11 @@ export class Link {
     return this.#random() < (this.#isBad ? loss.lossInBad : loss.lossInGood);
   }
 
-  #drop(reason: number, bytes: number): number {
+  #drop(reason: number, bytes: number): false {
     this.lastDrop = reason;
     this.droppedPackets[reason]++;
     this.droppedBytes[reason] += bytes;
-    return LINK_DROPPED;
+    return false;
   }
 
   #retire(nowNs: number): void {
@@ -205,19 +231,10 @@ export class Link {
     }
   }
 
-  #push(departureNs: number, bytes: number): void {
-    if (this.#waiting === this.#departures.length) this.#grow();
-    const tail = (this.#head + this.#waiting) & (this.#departures.length - 1);
-    this.#departures[tail] = departureNs;
-    this.#sizes[tail] = bytes;
-    this.#waiting++;
-    this.#waitingBytes += bytes;
-  }
-
   #grow(): void {
     const size = this.#departures.length;
     const departures = new Float64Array(size * 2);
-    const sizes = new Float64Array(size * 2);
+    const sizes = new Int32Array(size * 2);
     for (let i = 0; i < size; i++) {
       departures[i] = this.#departures[(this.#head + i) & (size - 1)];
       sizes[i] = this.#sizes[(this.#head + i) & (size - 1)];

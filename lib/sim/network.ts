@@ -3,6 +3,7 @@
  *
  *      run -> EventQueue.take -> arrival   Carrier.arrive -> NetworkNode.receive -> ... -> Carrier.offer
  *                                TCP       TcpStack.wake
+ *                                ACK       TcpStack.acknowledge
  *                                gateway   GatewayNode.handleTimeout
  *                                LEX       Host.sweep
  *                                action    a function given to `at`
@@ -21,6 +22,7 @@ import { RandomStreams } from './random.ts';
 import type { RandomStream } from './random.ts';
 import { Router } from './router.ts';
 import { addShortestRoutes } from './shortest-paths.ts';
+import { EVENT_DELAYED_ACK } from './tcp/delayed-acks.ts';
 import { EVENT_TCP } from './tcp/stack.ts';
 import { checkTopology, directionOptions } from './topology.ts';
 import type { GatewaySpec, LinkSpec, Topology } from './topology.ts';
@@ -154,9 +156,8 @@ export class Network {
       if (kind < 0) break;
       if (kind === EVENT_ARRIVAL) carriers[queue.first].arrive();
       else if (kind === EVENT_TCP) (nodes[queue.first] as Host).stack.wake(queue.second);
-      else if (kind === EVENT_GATEWAY) (nodes[queue.first] as GatewayNode).handleTimeout();
-      else if (kind === EVENT_LEX) (nodes[queue.first] as Host).sweep();
-      else this.#act(queue.first);
+      else if (kind === EVENT_DELAYED_ACK) (nodes[queue.first] as Host).stack.acknowledge();
+      else this.#handleRare(kind);
     }
     queue.advanceTo(untilNs);
   }
@@ -195,6 +196,14 @@ export class Network {
       })),
       links: this.carriers.map((carrier) => carrier.report()),
     };
+  }
+
+  /** Apart from the loop, which otherwise would be compiled anew whenever one of these comes for the first time. */
+  #handleRare(kind: number): void {
+    const { first } = this.queue;
+    if (kind === EVENT_LEX) (this.nodes[first] as Host).sweep();
+    else if (kind === EVENT_GATEWAY) (this.nodes[first] as GatewayNode).handleTimeout();
+    else this.#act(first);
   }
 
   #act(place: number): void {

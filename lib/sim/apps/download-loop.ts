@@ -132,9 +132,10 @@ class Download implements TcpApp {
   readonly #startNs: number;
   #received = 0;
   #connectNs = -1;
-  #lastNs: number;
+  // Begun with numbers: a field that began as undefined would be given a new box by every packet.
+  #lastNs = 0;
   #stallNs = 0;
-  #stallAtNs: number;
+  #stallAtNs = 0;
   #isDone = false;
 
   constructor(onEnd: (record: FlowRecord) => void, name: string, bytes: number, nowNs: number) {

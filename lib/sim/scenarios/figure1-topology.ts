@@ -30,13 +30,22 @@ export interface Figure1NetworkOptions {
   readonly queuePackets?: number;
   /** One-way delay, ns; default 50e6: five links of 10 ms. */
   readonly delayNs?: number;
-  /** Of the source behind P; default true: the host's own defaults. */
+  /** Of the source behind P; default true: the host's own defaults, but a table of {@link FLOWS}. */
   readonly lex?: boolean | LexHostOptions;
   /** Of all hosts; default Linux's CUBIC: with HyStart. */
   readonly tcp?: TcpOptions;
-  /** Of gateway P. */
+  /** Of gateway P; its memory of FNE packets has {@link FNE_ENTRIES} entries unless told otherwise. */
   readonly gateway?: Omit<GatewayOptions, 'routes'>;
 }
+
+/**
+ * Flows that the source's table has room for: 2.5 times as many as `fig4-fast` ever has in it, those that are closed
+ * included. The host's default is 65,536: as few flows would lie so far apart that each has a page of memory of its own,
+ * and a packet's time would be the time of finding that.
+ */
+const FLOWS = 4096;
+/** Likewise. FNE packets wait for their answers there; tens do. */
+const FNE_ENTRIES = 1024;
 
 /** CUBIC as Linux has it. */
 export const LINUX_TCP: TcpOptions = { congestionControl: 'cubic', hystart: 'linux' };
@@ -58,7 +67,7 @@ export function figure1Topology(options: Figure1NetworkOptions): Topology {
     hosts: [
       { name: I1.host, address: I1.address, tcp },
       { name: I2.host, address: I2.address, tcp },
-      { name: P.host, address: P.address, tcp, lex: options.lex ?? true },
+      { name: P.host, address: P.address, tcp, lex: lexOf(options.lex ?? true) },
       ...egresses.map(({ name, address }) => ({ name, address, tcp })),
     ],
     gateways: [
@@ -67,7 +76,7 @@ export function figure1Topology(options: Figure1NetworkOptions): Topology {
         egresses: routes.map(({ name }, i) => ({ pathId: i + 1, name, link: name })),
         destinations: egresses.map(({ prefix }) => ({ prefixes: [prefix], pathIds: [1, 2, 3] })),
         routes: [{ prefix: insidePrefix, link: 'src-p' }, ...toClients(routes[0].name)],
-        ...(options.gateway === undefined ? {} : { options: options.gateway }),
+        options: { fneMemoryEntries: FNE_ENTRIES, ...options.gateway },
       },
     ],
     routers: [
@@ -93,6 +102,11 @@ export function figure1Topology(options: Figure1NetworkOptions): Topology {
       ...egresses.map(({ name }): LinkSpec => ({ name: `x-${name}`, between: ['x', name] })),
     ],
   };
+}
+
+function lexOf(lex: boolean | LexHostOptions): boolean | LexHostOptions {
+  if (lex === false) return false;
+  return lex === true ? { flowCapacity: FLOWS } : { flowCapacity: FLOWS, ...lex };
 }
 
 function bottleneck(

@@ -6,6 +6,8 @@
 const FIRST_CAPACITY = 64;
 /** Words of an entry: address, ports, the connection's index + 1 (0 = empty), and one that makes the words a power of 2. */
 const WIDTH = 4;
+/** log2 of {@link WIDTH}: a hash times 4 leaves the int32 range, and would be multiplied as a double. */
+const WIDTH_SHIFT = 2;
 const PORTS = 1;
 const VALUE = 2;
 
@@ -26,7 +28,7 @@ export class ConnectionTable {
     const words = this.#words;
     const mask = words.length - 1;
     for (
-      let at = (hash(remoteAddr, ports) * WIDTH) & mask;
+      let at = (hash(remoteAddr, ports) << WIDTH_SHIFT) & mask;
       words[at + VALUE] !== 0;
       at = (at + WIDTH) & mask
     ) {
@@ -45,7 +47,7 @@ export class ConnectionTable {
   remove(remoteAddr: number, ports: number): void {
     const words = this.#words;
     const mask = words.length - 1;
-    let at = (hash(remoteAddr, ports) * WIDTH) & mask;
+    let at = (hash(remoteAddr, ports) << WIDTH_SHIFT) & mask;
     while (words[at + VALUE] !== 0 && !(words[at + PORTS] === ports && words[at] === remoteAddr)) {
       at = (at + WIDTH) & mask;
     }
@@ -53,7 +55,7 @@ export class ConnectionTable {
     this.size--;
     // Entries behind the gap move up unless that would put them before their place.
     for (let next = (at + WIDTH) & mask; words[next + VALUE] !== 0; next = (next + WIDTH) & mask) {
-      const home = (hash(words[next], words[next + PORTS]) * WIDTH) & mask;
+      const home = (hash(words[next], words[next + PORTS]) << WIDTH_SHIFT) & mask;
       if (((next - home) & mask) < ((next - at) & mask)) continue;
       words.copyWithin(at, next, next + WIDTH);
       at = next;
@@ -64,7 +66,7 @@ export class ConnectionTable {
   #put(addr: number, ports: number, value: number): void {
     const words = this.#words;
     const mask = words.length - 1;
-    let at = (hash(addr, ports) * WIDTH) & mask;
+    let at = (hash(addr, ports) << WIDTH_SHIFT) & mask;
     while (words[at + VALUE] !== 0) at = (at + WIDTH) & mask;
     words[at] = addr;
     words[at + PORTS] = ports;

@@ -29,10 +29,10 @@ export class HystartState {
   /** Least round trip of the connection; Infinity before the first. */
   leastRttNs = Infinity;
   /** SND.NXT when the round began: the round ends behind its acknowledgement. */
-  roundEnd: number;
-  roundStartNs: number;
+  roundEnd = 0;
+  roundStartNs = 0;
   /** Last acknowledgement of the train. */
-  trainNs: number;
+  trainNs = 0;
   roundRttNs = Infinity;
   samples = 0;
 

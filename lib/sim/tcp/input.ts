@@ -188,7 +188,7 @@ function takeData(stack: TcpStack, c: TcpConnection, seq: number, payload: numbe
   c.receivedBytes += bytes;
   stack.totals.receivedBytes += bytes;
   if (++c.unackedSegments >= SEGMENTS_PER_ACK || stack.settings.ackDelayNs === 0) c.mustAckNow = true;
-  else if (c.ackAtNs === Infinity) c.ackAtNs = stack.queue.nowNs + stack.settings.ackDelayNs;
+  else stack.delayedAcks.set(c.index);
   if (!c.isReading) c.unreadBytes += bytes;
   if (bytes > 0) c.app?.onData?.(stack, c, bytes);
   if (isFinReached && c.state === STATE_ESTABLISHED) takePeerFin(stack, c);
@@ -214,7 +214,7 @@ function finish(stack: TcpStack, c: TcpConnection): void {
   c.rtoAtNs = Infinity;
   c.probeAtNs = Infinity;
   c.persistAtNs = Infinity;
-  c.ackAtNs = Infinity;
+  stack.delayedAcks.unset(c.index);
   c.appAtNs = Infinity;
   c.timeWaitAtNs = stack.queue.nowNs + stack.settings.timeWaitNs;
   stack.totals.finished++;

@@ -288,7 +288,7 @@ function writeSegment(
   );
   c.toldEdge = (c.rcvNxt + (windowField << c.receiveShift)) | 0;
   c.unackedSegments = 0;
-  c.ackAtNs = Infinity;
+  stack.delayedAcks.unset(c.index);
   writeHeaders(
     stack.pool.view,
     slot * SLOT_BYTES,

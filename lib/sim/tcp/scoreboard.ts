@@ -35,6 +35,17 @@ const CACHED_BLOCKS = 4;
 const NO_INTEGERS = new Int32Array(0);
 const NO_NUMBERS = new Float64Array(0);
 
+/**
+ * A segment is 16 bytes, four of them a cache line, seen as four int32 and as two doubles:
+ *
+ *      int 0: sequence number | int 1: length and flags | double 1: when it was sent last, ns
+ */
+const SEGMENT_BYTES = 16;
+const INTS_SHIFT = 2;
+const WORD = 1;
+const DOUBLES_SHIFT = 1;
+const SENT = 1;
+
 /** The segments of one direction that are not acknowledged. */
 export class Scoreboard {
   /** Index of the oldest segment. */
@@ -59,10 +70,10 @@ export class Scoreboard {
   hasAckedRetransmission = false;
 
   // Made with the first segment: a side that only receives needs none.
-  #seqs = NO_INTEGERS;
-  /** Length in sequence numbers and flags. */
-  #words = NO_INTEGERS;
-  #sentNs = NO_NUMBERS;
+  #ints = NO_INTEGERS;
+  #doubles = NO_NUMBERS;
+  /** Segments that there is room for, less 1; a power of 2 less 1. */
+  #mask = -1;
   #highestSacked = -1;
   #lostEdge = 0;
   #nextLost = 0;
@@ -97,42 +108,42 @@ export class Scoreboard {
    * @param length - in sequence numbers: payload bytes, one more with FIN; 1 to 65,535
    */
   push(seq: number, length: number, hasFin: boolean, nowNs: number): void {
-    if (this.end - this.first === this.#seqs.length) this.#grow();
-    const at = this.end++ & (this.#seqs.length - 1);
-    this.#seqs[at] = seq;
-    this.#words[at] = hasFin ? length | FIN : length;
-    this.#sentNs[at] = nowNs;
+    if (this.end - this.first > this.#mask) this.#grow();
+    const at = this.end++ & this.#mask;
+    this.#ints[at << INTS_SHIFT] = seq;
+    this.#ints[(at << INTS_SHIFT) + WORD] = hasFin ? length | FIN : length;
+    this.#doubles[(at << DOUBLES_SHIFT) + SENT] = nowNs;
     this.pipeBytes += length;
   }
 
   /** Sequence number of a segment. */
   seqAt(index: number): number {
-    return this.#seqs[index & (this.#seqs.length - 1)];
+    return this.#ints[(index & this.#mask) << INTS_SHIFT];
   }
 
   /** Length of a segment in sequence numbers. */
   lengthAt(index: number): number {
-    return this.#words[index & (this.#words.length - 1)] & LENGTH_MASK;
+    return this.#wordAt(index) & LENGTH_MASK;
   }
 
   /** Whether a segment carries FIN. */
   hasFinAt(index: number): boolean {
-    return (this.#words[index & (this.#words.length - 1)] & FIN) !== 0;
+    return (this.#wordAt(index) & FIN) !== 0;
   }
 
   /** Whether a segment was SACKed. */
   isSackedAt(index: number): boolean {
-    return (this.#words[index & (this.#words.length - 1)] & SACKED) !== 0;
+    return (this.#wordAt(index) & SACKED) !== 0;
   }
 
   /** Whether a segment was sent again and is not thought lost since. */
   isRetransmittedAt(index: number): boolean {
-    return (this.#words[index & (this.#words.length - 1)] & RETRANSMITTED) !== 0;
+    return (this.#wordAt(index) & RETRANSMITTED) !== 0;
   }
 
   /** When a segment was sent last, in ns. */
   sentNsAt(index: number): number {
-    return this.#sentNs[index & (this.#sentNs.length - 1)];
+    return this.#doubles[((index & this.#mask) << DOUBLES_SHIFT) + SENT];
   }
 
   /**
@@ -141,17 +152,18 @@ export class Scoreboard {
    * @hotpath
    */
   acknowledge(ackNumber: number): void {
-    const mask = this.#seqs.length - 1;
+    const mask = this.#mask;
+    const ints = this.#ints;
     this.oldestSentNs = -1;
     this.newestSentNs = -1;
     this.hasAckedRetransmission = false;
     while (this.first < this.end) {
       const at = this.first & mask;
-      const word = this.#words[at];
+      const word = ints[(at << INTS_SHIFT) + WORD];
       const length = word & LENGTH_MASK;
-      const beyond = (this.#seqs[at] + length - ackNumber) | 0;
+      const beyond = (ints[at << INTS_SHIFT] + length - ackNumber) | 0;
       if (beyond > 0) {
-        if (beyond < length) this.#trim(at, length - beyond);
+        if (beyond < length) this.#trim(length - beyond);
         return;
       }
       this.pipeBytes -= contribution(word);
@@ -162,7 +174,7 @@ export class Scoreboard {
         if ((word & (LOST | RETRANSMITTED)) === LOST) this.lostSegments--;
         if ((word & EVER_RETRANSMITTED) !== 0) this.hasAckedRetransmission = true;
         else {
-          this.newestSentNs = this.#sentNs[at];
+          this.newestSentNs = this.#doubles[(at << DOUBLES_SHIFT) + SENT];
           if (this.oldestSentNs < 0) this.oldestSentNs = this.newestSentNs;
         }
       }
@@ -197,11 +209,10 @@ export class Scoreboard {
   /** Marks what {@link DUP_THRESHOLD} SACKed segments above prove lost. */
   markLost(): void {
     if (this.sackedSegments < DUP_THRESHOLD) return;
-    const mask = this.#words.length - 1;
     let index = this.#highestSacked;
     for (let seen = 1; seen < DUP_THRESHOLD; seen++) {
       do index--;
-      while ((this.#words[index & mask] & SACKED) === 0);
+      while ((this.#wordAt(index) & SACKED) === 0);
     }
     this.markLostBelow(index);
   }
@@ -214,13 +225,13 @@ export class Scoreboard {
 
   /** Marks everything lost that was not SACKed, retransmissions included: the timer ran out. */
   markAllLost(): void {
-    const mask = this.#words.length - 1;
     for (let i = this.first; i < this.end; i++) {
-      if ((this.#words[i & mask] & SACKED) !== 0) continue;
-      if ((this.#words[i & mask] & RETRANSMITTED) !== 0) {
-        if ((this.#words[i & mask] & LOST) !== 0) this.lostSegments++;
-        this.#words[i & mask] &= ~RETRANSMITTED;
-        this.pipeBytes -= this.#words[i & mask] & LENGTH_MASK;
+      const word = this.#wordAt(i);
+      if ((word & SACKED) !== 0) continue;
+      if ((word & RETRANSMITTED) !== 0) {
+        if ((word & LOST) !== 0) this.lostSegments++;
+        this.#setWord(i, word & ~RETRANSMITTED);
+        this.pipeBytes -= word & LENGTH_MASK;
       }
       this.#lose(i);
     }
@@ -236,11 +247,9 @@ export class Scoreboard {
   /** The oldest segment that is lost and not sent again, -1 for none. @see RFC 6675 section 4, NextSeg rule 1 */
   nextLost(): number {
     if (this.lostSegments === 0) return -1;
-    const mask = this.#words.length - 1;
     if (this.#nextLost < this.first) this.#nextLost = this.first;
     while (this.#nextLost < this.end) {
-      if ((this.#words[this.#nextLost & mask] & (LOST | SACKED | RETRANSMITTED)) === LOST)
-        return this.#nextLost;
+      if ((this.#wordAt(this.#nextLost) & (LOST | SACKED | RETRANSMITTED)) === LOST) return this.#nextLost;
       this.#nextLost++;
     }
     return -1;
@@ -252,9 +261,8 @@ export class Scoreboard {
    * @see RFC 6675 section 4, NextSeg rule 3
    */
   nextHole(): number {
-    const mask = this.#words.length - 1;
     for (let i = Math.max(this.first, this.#nextLost); i < this.#highestSacked; i++) {
-      if ((this.#words[i & mask] & (SACKED | RETRANSMITTED)) === 0) return i;
+      if ((this.#wordAt(i) & (SACKED | RETRANSMITTED)) === 0) return i;
     }
     return -1;
   }
@@ -267,19 +275,26 @@ export class Scoreboard {
 
   /** A segment goes out again. */
   retransmit(index: number, nowNs: number): void {
-    const at = index & (this.#words.length - 1);
-    const word = this.#words[at];
+    const word = this.#wordAt(index);
     if ((word & (LOST | RETRANSMITTED)) === LOST) this.lostSegments--;
-    this.#words[at] = word | RETRANSMITTED | EVER_RETRANSMITTED;
-    this.pipeBytes += contribution(this.#words[at]) - contribution(word);
-    this.#sentNs[at] = nowNs;
+    const next = word | RETRANSMITTED | EVER_RETRANSMITTED;
+    this.#setWord(index, next);
+    this.pipeBytes += contribution(next) - contribution(word);
+    this.#doubles[((index & this.#mask) << DOUBLES_SHIFT) + SENT] = nowNs;
+  }
+
+  #wordAt(index: number): number {
+    return this.#ints[((index & this.#mask) << INTS_SHIFT) + WORD];
+  }
+
+  #setWord(index: number, word: number): void {
+    this.#ints[((index & this.#mask) << INTS_SHIFT) + WORD] = word;
   }
 
   #lose(index: number): void {
-    const at = index & (this.#words.length - 1);
-    const word = this.#words[at];
+    const word = this.#wordAt(index);
     if ((word & (SACKED | LOST)) !== 0) return;
-    this.#words[at] = word | LOST;
+    this.#setWord(index, word | LOST);
     this.pipeBytes -= word & LENGTH_MASK;
     if ((word & RETRANSMITTED) === 0) {
       this.lostSegments++;
@@ -295,17 +310,15 @@ export class Scoreboard {
       from = this.#cachedRights[i];
       break;
     }
-    const mask = this.#seqs.length - 1;
     for (let index = this.#indexOf(from); index < this.end; index++) {
-      const at = index & mask;
-      const word = this.#words[at];
+      const word = this.#wordAt(index);
       const length = word & LENGTH_MASK;
-      if (seqBefore(right, this.#seqs[at] + length)) return;
+      if (seqBefore(right, this.seqAt(index) + length)) return;
       if (index > this.#highestSacked) this.#highestSacked = index;
       if ((word & SACKED) !== 0) continue;
       this.pipeBytes -= contribution(word);
       if ((word & (LOST | RETRANSMITTED)) === LOST) this.lostSegments--;
-      this.#words[at] = word | SACKED;
+      this.#setWord(index, word | SACKED);
       this.sackedSegments++;
       this.sackedBytes += length;
     }
@@ -313,41 +326,38 @@ export class Scoreboard {
 
   /** The first segment that begins at or above a sequence number. */
   #indexOf(seq: number): number {
-    const mask = this.#seqs.length - 1;
     let low = this.first;
     let high = this.end;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (seqBefore(this.#seqs[middle & mask], seq)) low = middle + 1;
+      if (seqBefore(this.seqAt(middle), seq)) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
-  /** Part of a segment was acknowledged: its rest remains. */
-  #trim(at: number, bytes: number): void {
-    const word = this.#words[at];
-    this.pipeBytes -= contribution(word);
-    this.#seqs[at] = (this.#seqs[at] + bytes) | 0;
-    this.#words[at] = word - bytes;
+  /** Part of the oldest segment was acknowledged: its rest remains. */
+  #trim(bytes: number): void {
+    const word = this.#wordAt(this.first);
+    this.pipeBytes += contribution(word - bytes) - contribution(word);
+    this.#ints[(this.first & this.#mask) << INTS_SHIFT] = (this.seqAt(this.first) + bytes) | 0;
+    this.#setWord(this.first, word - bytes);
     if ((word & SACKED) !== 0) this.sackedBytes -= bytes;
-    this.pipeBytes += contribution(this.#words[at]);
   }
 
   #grow(): void {
-    const size = this.#seqs.length;
+    const size = this.#mask + 1;
     const larger = size === 0 ? FIRST_CAPACITY : size * 2;
-    const seqs = new Int32Array(larger);
-    const words = new Int32Array(larger);
-    const sentNs = new Float64Array(larger);
+    const memory = new ArrayBuffer(larger * SEGMENT_BYTES);
+    const ints = new Int32Array(memory);
     for (let i = this.first; i < this.end; i++) {
-      seqs[i & (larger - 1)] = this.#seqs[i & (size - 1)];
-      words[i & (larger - 1)] = this.#words[i & (size - 1)];
-      sentNs[i & (larger - 1)] = this.#sentNs[i & (size - 1)];
+      const from = (i & this.#mask) << INTS_SHIFT;
+      const to = (i & (larger - 1)) << INTS_SHIFT;
+      for (let k = 0; k < 1 << INTS_SHIFT; k++) ints[to + k] = this.#ints[from + k];
     }
-    this.#seqs = seqs;
-    this.#words = words;
-    this.#sentNs = sentNs;
+    this.#ints = ints;
+    this.#doubles = new Float64Array(memory);
+    this.#mask = larger - 1;
     if (size > 0) return;
     this.#cachedLefts = new Int32Array(CACHED_BLOCKS);
     this.#cachedRights = new Int32Array(CACHED_BLOCKS);

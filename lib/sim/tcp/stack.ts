@@ -3,6 +3,7 @@
  *
  *      receive(slot) -> find the connection -> handleSegment (input.ts) -> settle: transmit, acknowledge, set the timer
  *      wake(index)   -> runTimers (timers.ts)                           -> settle
+ *      acknowledge() -> delayed-acks.ts                                 -> settle
  *      write, close, ... by an application                              -> settle, unless one of the above is under way
  *
  * SACK is always used and both ends are this stack, so there is no recovery without it. Payload is counted, not carried.
@@ -26,6 +27,7 @@ import {
   TcpConnection,
 } from './connection.ts';
 import { cubic } from './cubic.ts';
+import { DelayedAcks } from './delayed-acks.ts';
 import { handleSegment, takeSynOptions } from './input.ts';
 import { newReno } from './newreno.ts';
 import { tcpSettings } from './options.ts';
@@ -86,6 +88,7 @@ export class TcpStack {
   readonly queue: EventQueue;
   readonly pool: PacketPool;
   readonly totals = new TcpTotals();
+  readonly delayedAcks: DelayedAcks;
 
   readonly #host: TcpHost;
   readonly #table = new ConnectionTable();
@@ -94,8 +97,8 @@ export class TcpStack {
   readonly #listeners = new Map<number, (c: TcpConnection) => TcpApp>();
   readonly #receiveShift: number;
   #nextPort = 0;
-  /** The connection whose segment or timer is being handled. */
-  #active: TcpConnection | undefined = undefined;
+  /** The connection whose segment or timer is being handled, by its index: storing a reference has a barrier. */
+  #active = NONE;
 
   /** @throws PreflexError naming the option, its value and the allowed range */
   constructor(host: TcpHost, options: TcpOptions = {}) {
@@ -105,6 +108,7 @@ export class TcpStack {
     this.localAddr = host.addr;
     this.queue = host.queue;
     this.pool = host.pool;
+    this.delayedAcks = new DelayedAcks(host.queue, host.nodeIndex, this.settings.ackDelayNs);
     let shift = 0;
     while (this.settings.receiveBufferBytes >> shift > 65_535) shift++;
     this.#receiveShift = shift;
@@ -186,9 +190,9 @@ export class TcpStack {
     if (index === NONE) this.#takeStranger(view, tcpAt, remoteAddr, ports, segmentLength);
     else {
       const c = this.#connections[index];
-      this.#active = c;
+      this.#active = index;
       handleSegment(this, c, view, tcpAt, segmentLength);
-      this.#active = undefined;
+      this.#active = NONE;
       this.#settle(c);
     }
     // The view may have been replaced; the slot is the same.
@@ -202,10 +206,19 @@ export class TcpStack {
     c.wakeAtNs = Infinity;
     if (c.state === STATE_CLOSED) return;
     if (nextTimerNs(c) <= this.queue.nowNs) {
-      this.#active = c;
+      this.#active = index;
       runTimers(this, c);
-      this.#active = undefined;
+      this.#active = NONE;
     }
+    this.#settle(c);
+  }
+
+  /** The timer of delayed acknowledgements. @hotpath */
+  acknowledge(): void {
+    const index = this.delayedAcks.take();
+    if (index === NONE) return;
+    const c = this.#connections[index];
+    c.mustAckNow = true;
     this.#settle(c);
   }
 
@@ -230,12 +243,13 @@ export class TcpStack {
     this.#table.remove(c.remoteAddr, portsWord(c.localPort, c.remotePort));
     c.state = STATE_CLOSED;
     c.app = undefined;
+    this.delayedAcks.unset(c.index);
     beforeReuse?.();
     this.#free.push(c.index);
   }
 
   #settleUnlessActive(c: TcpConnection): void {
-    if (this.#active !== c) this.#settle(c);
+    if (this.#active !== c.index) this.#settle(c);
   }
 
   /** Sends what is due and sets the timer. @hotpath */
@@ -275,6 +289,7 @@ export class TcpStack {
     if (index === this.#connections.length) this.#connections.push(new TcpConnection(index));
     const c = this.#connections[index];
     c.reset();
+    this.delayedAcks.reset(index);
     c.remoteAddr = remoteAddr;
     c.localPort = localPort;
     c.remotePort = remotePort;

@@ -1,5 +1,5 @@
 /**
- * The timers of a connection. Their times are fields; the queue holds one event that matters, for the earliest of
+ * The timers of a connection, but for that of delayed acknowledgements (delayed-acks.ts). Their times are fields; the queue holds one event that matters, for the earliest of
  * them. Putting a timer off, as every acknowledgement does, costs nothing: the event comes, finds nothing due, and is
  * scheduled again.
  */
@@ -25,7 +25,6 @@ import type { TcpStack } from './stack.ts';
 export function nextTimerNs(c: TcpConnection): number {
   let atNs = c.rtoAtNs;
   if (c.probeAtNs < atNs) atNs = c.probeAtNs;
-  if (c.ackAtNs < atNs) atNs = c.ackAtNs;
   if (c.persistAtNs < atNs) atNs = c.persistAtNs;
   if (c.appAtNs < atNs) atNs = c.appAtNs;
   if (c.timeWaitAtNs < atNs) atNs = c.timeWaitAtNs;
@@ -38,10 +37,6 @@ export function runTimers(stack: TcpStack, c: TcpConnection): void {
   if (c.state === STATE_TIME_WAIT) {
     if (c.timeWaitAtNs <= nowNs) stack.forget(c);
     return;
-  }
-  if (c.ackAtNs <= nowNs) {
-    c.ackAtNs = Infinity;
-    c.mustAckNow = true;
   }
   if (c.probeAtNs <= nowNs) sendProbe(stack, c);
   if (c.rtoAtNs <= nowNs) runRetransmissionTimer(stack, c);
