@@ -27,6 +27,12 @@ export interface FailureEvent {
   readonly destination: number;
   readonly pathId: number;
   readonly decision: FailureDecision;
+  /**
+   * What `suspended` rests on. `losses`: hosts inside exposed loss, by LEx and repeated FNE packets. `repeats`: hosts
+   * outside repeated what had been acknowledged over the route; then the sampled flows are those that receive, an
+   * exposure is such a repeat, and an answer is new data.
+   */
+  readonly by: 'losses' | 'repeats';
   /** Flows of the sample that had an event within the last 2 s. */
   readonly sampleFlows: number;
   /** Of these: exposed loss within the window, and nothing has come back since. */

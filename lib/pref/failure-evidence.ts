@@ -162,6 +162,16 @@ export class FailureEvidence {
     this.rttMs[group] = before === 0 ? measured : before + (measured - before) / 8;
   }
 
+  /** The smoothed RTT, ms; 0 when none was measured. */
+  rttMsOf(group: number): number {
+    return this.rttMs[group];
+  }
+
+  /** Takes over an RTT that was measured elsewhere, ms. */
+  useRtt(group: number, rttMs: number): void {
+    this.rttMs[group] = rttMs;
+  }
+
   /** A failing flow was answered: the surge that it was part of was no failure. @hotpath */
   learnSurge(group: number, nowMs: number): void {
     const exposures = this.surges[group];

@@ -50,6 +50,8 @@ const FLAG_USED = 1 << 30;
 
 /** A flow or a group without any event for so long may be replaced, ms. @see Blink, section 4.2 */
 export const IDLE_MS = 2000;
+/** Silence before an exposure, ms: shorter than the 200 ms by which a sender's RTO exceeds its RTT. */
+export const QUIET_MS = 150;
 
 const WORDS = 8;
 const WAYS = 2;

@@ -7,6 +7,14 @@ import { mixBits } from './flow-hash.ts';
 import { CHUNK_BITS, FIELD_CREDIT, FIELD_RATIO, SHARE_WIDTH, countBits } from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
 
+/**
+ * By how much of a flowlet the order of the draws is left to chance. Without it two gateways that face each other draw in
+ * step, and all connections that one sends over its route i would be answered over the same route j of the other: neither
+ * could then tell a failure of i from one of j. With less than 0.2 two routes still take turns as their ratios say.
+ */
+const DITHER = 0.19;
+const DITHER_STEP = DITHER / 2 ** 32;
+
 /** Chooses among the routes that are up; every method returns a slot, or -1 when none is up. */
 export class Selector {
   private readonly table: RouteTable;
@@ -18,12 +26,14 @@ export class Selector {
   /**
    * The route for the next flowlet, by smooth weighted round robin: every route gains its ratio in credit,
    * the richest is chosen and pays 1. After n choices at fixed ratios every route was chosen n * ratio times,
-   * give or take less than the number of routes; a coin toss would stray by sqrt(n).
+   * give or take less than the number of routes; a coin toss would stray by sqrt(n). Which of two that are nearly as
+   * rich comes first is decided by the flow's hash.
    *
    * @param excludeMask - slots not to choose, as long as another is up
+   * @param h1 - first word of the flow's hash
    * @hotpath
    */
-  pick(destination: number, excludeMask: number): number {
+  pick(destination: number, excludeMask: number, h1: number): number {
     const table = this.table;
     const up = table.upMask(destination);
     if (up === 0) return -1;
@@ -47,8 +57,9 @@ export class Selector {
       if (gain === 0) continue;
       const credit = shares[route + FIELD_CREDIT] + gain;
       shares[route + FIELD_CREDIT] = credit;
-      if (credit > bestCredit) {
-        bestCredit = credit;
+      const dithered = credit + (mixBits(h1 + Math.imul(slot, 0x9e3779b1)) >>> 0) * DITHER_STEP;
+      if (dithered > bestCredit) {
+        bestCredit = dithered;
         best = slot;
       }
     }
