@@ -273,7 +273,11 @@ function routeForFne(
     const avoid = failures.suspensions.maskOf(destination);
     const isSyn = (core.packet.tcpFlags & TCP_SYN) !== 0;
     const isProbe = avoid !== 0 && tried === 0 && isWatched && failures.mayProbe(isSyn);
-    slot = selector.pick(destination, avoidedBy(up & ~core.barred, tried, isProbe ? 0 : avoid) | core.barred, h1);
+    slot = selector.pick(
+      destination,
+      avoidedBy(up & ~core.barred, tried, isProbe ? 0 : avoid) | core.barred,
+      h1,
+    );
     if (((avoid >>> slot) & 1) === 1 && !failures.noteFlowlet(destination, slot, h1, h2)) {
       slot = selector.pick(destination, avoid | core.barred, h1);
     }

@@ -58,14 +58,7 @@ export class RepeatWatch {
    *
    * @hotpath
    */
-  noteAck(
-    destination: number,
-    slot: number,
-    h1: number,
-    h2: number,
-    ackNumber: number,
-    nowMs: number,
-  ): void {
+  noteAck(destination: number, slot: number, h1: number, h2: number, ackNumber: number, nowMs: number): void {
     const { sample } = this;
     let flow = sample.find(h1, h2);
     if (flow < 0) {
@@ -112,7 +105,8 @@ export class RepeatWatch {
     }
     // One byte is a keep-alive of some hosts: it asks for an acknowledgment, whatever became of the one before.
     if (packet.payloadLength === 1 || seqAfter(end, words[flow + WORD_ACK])) return NONE;
-    if ((words[flow + WORD_META] & FLAG_ANSWERED) === 0 || sample.quietMs(flow, nowMs) < QUIET_MS) return NONE;
+    if ((words[flow + WORD_META] & FLAG_ANSWERED) === 0 || sample.quietMs(flow, nowMs) < QUIET_MS)
+      return NONE;
     sample.addExposure(flow, nowMs);
     return group;
   }

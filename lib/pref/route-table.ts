@@ -63,7 +63,7 @@ const LINE_WIDTH = 8;
 export const NO_SLOT = 255;
 
 /** How far apart the first credits of a destination's routes are at most, flowlets. */
-const FIRST_CREDITS = 0.1;
+const FIRST_CREDITS = 0.01;
 const MASK_BITS = 16;
 const SLOT_MASK = (1 << MASK_BITS) - 1;
 const MAX_VERSION = 0x7fff;

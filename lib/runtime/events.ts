@@ -14,6 +14,7 @@ import { nowNs } from '../sys/clock.ts';
 /** The evidence of a decision about a failed route; the fields are those of a gateway's failure event. */
 export type DecisionEvidence = Pick<
   FailureEvent,
+  | 'by'
   | 'sampleFlows'
   | 'failingFlows'
   | 'answeredFlows'
@@ -170,7 +171,11 @@ export function describeEvent(event: EventBody): string {
 
 const LIMIT_WORDS = { prefix: 'of one prefix', total: 'in total' } as const;
 
-function describeEvidence({ sampleFlows, failingFlows, answeredFlows, exposures }: DecisionEvidence): string {
+function describeEvidence(evidence: DecisionEvidence): string {
+  const { answeredFlows, by, exposures, failingFlows, sampleFlows } = evidence;
+  if (by === 'repeats') {
+    return `what was acknowledged over it came again, ${exposures} times in ${failingFlows} of ${sampleFlows} sampled flows, ${answeredFlows} just went on`;
+  }
   return `${failingFlows} of ${sampleFlows} sampled flows failing with ${exposures} timeouts, ${answeredFlows} just answered`;
 }
 

@@ -66,6 +66,7 @@ export class GatewayWatch implements TimedCore {
       this.#nextFailure = event.number + 1;
       const entry = this.#destinations.entries.find(({ index }) => index === event.destination);
       const {
+        by,
         sampleFlows,
         failingFlows,
         answeredFlows,
@@ -81,6 +82,7 @@ export class GatewayWatch implements TimedCore {
           prefix: entry?.prefixes[0] ?? `destination ${event.destination}`,
           route: this.#nameOf(event.pathId),
           evidence: {
+            by,
             sampleFlows,
             failingFlows,
             answeredFlows,

@@ -129,6 +129,7 @@ describe('the list of events', () => {
         destination: 0,
         pathId: 1,
         decision: 'suspended',
+        by: 'losses',
         sampleFlows: 0,
         failingFlows: 0,
         answeredFlows: 0,

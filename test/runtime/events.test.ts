@@ -5,6 +5,7 @@ import { EventLog, MAX_EVENTS, describeEvent, eventLevel } from '../../lib/runti
 import { nowNs } from '../../lib/sys/clock.ts';
 
 const EVIDENCE = {
+  by: 'losses' as const,
   sampleFlows: 12,
   failingFlows: 9,
   answeredFlows: 1,
@@ -58,6 +59,16 @@ describe('an event in words', () => {
       { kind: 'suspended', prefix: '0.0.0.0/0', route: 'a', evidence: EVIDENCE },
       'warning',
       'route a suspended for 0.0.0.0/0: 9 of 12 sampled flows failing with 20 timeouts, 1 just answered',
+    ],
+    [
+      {
+        kind: 'suspended',
+        prefix: '0.0.0.0/0',
+        route: 'a',
+        evidence: { ...EVIDENCE, by: 'repeats' as const },
+      },
+      'warning',
+      'route a suspended for 0.0.0.0/0: what was acknowledged over it came again, 20 times in 9 of 12 sampled flows, 1 just went on',
     ],
     [
       { kind: 'returned', prefix: '0.0.0.0/0', route: 'a', evidence: EVIDENCE },

@@ -120,6 +120,7 @@ describe('the watch over ratios', () => {
 describe('the watch over failures', () => {
   it('tells each decision once, with its time and evidence', () => {
     const evidence = {
+      by: 'losses' as const,
       sampleFlows: 10,
       failingFlows: 8,
       answeredFlows: 0,

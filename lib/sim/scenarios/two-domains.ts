@@ -52,7 +52,13 @@ const NEW_PORT = 9001;
 export function twoDomainsTopology(options: TwoDomainsOptions): Topology {
   const tcp = LINUX_TCP;
   const { back, host: lex = {}, intervalSeconds, link, mode } = options;
-  const gateway = (name: string, inside: string, outside: string, host: string, seed: number): GatewaySpec => ({
+  const gateway = (
+    name: string,
+    inside: string,
+    outside: string,
+    host: string,
+    seed: number,
+  ): GatewaySpec => ({
     name,
     egresses: TWO_DOMAINS_LINKS.map((route, i) => ({ pathId: i + 1, name: route, link: route })),
     destinations: [{ prefixes: [outside], pathIds: [1, 2, 3] }],
@@ -83,9 +89,12 @@ export function twoDomainsTopology(options: TwoDomainsOptions): Topology {
     links: [
       { name: 's-ps', between: ['s', 'ps'] },
       { name: 'pc-c', between: ['pc', 'c'] },
-      ...TWO_DOMAINS_LINKS.map(
-        (name): LinkSpec => ({ name, between: ['ps', 'pc'], ...link, back: back ?? link }),
-      ),
+      ...TWO_DOMAINS_LINKS.map((name): LinkSpec => ({
+        name,
+        between: ['ps', 'pc'],
+        ...link,
+        back: back ?? link,
+      })),
     ],
   };
 }
