@@ -42,6 +42,7 @@ import {
   WORD_QUESTION,
   WORD_SEQ,
 } from './failure-sample.ts';
+import type { FlowHash } from './flow-hash.ts';
 import { RepeatWatch } from './repeat-watch.ts';
 import type { RouteTable } from './route-table.ts';
 import { Suspensions } from './suspensions.ts';
@@ -309,6 +310,13 @@ export class FailureDetector {
    */
   mayProbe(isNewConnection: boolean): boolean {
     return isNewConnection || ((this.nowMs - this.suspendedAtMs) | 0) > SETTLING_MS;
+  }
+
+  /** Whether what a flow acknowledged came again since there was new data. @hotpath */
+  isRepeated({ h1, h2 }: FlowHash): boolean {
+    const { sample } = this.repeats;
+    const flow = sample.find(h1, h2);
+    return flow >= 0 && sample.exposuresOf(flow) > 0;
   }
 
   /** The slot on which a flow is known to be failing, -1 for none. @hotpath */
