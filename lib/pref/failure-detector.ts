@@ -26,7 +26,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../wire/packet-view.ts';
 import type { PacketView } from '../wire/packet-view.ts';
 import { seqAfter } from '../wire/seq.ts';
 import { FailureEvents } from './failure-events.ts';
-import type { FailureDecision } from './failure-events.ts';
+import type { EvidenceKind, EvidenceSum, FailureDecision } from './failure-events.ts';
 import { FailureEvidence } from './failure-evidence.ts';
 import {
   FLAG_ANSWERED,
@@ -347,6 +347,15 @@ export class FailureDetector {
       const usual = this.usualRatios[group];
       this.usualRatios[group] = usual === 0 ? ratio : usual + (ratio - usual) / USUAL_INTERVALS;
     }
+  }
+
+  /** What there was to decide about so far, by its kind. */
+  sums(): Record<EvidenceKind, EvidenceSum> {
+    const { evidence, repeats, sample } = this;
+    return {
+      losses: { exposures: sample.exposureCount, closest: evidence.closest },
+      repeats: { exposures: repeats.sample.exposureCount, closest: repeats.evidence.closest },
+    };
   }
 
   /** When {@link handleTimeout} has work, ns; Infinity for none. */

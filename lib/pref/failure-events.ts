@@ -18,6 +18,9 @@ export const FAILURE_DECISIONS = [
   'switchedOff',
 ] as const;
 
+/** What a suspension rests on: {@link FailureEvent.by}. */
+export type EvidenceKind = 'losses' | 'repeats';
+
 /** One decision. */
 export interface FailureEvent {
   /** Counts from 0; a gap shows that older events were dropped. */
@@ -32,7 +35,7 @@ export interface FailureEvent {
    * outside repeated what had been acknowledged over the route; then the sampled flows are those that receive, an
    * exposure is such a repeat, and an answer is new data.
    */
-  readonly by: 'losses' | 'repeats';
+  readonly by: EvidenceKind;
   /** Flows of the sample that had an event within the last 2 s. */
   readonly sampleFlows: number;
   /** Of these: exposed loss within the window, and nothing has come back since. */
@@ -48,6 +51,14 @@ export interface FailureEvent {
   /** The part of the flows that is failing in ordinary times, 0..1. */
   readonly usualFailingShare: number;
   readonly windowNs: number;
+}
+
+/** What there was to decide about, of one kind of evidence. */
+export interface EvidenceSum {
+  /** Exposures of sampled flows so far: losses told by a sender's timer. */
+  readonly exposures: number;
+  /** How near a route has come to being suspended for them, of all that is asked for: 0..1, 1 = it came to it. */
+  readonly closest: number;
 }
 
 /** Events kept. */

@@ -74,6 +74,8 @@ export class FailureEvidence {
   exposures = 0;
   /** Whether the failing flows are the given share of those that are failing or were just answered. */
   areMost = false;
+  /** How near any group has come to being suspended, of what is asked for: 0..1, 1 = it was, or would have been. */
+  closest = 0;
   /** Of the flows: answered just before the last answer of all, or then. */
   private active = 0;
   /** Of these: failing. */
@@ -242,26 +244,35 @@ export class FailureEvidence {
 
   /** Whether what was counted last is more than chance; if not, it is learned as what is usual. */
   isEnough(group: number, nowMs: number): boolean {
-    if (this.isSilent(group, nowMs)) return true;
     const isSurge = this.failing >= SURGE_SHARE * (this.failing + this.answered);
     if (isSurge && this.exposures > this.surges[group]) this.surges[group] = this.exposures;
-    const least = Math.max(MIN_EXPOSURES, PEAK_FACTOR * this.peakOf(group, nowMs));
-    if (this.failing >= MIN_FAILING && this.exposures >= least) {
-      const evidence = -Math.log(this.usualShareOf(group)) * this.exposures;
-      if (evidence - logChoose(this.flows, this.failing) >= EVIDENCE) return true;
-    }
+    const found = Math.max(this.silenceOf(group, nowMs), this.improbabilityOf(group, nowMs));
+    const failingShare = this.failing / Math.max(1, this.failing + this.answered);
+    this.closest = Math.max(this.closest, Math.min(1, found, failingShare / this.share));
+    if (found >= 1) return true;
     this.learnUsualShare(group, nowMs);
     return false;
   }
 
-  /** Whether the route has fallen silent, as counted last. */
-  private isSilent(group: number, nowMs: number): boolean {
-    if (this.active < MIN_ACTIVE || this.silent < Math.max(MIN_SILENT, SILENT_SHARE * this.active))
-      return false;
+  /** How improbable by chance is what was counted last: 1 and more is enough. */
+  private improbabilityOf(group: number, nowMs: number): number {
+    const least = Math.max(MIN_EXPOSURES, PEAK_FACTOR * this.peakOf(group, nowMs));
+    const found = Math.min(this.failing / MIN_FAILING, this.exposures / least);
+    if (found === 0) return 0;
+    const evidence =
+      -Math.log(this.usualShareOf(group)) * this.exposures - logChoose(this.flows, this.failing);
+    return Math.min(found, evidence / EVIDENCE);
+  }
+
+  /** How silent the route has fallen, as counted last: 1 and more is enough. */
+  private silenceOf(group: number, nowMs: number): number {
     const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
     const usualMs = Math.max(FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedGap(group, nowMs));
-    return (
-      this.silenceMsOf(group, nowMs) >= Math.max(LEAST_SILENCE_MS, this.rttMs[group], GAP_FACTOR * usualMs)
+    const leastMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group], GAP_FACTOR * usualMs);
+    return Math.min(
+      this.active / MIN_ACTIVE,
+      this.silent / Math.max(MIN_SILENT, SILENT_SHARE * this.active),
+      this.silenceMsOf(group, nowMs) / leastMs,
     );
   }
 

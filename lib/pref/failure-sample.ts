@@ -68,6 +68,8 @@ export class FlowSample {
   readonly sizes: Int32Array;
   /** By group: 1 = may not be replaced, since its route is suspended. */
   readonly isPinned: Uint8Array;
+  /** Exposures of all flows so far. */
+  exposureCount = 0;
 
   /**
    * By place: 0 when it is free, else a few bits of the hash. Every inbound segment asks whether its flow is in the
@@ -257,6 +259,7 @@ export class FlowSample {
     if (this.exposuresOf(flow) < MAX_EXPOSURES) this.words[flow + WORD_META] += 1 << EXPOSURES_SHIFT;
     this.words[flow + WORD_QUESTION] = nowMs;
     this.usedAtMs[this.groupOf(flow)] = nowMs;
+    this.exposureCount++;
   }
 
   /** Notes an answer at this time: what was exposed before is settled. @hotpath */
