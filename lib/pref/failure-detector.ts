@@ -211,10 +211,14 @@ export class FailureDetector {
    * @hotpath
    */
   noteSending(destination: number, slot: number, h1: number, h2: number): void {
-    const { nowMs, sample } = this;
+    const { evidence, nowMs, sample } = this;
     const group = sample.findGroup(destination, slot);
-    if (group < 0 || sample.isPinned[group] === 1 || sample.find(h1, h2) >= 0) return;
-    sample.join(h1, h2, group, 0, nowMs);
+    if (group < 0 || sample.isPinned[group] === 1) return;
+    const flow = sample.find(h1, h2);
+    if (flow < 0) sample.join(h1, h2, group, 0, nowMs);
+    else if (sample.groupOf(flow) === group) sample.noteSent(flow, nowMs);
+    if (evidence.isQuiet(group, nowMs)) this.wait(group);
+    this.tickIfDue();
   }
 
   /**
@@ -556,7 +560,9 @@ export class FailureDetector {
       const group = this.waiting[i];
       this.isWaiting[group] = 0;
       // Groups that wait on are put back, below i.
-      if (this.sample.isPinned[group] === 0 && this.sample.sizes[group] > 0) this.evaluate(group);
+      if (this.sample.isPinned[group] === 1 || this.sample.sizes[group] === 0) continue;
+      this.evaluate(group);
+      if (this.sample.isPinned[group] === 0 && this.evidence.isQuiet(group, this.nowMs)) this.wait(group);
     }
     this.tickAtNs[0] = this.clockNs[0] + this.tickNs;
   }
@@ -619,6 +625,7 @@ export class FailureDetector {
       by: isByRepeats ? 'repeats' : 'losses',
       sampleFlows: evidence.flows,
       failingFlows: evidence.failing,
+      overdueFlows: evidence.overdue,
       answeredFlows: evidence.answered,
       exposures: evidence.exposures,
       silenceNs: evidence.silenceMsOf(judged, this.nowMs) * NS_PER_MS,

@@ -40,6 +40,10 @@ export interface FailureEvent {
   readonly sampleFlows: number;
   /** Of these: exposed loss within the window, and nothing has come back since. */
   readonly failingFlows: number;
+  /**
+   * Of these: sent, and have waited for an answer for twice the RTT, but expose no loss yet. With `repeats` 0.
+   */
+  readonly overdueFlows: number;
   /** Of these: answered a moment ago. */
   readonly answeredFlows: number;
   /** Timeouts that the failing flows exposed. */

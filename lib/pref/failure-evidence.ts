@@ -10,12 +10,20 @@
  *
  * Silence says it sooner. While a route carries anything, some of its flows are answered, whatever the others lose. So
  * when no flow of the group has been answered for `GAP_FACTOR` times the longest usual gap, though `MIN_ACTIVE` of them
- * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss, that is enough.
+ * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss or are overdue, so many that it comes
+ * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough.
  *
  * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it.
  */
 
-import { FLAG_ANSWERED, FLAG_DEPARTED, IDLE_MS, WORD_ANSWER, WORD_QUESTION } from './failure-sample.ts';
+import {
+  FLAG_ANSWERED,
+  FLAG_DEPARTED,
+  IDLE_MS,
+  WORD_ANSWER,
+  WORD_QUESTION,
+  WORD_SENT,
+} from './failure-sample.ts';
 import type { FlowSample } from './failure-sample.ts';
 
 /** An answer is recent for this part of the window, or for the route's RTT if that is longer. */
@@ -47,6 +55,12 @@ const FIRST_PEAK_MS = 20_000;
 const MAX_RTT_MS = 2000;
 /** Shortest silence that says something, ms: shorter than a sender's least RTO. @see RFC 6298, and Linux's 200 ms */
 const LEAST_SILENCE_MS = 150;
+/**
+ * A flow that sends is overdue after twice the RTT, as its own tail loss probe would be, but after so many ms beyond the
+ * RTT at least (delayed acknowledgments), and at most (Linux's least RTO). @see RFC 8985 section 7.2
+ */
+const LEAST_OVERDUE_MS = 100;
+const MOST_OVERDUE_MS = 200;
 /** So many times the longest usual gap between answers. */
 const GAP_FACTOR = 3;
 /** Gaps up to here are not worth a note, ms. */
@@ -61,6 +75,8 @@ const ACTIVE_MS = 500;
 const MIN_ACTIVE = 8;
 const MIN_SILENT = 4;
 const SILENT_SHARE = 0.2;
+/** -ln of the chance that is left when the route is silent as well: 1e-7. */
+const SILENT_EVIDENCE = 16;
 
 /** Judges the groups of a sample. */
 export class FailureEvidence {
@@ -70,15 +86,17 @@ export class FailureEvidence {
   failing = 0;
   /** Of these: answered a moment ago. */
   answered = 0;
+  /** Of these: sent, and wait for an answer for twice the RTT, but expose nothing yet. */
+  overdue = 0;
   /** Exposures of the failing ones. */
   exposures = 0;
-  /** Whether the failing flows are the given share of those that are failing or were just answered. */
+  /** Whether failing and overdue flows are the given share of those and of what was just answered. */
   areMost = false;
   /** How near any group has come to being suspended, of what is asked for: 0..1, 1 = it was, or would have been. */
   closest = 0;
   /** Of the flows: answered just before the last answer of all, or then. */
   private active = 0;
-  /** Of these: failing. */
+  /** Of these: failing or overdue. */
   private silent = 0;
 
   private readonly sample: FlowSample;
@@ -135,11 +153,26 @@ export class FailureEvidence {
 
   /** A flow that runs over the route was answered. @hotpath */
   noteAnswer(group: number, nowMs: number): void {
-    const gapMs = (nowMs - this.answeredAtMs[group]) | 0;
+    const beforeMs = this.answeredAtMs[group];
+    const gapMs = (nowMs - beforeMs) | 0;
     this.answeredAtMs[group] = nowMs;
     if (gapMs <= SHORT_GAP_MS || gapMs <= this.learnedGap(group, nowMs)) return;
+    // A gap among fewer flows is no measure for the silence of more.
+    if (!this.wasActive(group, beforeMs)) return;
     this.gaps[group] = gapMs;
     this.gapAtMs[group] = nowMs;
+  }
+
+  /** Whether enough flows were active before a gap that began then, the one that ended it counted as well. */
+  private wasActive(group: number, beforeMs: number): boolean {
+    const { sample } = this;
+    let active = 0;
+    for (let i = sample.sizes[group] - 1; i >= 0 && active < MIN_ACTIVE; i--) {
+      const flow = sample.memberOf(group, i);
+      const isRecent = ((beforeMs - sample.words[flow + WORD_ANSWER]) | 0) <= ACTIVE_MS;
+      if (sample.hasFlag(flow, FLAG_ANSWERED) && isRecent) active++;
+    }
+    return active >= MIN_ACTIVE;
   }
 
   /** How long no flow of the group has been answered, ms. */
@@ -203,7 +236,10 @@ export class FailureEvidence {
     let exposures = 0;
     let newFailing = 0;
     let newExposures = 0;
+    const rttMs = this.rttMs[group];
+    const overdueMs = rttMs + Math.min(MOST_OVERDUE_MS, Math.max(LEAST_OVERDUE_MS, rttMs));
     this.answered = 0;
+    this.overdue = 0;
     this.active = 0;
     this.silent = 0;
     for (let i = sample.sizes[group] - 1; i >= 0; i--) {
@@ -221,6 +257,11 @@ export class FailureEvidence {
       }
       if (isActive) this.active++;
       if (exposed === 0) {
+        const sentAtMs = words[flow + WORD_SENT];
+        if (isActive && sentAtMs !== 0 && ((nowMs - sentAtMs) | 0) > overdueMs) {
+          this.overdue++;
+          this.silent++;
+        }
         if (wasAnswered && ((nowMs - words[flow + WORD_ANSWER]) | 0) <= recentMs) this.answered++;
       } else if (this.isWithinWindow(flow, nowMs)) {
         if (isActive) this.silent++;
@@ -239,7 +280,7 @@ export class FailureEvidence {
     this.failing = failing + supporters;
     this.exposures = exposures;
     this.flows = sample.sizes[group] - (newFailing - supporters);
-    this.areMost = this.failing >= this.share * (this.failing + this.answered);
+    this.areMost = this.failingShare >= this.share;
   }
 
   /** Whether what was counted last is more than chance; if not, it is learned as what is usual. */
@@ -247,11 +288,21 @@ export class FailureEvidence {
     const isSurge = this.failing >= SURGE_SHARE * (this.failing + this.answered);
     if (isSurge && this.exposures > this.surges[group]) this.surges[group] = this.exposures;
     const found = Math.max(this.silenceOf(group, nowMs), this.improbabilityOf(group, nowMs));
-    const failingShare = this.failing / Math.max(1, this.failing + this.answered);
-    this.closest = Math.max(this.closest, Math.min(1, found, failingShare / this.share));
+    this.closest = Math.max(this.closest, Math.min(1, found, this.failingShare / this.share));
     if (found >= 1) return true;
     this.learnUsualShare(group, nowMs);
     return false;
+  }
+
+  private get failingShare(): number {
+    const failing = this.failing + this.overdue;
+    return failing / Math.max(1, failing + this.answered);
+  }
+
+  /** Whether a group may be falling silent, so that it is worth looking at it again soon. */
+  isQuiet(group: number, nowMs: number): boolean {
+    const silenceMs = this.silenceMsOf(group, nowMs);
+    return silenceMs >= LEAST_SILENCE_MS && silenceMs < IDLE_MS && this.sample.sizes[group] >= MIN_ACTIVE;
   }
 
   /** How improbable by chance is what was counted last: 1 and more is enough. */
@@ -269,11 +320,14 @@ export class FailureEvidence {
     const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
     const usualMs = Math.max(FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedGap(group, nowMs));
     const leastMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group], GAP_FACTOR * usualMs);
-    return Math.min(
+    const found = Math.min(
       this.active / MIN_ACTIVE,
       this.silent / Math.max(MIN_SILENT, SILENT_SHARE * this.active),
       this.silenceMsOf(group, nowMs) / leastMs,
     );
+    if (found === 0) return 0;
+    const evidence = -Math.log(this.usualShareOf(group)) * this.silent - logChoose(this.active, this.silent);
+    return Math.min(found, evidence / SILENT_EVIDENCE);
   }
 
   private learnedGap(group: number, nowMs: number): number {
@@ -283,7 +337,7 @@ export class FailureEvidence {
 
   private learnUsualShare(group: number, nowMs: number): void {
     const elapsedMs = Math.max(0, (nowMs - this.usualAtMs[group]) | 0);
-    const found = this.flows === 0 ? 0 : this.failing / this.flows;
+    const found = this.flows === 0 ? 0 : Math.min(1, (this.failing + this.overdue) / this.flows);
     this.usualAtMs[group] = nowMs;
     this.usualShares[group] =
       this.usualShares[group] * Math.exp(-elapsedMs / USUAL_MS) +

@@ -17,6 +17,7 @@ export type DecisionEvidence = Pick<
   | 'by'
   | 'sampleFlows'
   | 'failingFlows'
+  | 'overdueFlows'
   | 'answeredFlows'
   | 'exposures'
   | 'silenceNs'
@@ -172,11 +173,11 @@ export function describeEvent(event: EventBody): string {
 const LIMIT_WORDS = { prefix: 'of one prefix', total: 'in total' } as const;
 
 function describeEvidence(evidence: DecisionEvidence): string {
-  const { answeredFlows, by, exposures, failingFlows, sampleFlows } = evidence;
+  const { answeredFlows, by, exposures, failingFlows, overdueFlows, sampleFlows } = evidence;
   if (by === 'repeats') {
     return `what was acknowledged over it came again, ${exposures} times in ${failingFlows} of ${sampleFlows} sampled flows, ${answeredFlows} just went on`;
   }
-  return `${failingFlows} of ${sampleFlows} sampled flows failing with ${exposures} timeouts, ${answeredFlows} just answered`;
+  return `${failingFlows} of ${sampleFlows} sampled flows failing with ${exposures} timeouts, ${overdueFlows} overdue, ${answeredFlows} just answered`;
 }
 
 function percent(ratio: number): string {

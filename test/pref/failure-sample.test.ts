@@ -132,6 +132,7 @@ describe('the list of events', () => {
         by: 'losses',
         sampleFlows: 0,
         failingFlows: 0,
+        overdueFlows: 0,
         answeredFlows: 0,
         exposures: 0,
         probeAnswers: 0,

@@ -123,6 +123,7 @@ describe('the watch over failures', () => {
       by: 'losses' as const,
       sampleFlows: 10,
       failingFlows: 8,
+      overdueFlows: 0,
       answeredFlows: 0,
       exposures: 16,
       probeAnswers: 0,

@@ -45,6 +45,7 @@ const NS_PER_S = 1e9;
 /** How often a steady connection writes, as in the laboratory. */
 const PACE_NS = 25e6;
 const REQUEST_BYTES = 10;
+const REQUEST_DELAY_NS = 1e6;
 const RUNNING_PORT = 9000;
 const NEW_PORT = 9001;
 
@@ -190,7 +191,11 @@ export class TwoDomainsTraffic {
     this.records.push(record);
     const wanted = name === 'new' ? this.#newBytes : Infinity;
     const app: TcpApp = {
+      // The acknowledgement of the handshake goes out by itself, as that of a kernel does.
       onEstablished(stack, c) {
+        stack.setTimer(c, stack.queue.nowNs + REQUEST_DELAY_NS);
+      },
+      onTimer(stack, c) {
         stack.write(c, REQUEST_BYTES);
       },
       onData: (stack, c, bytes) => {
