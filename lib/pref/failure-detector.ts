@@ -75,6 +75,13 @@ const TICKS = 20;
 const NS_PER_MS = 1e6;
 const NONE = -1;
 
+/**
+ * Without a packet for so long, ms, this gateway may have stood still itself; then answers may wait to be read, and what
+ * is overdue says nothing until it has run on for some time, ms.
+ */
+const STEADY_STEP_MS = 20;
+const STEADY_MS = 100;
+
 /** No decision waits for other routes to show life. */
 const LIFE_KNOWN = 0;
 /** One does. */
@@ -117,6 +124,10 @@ export class FailureDetector {
   /** The time, ms modulo 2^32. */
   private nowMs = 0;
   private suspendedAtMs = 0;
+  /** When the time last went on by more than a step, ms. */
+  private unsteadyAtMs = 0;
+  /** When a route was answered again after all had failed, ms. */
+  private revivedAtMs = 0;
   /** When a flow that only sends was looked at last, ms. */
   private sampledAtMs = 0;
 
@@ -165,7 +176,9 @@ export class FailureDetector {
   /** Tells the time, ns; before any note of that moment. @hotpath */
   setTime(nowNs: number): void {
     this.clockNs[0] = nowNs;
-    this.nowMs = (nowNs / NS_PER_MS) | 0;
+    const nowMs = (nowNs / NS_PER_MS) | 0;
+    if (((nowMs - this.nowMs) | 0) > STEADY_STEP_MS) this.unsteadyAtMs = nowMs;
+    this.nowMs = nowMs;
   }
 
   /** A flow exposes loss on a route: LEx, or an FNE packet that repeats one sent on that route. @hotpath */
@@ -433,6 +446,7 @@ export class FailureDetector {
     }
     if (this.lifeStates[group] !== LIFE_KNOWN) {
       // What was seen while all routes failed was a failure, and is no reason to ask for more.
+      if (this.lifeStates[group] === LIFE_MISSED) this.revivedAtMs = nowMs;
       this.lifeStates[group] = LIFE_KNOWN;
       evidence.dropSurge(group);
     } else if (exposures > 0) evidence.learnSurge(group, nowMs);
@@ -452,11 +466,18 @@ export class FailureDetector {
   private evaluate(group: number): void {
     const { evidence, nowMs, sample, suspensions } = this;
     evidence.count(group, nowMs);
+    if (((nowMs - this.unsteadyAtMs) | 0) < STEADY_MS) evidence.dropOverdue();
     if (!evidence.isEnough(group, nowMs)) {
       if (this.lifeStates[group] === LIFE_AWAITED) this.lifeStates[group] = LIFE_KNOWN;
       return;
     }
     if (!evidence.areMost) {
+      this.wait(group);
+      return;
+    }
+    // Its flows will be answered when their own timers run out.
+    const sinceRevivalMs = (nowMs - this.revivedAtMs) | 0;
+    if (this.lifeStates[group] === LIFE_MISSED && sinceRevivalMs >= 0 && sinceRevivalMs < this.windowMs) {
       this.wait(group);
       return;
     }

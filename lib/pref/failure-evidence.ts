@@ -53,8 +53,12 @@ const FIRST_PEAK = 8;
 const FIRST_PEAK_MS = 20_000;
 /** The longest RTT that is believed, ms. */
 const MAX_RTT_MS = 2000;
-/** Shortest silence that says something, ms: shorter than a sender's least RTO. @see RFC 6298, and Linux's 200 ms */
+/**
+ * Shortest silence that says something, ms, by itself and beyond an RTT: shorter than a sender's least RTO. What is sent
+ * when a burst of losses is over is answered an RTT later. @see RFC 6298, and Linux's 200 ms
+ */
 const LEAST_SILENCE_MS = 150;
+const LEAST_BEYOND_RTT_MS = 100;
 /**
  * A flow that sends is overdue after twice the RTT, as its own tail loss probe would be, but after so many ms beyond the
  * RTT at least (delayed acknowledgments), and at most (Linux's least RTO). @see RFC 8985 section 7.2
@@ -67,12 +71,16 @@ const GAP_FACTOR = 3;
 const SHORT_GAP_MS = 20;
 /** The longest gap assumed of a route at first, ms; forgotten as FIRST_PEAK is. */
 const FIRST_GAP_MS = 200;
+/** No gap is learned for so long, ms; FIRST_GAP_MS stands in. */
+const BEGINNING_MS = 5000;
 /** Time constant of forgetting the longest gap, ms. */
-const GAP_MS = 60_000;
+const GAP_MS = 600_000;
 /** A flow was active that was answered so long before the silence at most, ms. */
 const ACTIVE_MS = 500;
 /** Active flows whose silence says something, and how many of them must expose loss. */
 const MIN_ACTIVE = 8;
+/** Active flows whose gap is learned. */
+const MIN_LEARNING = 4;
 const MIN_SILENT = 4;
 const SILENT_SHARE = 0.2;
 /** -ln of the chance that is left when the route is silent as well: 1e-7. */
@@ -157,8 +165,8 @@ export class FailureEvidence {
     const gapMs = (nowMs - beforeMs) | 0;
     this.answeredAtMs[group] = nowMs;
     if (gapMs <= SHORT_GAP_MS || gapMs <= this.learnedGap(group, nowMs)) return;
-    // A gap among fewer flows is no measure for the silence of more.
-    if (!this.wasActive(group, beforeMs)) return;
+    // Flows that begin together leave gaps that they do not leave later; and a gap among a few is no measure for more.
+    if (((nowMs - this.madeAtMs[group]) | 0) < BEGINNING_MS || !this.wasActive(group, beforeMs)) return;
     this.gaps[group] = gapMs;
     this.gapAtMs[group] = nowMs;
   }
@@ -167,12 +175,12 @@ export class FailureEvidence {
   private wasActive(group: number, beforeMs: number): boolean {
     const { sample } = this;
     let active = 0;
-    for (let i = sample.sizes[group] - 1; i >= 0 && active < MIN_ACTIVE; i--) {
+    for (let i = sample.sizes[group] - 1; i >= 0 && active < MIN_LEARNING; i--) {
       const flow = sample.memberOf(group, i);
       const isRecent = ((beforeMs - sample.words[flow + WORD_ANSWER]) | 0) <= ACTIVE_MS;
       if (sample.hasFlag(flow, FLAG_ANSWERED) && isRecent) active++;
     }
-    return active >= MIN_ACTIVE;
+    return active >= MIN_LEARNING;
   }
 
   /** How long no flow of the group has been answered, ms. */
@@ -257,8 +265,9 @@ export class FailureEvidence {
       }
       if (isActive) this.active++;
       if (exposed === 0) {
-        const sentAtMs = words[flow + WORD_SENT];
-        if (isActive && sentAtMs !== 0 && ((nowMs - sentAtMs) | 0) > overdueMs) {
+        const waitsMs = words[flow + WORD_SENT] === 0 ? 0 : (nowMs - words[flow + WORD_SENT]) | 0;
+        // Later its own timer would have shown it.
+        if (isActive && waitsMs > overdueMs && waitsMs <= overdueMs + this.windowMs) {
           this.overdue++;
           this.silent++;
         }
@@ -280,6 +289,13 @@ export class FailureEvidence {
     this.failing = failing + supporters;
     this.exposures = exposures;
     this.flows = sample.sizes[group] - (newFailing - supporters);
+    this.areMost = this.failingShare >= this.share;
+  }
+
+  /** Leaves flows that are overdue out of what was counted last. */
+  dropOverdue(): void {
+    this.silent -= this.overdue;
+    this.overdue = 0;
     this.areMost = this.failingShare >= this.share;
   }
 
@@ -319,7 +335,8 @@ export class FailureEvidence {
   private silenceOf(group: number, nowMs: number): number {
     const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
     const usualMs = Math.max(FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedGap(group, nowMs));
-    const leastMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group], GAP_FACTOR * usualMs);
+    const beyondMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group] + LEAST_BEYOND_RTT_MS);
+    const leastMs = Math.max(beyondMs, GAP_FACTOR * usualMs);
     const found = Math.min(
       this.active / MIN_ACTIVE,
       this.silent / Math.max(MIN_SILENT, SILENT_SHARE * this.active),
