@@ -321,4 +321,12 @@ struct {
 	__type(value, struct pref_failing);
 } failing SEC(".maps");
 
+/* Flows whose data came again, as the process found: FailureDetector.isRepeated. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct pref_flow_key);
+	__type(value, __u32);
+} repeated SEC(".maps");
+
 #endif

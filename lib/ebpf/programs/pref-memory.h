@@ -326,6 +326,18 @@ __noinline int find_failing(struct pref_step *step)
 	return found && found->destination == step->destination ? (found->slot & 15) + 1 : 0;
 }
 
+/* FailureDetector.isRepeated. */
+__noinline int is_repeated(struct pref_step *step)
+{
+	struct pref_flow_key key = {};
+
+	if (!step)
+		return 0;
+	key.h1 = step->h1;
+	key.h2 = step->h2;
+	return bpf_map_lookup_elem(&repeated, &key) ? 1 : 0;
+}
+
 /* FailureDetector.mayProbe. */
 static __always_inline int may_probe(const struct pref_step *step, const struct pref_settings *set, int is_syn)
 {
