@@ -79,7 +79,7 @@ const NONE = -1;
  * Without a packet for so long, ms, this gateway may have stood still itself; then answers may wait to be read, and what
  * is overdue says nothing until it has run on for some time, ms.
  */
-const STEADY_STEP_MS = 20;
+const STEADY_STEP_MS = 50;
 const STEADY_MS = 100;
 
 /** No decision waits for other routes to show life. */
@@ -492,6 +492,10 @@ export class FailureDetector {
       this.lift(destination);
     } else if (this.areSilent(destination, others)) {
       this.awaitLife(group);
+    } else if (this.lifeStates[group] === LIFE_AWAITED) {
+      // What was answered first after a pause of all may be followed by the rest: a tick decides.
+      this.lifeStates[group] = LIFE_KNOWN;
+      this.wait(group);
     } else this.suspend(group, false);
   }
 
