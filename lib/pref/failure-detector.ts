@@ -61,6 +61,9 @@ export interface FailureSettings extends FailureRules {
   readonly sampleEntries: number;
 }
 
+/** What {@link FailureDetector.noteInbound} looks at of a TCP segment. */
+export type TcpSegment = Pick<PacketView, 'tcpFlags' | 'payloadLength' | 'seqNumber' | 'ackNumber'>;
+
 /** Silence before an exposure, ms: shorter than the 200 ms by which a sender's RTO exceeds its RTT. */
 const QUIET_MS = 150;
 /** Answers to probes in a row, each of another flow or QUIET_MS apart, that bring a route back. */
@@ -221,7 +224,7 @@ export class FailureDetector {
    *
    * @hotpath
    */
-  noteInbound(flow: number, packet: PacketView): void {
+  noteInbound(flow: number, packet: TcpSegment): void {
     const { words } = this.sample;
     const flags = packet.tcpFlags;
     const hasAck = (flags & TCP_ACK) !== 0;
