@@ -21,7 +21,8 @@ import { StructView } from './btf.ts';
 import { GatewayPrograms } from './gateway-programs.ts';
 import type { GatewayTraffic } from './gateway-settings.ts';
 import { loadObjectSpec } from './object-file.ts';
-import { mapSpec } from './object-spec.ts';
+import type { ObjectSpec } from './object-spec.ts';
+import { mapShape, mapSpec } from './object-spec.ts';
 import { LINK_PREFIX, nameOfPin, PinFolder, pinName, sweepPins } from './pins.ts';
 
 /** Pins of programs that hang on clsact, which says nothing of where they hang. */
@@ -52,6 +53,7 @@ export class GatewayKernel {
   readonly isTakenOver: boolean;
   /** The seed of its flow hash; undefined when there was none. */
   readonly seed: number | undefined;
+  readonly #spec: ObjectSpec;
   readonly #known: ReadonlySet<string>;
   readonly #used = new Set<string>();
   /** Index of the device that a program was last attached to, by name; 0 while there is none. */
@@ -75,11 +77,10 @@ export class GatewayKernel {
     // Of a namespace that is gone, whose number this one has now.
     if (!isExpected && !hangs) this.pins.remove();
     this.#known = new Set(this.pins.names());
-    const spec = loadObjectSpec('gateway');
-    this.isTakenOver = spec.maps
-      .filter(({ name }) => !OWN_MAPS.includes(name))
-      .every(({ name }) => [...this.#known].some((pin) => this.#isPinOf(pin, name)));
-    this.seed = this.isTakenOver ? this.#readSeed() : undefined;
+    this.#spec = loadObjectSpec('gateway');
+    this.seed = this.#readSeed();
+    // One meaning, so all of the maps are there or none.
+    this.isTakenOver = this.seed !== undefined;
   }
 
   /** The programs; {@link load} comes first. */
@@ -125,9 +126,7 @@ export class GatewayKernel {
     this.pins.unpin(
       this.pins
         .names()
-        .filter(
-          (name) => !this.#used.has(name) && !(isOfDevice(name) && devices.has(deviceOfPin(name))),
-        ),
+        .filter((name) => !this.#used.has(name) && !(isOfDevice(name) && devices.has(deviceOfPin(name)))),
     );
   }
 
@@ -217,21 +216,12 @@ export class GatewayKernel {
   /** What must be the same for slots, sizes and path IDs in the maps to mean the same. */
   get #meaning(): string {
     const { destinations, memoryEntries, routes, scheme } = this.place;
-    return JSON.stringify([destinations, memoryEntries, scheme, routes.map(({ pathId }) => pathId)]);
-  }
-
-  #isPinOf(pin: string, map: string): boolean {
-    const spec = mapSpec(loadObjectSpec('gateway'), map);
-    const entries = GatewayPrograms.entriesOf(spec, {
-      destinations: this.place.destinations,
-      routeCount: this.place.routes.length,
-      memoryEntries: this.place.memoryEntries,
-    });
-    return this.pins.mapPin(spec, entries, this.#meaning) === this.pins.pin(pin);
+    const shapes = this.#spec.maps.map((map) => mapShape(map, map.maxEntries));
+    return JSON.stringify([destinations, memoryEntries, scheme, routes.map(({ pathId }) => pathId), shapes]);
   }
 
   #readSeed(): number | undefined {
-    const spec = mapSpec(loadObjectSpec('gateway'), 'settings');
+    const spec = mapSpec(this.#spec, 'settings');
     const pinned = openPinned(this.pins.mapPin(spec, spec.maxEntries, this.#meaning));
     if (pinned === undefined) return undefined;
     try {

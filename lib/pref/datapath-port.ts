@@ -11,7 +11,7 @@ import type { FailureEvent } from './failure-events.ts';
 import type { GatewayCore } from './gateway-core.ts';
 import type { GatewaySettings } from './gateway-options.ts';
 import type { GatewayCounters } from './reasons.ts';
-import { weightOf } from './route-table.ts';
+import { CHUNK_BITS, FIELD_CREDIT, weightOf } from './route-table.ts';
 
 /** Routes of a destination as the datapath is to use them. */
 export interface Forwarding {
@@ -77,9 +77,34 @@ export class DatapathPort {
     };
   }
 
+  /** Claims of the routes to the next flowlet, by slot, as they are while this gateway chooses for itself; allocates. */
+  creditsOf(destination: number): number[] {
+    const { table } = this.core;
+    table.upMask(destination);
+    const shares = table.shares[destination >>> CHUNK_BITS];
+    return Array.from(
+      { length: table.routeCount },
+      (_, slot) => shares[table.shareAt(destination, slot) + FIELD_CREDIT],
+    );
+  }
+
+  /** Puts claims in the place of those, and what the datapath remembers of a flow: for {@link previewFlow}. */
+  setCredits(destination: number, credits: readonly number[]): void {
+    const { table } = this.core;
+    table.upMask(destination);
+    const shares = table.shares[destination >>> CHUNK_BITS];
+    for (const [slot, credit] of credits.entries())
+      shares[table.shareAt(destination, slot) + FIELD_CREDIT] = credit;
+  }
+
   /** Puts ratios in force that were so before this gateway began: by slot, not negative; scaled to sum to 1. */
   restoreRatios(destination: number, ratios: Float64Array): void {
     this.core.table.setRatios(destination, ratios);
+  }
+
+  /** A route is suspended since before this gateway began; its probes decide about it. */
+  resumeSuspension(destination: number, slot: number): void {
+    this.core.failures.resume(destination, slot);
   }
 
   /** Counts what a route carried; see {@link Meter.count}. */
@@ -149,6 +174,16 @@ export class DatapathPort {
   /** Whether the flow is a probe of that suspended route, and has exposed no loss on it. */
   isProbe(destination: number, slot: number, h1: number, h2: number): boolean {
     return this.core.failures.isProbe(destination, slot, h1, h2);
+  }
+
+  /** The suspended slots of a destination. */
+  suspendedMask(destination: number): number {
+    return this.core.failures.suspensions.maskOf(destination);
+  }
+
+  /** The slot of a route. */
+  slotOf(pathId: number): number {
+    return this.core.table.slotOf[pathId];
   }
 
   /** Decisions about failed routes from a number on. */

@@ -318,6 +318,16 @@ export class FailureDetector {
     }
   }
 
+  /** A route that is up was suspended before this detector began: its probes bring it back, to the ratio it has now. */
+  resume(destination: number, slot: number): void {
+    const group = this.isOn ? this.groupOf(destination, slot) : NONE;
+    if (group < 0 || this.sample.isPinned[group] === 1) return;
+    this.suspensions.begin(destination, slot);
+    this.sample.isPinned[group] = 1;
+    this.probeAnswers[group] = 0;
+    this.probesLost[group] = 0;
+  }
+
   /** Forgets a destination that is removed. */
   forget(destination: number): void {
     for (let slot = 0; slot < this.table.routeCount; slot++) {

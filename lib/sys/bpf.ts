@@ -174,23 +174,6 @@ export class BpfMap {
     if (result < 0) throw refused('MAP_UPDATE_BATCH', -result, `map ${this.#name}`);
   }
 
-  /**
-   * Reads the first elements of an array, in one call.
-   *
-   * @param elements - no more than it has
-   * @returns the values one behind the other, new bytes; per-CPU maps are not read so
-   */
-  readFirst(elements: number): Bytes {
-    const values = fixedBytes(this.value.length * elements);
-    const attr = new Attr()
-      .pointer(8, fixedBytes(8))
-      .pointer(16, fixedBytes(4 * elements))
-      .pointer(24, values);
-    const result = attr.int(32, elements).int(36, this.#fd).call(MAP_LOOKUP_BATCH);
-    if (result < 0 && result !== -ENOENT) throw refused('MAP_LOOKUP_BATCH', -result, `map ${this.#name}`);
-    return values;
-  }
-
   /** Elements in a hash now, read in batches. */
   count(batch = 4096): number {
     let total = 0;
