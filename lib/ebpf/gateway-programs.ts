@@ -217,7 +217,7 @@ export class GatewayPrograms {
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
       this.#state.write('credits', slot < this.routeCount ? credits[slot] : 0, slot);
     }
-    states.updateLocked();
+    states.update();
     const meters = this.map('meters');
     meters.value.fill(0);
     for (let slot = 0; slot < this.routeCount; slot++) {
@@ -230,7 +230,7 @@ export class GatewayPrograms {
   creditsOf(destination: number): number[] {
     const map = this.map('destination_states');
     writeIndex(map, destination);
-    map.lookupLocked();
+    map.lookup();
     return this.#state.readAll('credits').slice(0, this.routeCount);
   }
 
@@ -239,10 +239,10 @@ export class GatewayPrograms {
     const states = this.map('destination_states');
     for (let destination = 0; destination < destinations; destination++) {
       writeIndex(states, destination);
-      states.lookupLocked();
+      states.lookup();
       // A packet in between may lose its claim, which is one flowlet's worth.
       this.#state.write('full_at_ns', 0);
-      states.updateLocked();
+      states.update();
     }
     const limiter = this.map('limiter');
     writeIndex(limiter, 0);

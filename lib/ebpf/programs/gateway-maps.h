@@ -92,10 +92,8 @@ struct pref_destination {
 	__u32 weights[MAX_ROUTES];
 };
 
-/* What the programs know of a destination. */
+/* What the programs know of a destination: under the lock in what the process says of it. */
 struct pref_destination_state {
-	struct bpf_spin_lock lock;
-	__u32 reserved;
 	/* When the bucket of FNE packets from there is full again, ns. */
 	__s64 full_at_ns;
 	/* Claims to the next flowlet, in parts of 2^24. */
