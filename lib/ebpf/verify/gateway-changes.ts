@@ -28,10 +28,14 @@ export function drawGatewayOptions(dice: Dice): GatewayOptions {
     notLect: dice.once(4) ? 'default' : 'hash',
     fneMemoryEntries: dice.pick([4, 16, 256]),
     fneMemoryLifetimeNs: dice.pick([1e6, 1e9, 10e9, 3_500_500_000]),
+    failureSampleEntries: 64,
     seed: dice.below(2 ** 32),
     // With betaE 0 the ratio of a route can be 0.
     balancer: dice.once(3) ? loss(0) : loss(),
-    ...drawPolicy(dice, routes.map((route) => route.pathId)),
+    ...drawPolicy(
+      dice,
+      routes.map((route) => route.pathId),
+    ),
   };
 }
 

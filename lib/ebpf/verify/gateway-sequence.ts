@@ -234,7 +234,8 @@ export class GatewaySequence {
   #wait(): void {
     const dice = this.#dice;
     const kind = dice.below(40);
-    const ms = kind < 28 ? dice.below(30) : kind < 36 ? dice.below(500) : kind < 39 ? dice.below(4000) : 12_000;
+    const ms =
+      kind < 28 ? dice.below(30) : kind < 36 ? dice.below(500) : kind < 39 ? dice.below(4000) : 12_000;
     this.#nowNs += ms * 1e6 + dice.below(1e6);
   }
 }

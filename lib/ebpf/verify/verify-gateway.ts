@@ -32,6 +32,8 @@ const MAX_ROUTES = 15;
 const MAX_DESTINATIONS = 8;
 const MAX_MEMORY = 256;
 const LONGEST_SEQUENCE = 200;
+/** Sequences that a gateway lives. */
+const LIFE = 8;
 /** After so many differences it ends. */
 const MAX_MISMATCHES = 5;
 const SHORTEST_IP = 40;
@@ -102,13 +104,14 @@ export class GatewayVerifier {
   /**
    * Both begin anew with these options.
    *
+   * @param options - with an FNE memory of 256 entries at most, which is the default here
    * @param destinations - prefixes and path IDs of each
    */
   restart(
     options: GatewayOptions,
     destinations: readonly { readonly prefixes: readonly string[]; readonly pathIds: readonly number[] }[],
   ): void {
-    const settings = checkGatewayOptions(options);
+    const settings = checkGatewayOptions({ fneMemoryEntries: MAX_MEMORY, ...options });
     const core = new GatewayCore(settings);
     const detector = new TwinDetector(settings.failures, core.table, (count) =>
       core.balancer.probeShare(count),
@@ -255,45 +258,28 @@ export class GatewayVerifier {
   }
 }
 
-/** Runs generated sequences until they differ {@link MAX_MISMATCHES} times or are done. */
+/**
+ * Runs generated sequences until they differ {@link MAX_MISMATCHES} times or are done. A gateway lives for
+ * {@link LIFE} sequences; where they differ, `sequence` is the first one of its life, and `packet` counts from there.
+ */
 export function verifyGateway(options: VerifyOptions): VerifyResult {
-  const { sequences, seed = 1, packets: longest = 60, onProgress } = options;
+  const { sequences, seed = 1, onProgress } = options;
+  const longest = Math.min(options.packets ?? 60, LONGEST_SEQUENCE);
   const verifier = new GatewayVerifier();
   const reasons = new Array<number>(REASON_NAMES.length).fill(0);
   const mismatches: Mismatch[] = [];
   let packets = 0;
   let done = 0;
   try {
-    for (; done < sequences && mismatches.length < MAX_MISMATCHES; done++) {
-      const dice = new Dice(seed + done);
-      const gateway = drawGatewayOptions(dice);
-      const pathIds = gateway.routes.map((route) => route.pathId);
-      verifier.restart(
-        gateway,
-        PREFIXES.map((prefixes) => ({ prefixes, pathIds: drawPathIds(dice, pathIds) })),
-      );
-      const { scheme } = verifier.core.settings;
-      const sequence = new GatewaySequence(
-        dice,
-        verifier.writer,
-        scheme,
-        pathIds,
-        dice.pick(STARTS_NS) + dice.below(1e9),
-      );
-      const count = 1 + dice.below(Math.min(longest, LONGEST_SEQUENCE));
-      let what: string | undefined;
-      let packet = 0;
-      for (; packet < count && what === undefined; packet++) {
-        if (dice.once(10)) changeGateway(dice, verifier, PREFIXES.flat(), sequence.nowNs);
-        const step = sequence.next();
-        const outcome = verifier.handle(step, dice.below(2 ** 32), dice.below(pathIds.length));
-        if (typeof outcome === 'string') what = outcome;
-        else reasons[outcome]++;
-      }
+    while (done < sequences && mismatches.length < MAX_MISMATCHES) {
+      const life = Math.min(LIFE, sequences - done);
+      const { packet, what } = runLife(verifier, seed + done, life, longest, reasons);
       packets += packet;
-      what ??= verifier.compareBooks();
       if (what !== undefined) mismatches.push({ sequence: seed + done, packet, what });
-      if ((done + 1) % PROGRESS_EVERY === 0) onProgress?.(done + 1);
+      const before = done;
+      done += life;
+      if (Math.floor(before / PROGRESS_EVERY) < Math.floor(done / PROGRESS_EVERY))
+        onProgress?.(Math.floor(done / PROGRESS_EVERY) * PROGRESS_EVERY);
     }
   } finally {
     verifier.close();
@@ -306,6 +292,39 @@ export function verifyGateway(options: VerifyOptions): VerifyResult {
     reasons: Object.fromEntries(counted.filter(([, count]) => count > 0)),
     mismatches,
   };
+}
+
+/** The sequences of one gateway; how they differ, and after how many packets. */
+function runLife(
+  verifier: GatewayVerifier,
+  seed: number,
+  sequences: number,
+  longest: number,
+  reasons: number[],
+): { readonly packet: number; readonly what: string | undefined } {
+  const dice = new Dice(seed);
+  const gateway = drawGatewayOptions(dice);
+  const pathIds = gateway.routes.map((route) => route.pathId);
+  verifier.restart(
+    gateway,
+    PREFIXES.map((prefixes) => ({ prefixes, pathIds: drawPathIds(dice, pathIds) })),
+  );
+  const { scheme } = verifier.core.settings;
+  let nowNs = dice.pick(STARTS_NS) + dice.below(1e9);
+  let packet = 0;
+  for (let i = 0; i < sequences; i++) {
+    const sequence = new GatewaySequence(dice, verifier.writer, scheme, pathIds, nowNs);
+    for (let left = 1 + dice.below(longest); left > 0; left--) {
+      if (dice.once(10)) changeGateway(dice, verifier, PREFIXES.flat(), sequence.nowNs);
+      const step = sequence.next();
+      const outcome = verifier.handle(step, dice.below(2 ** 32), dice.below(pathIds.length));
+      packet++;
+      if (typeof outcome === 'string') return { packet, what: outcome };
+      reasons[outcome]++;
+    }
+    nowNs = sequence.nowNs;
+  }
+  return { packet, what: verifier.compareBooks() };
 }
 
 /** Some of them, one at least. */
