@@ -184,4 +184,43 @@ describeNetns('the gateway in the kernel', () => {
     expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
     expect(listRules(4, { netns: topology.gateway })).toHaveLength(3);
   });
+
+  it('suspends a route that died by what the programs report, keeps that over a restart, and brings it back', async () => {
+    const topology = await prepare();
+    const [agent, first] = await Promise.all([topology.startAgent(), topology.startGateway()]);
+    const sockets = await connections(topology, 24);
+    const data = patternBytes(2000, 'fail');
+    let isOver = false;
+    const echoing = Promise.all(
+      sockets.map(async (socket) => {
+        while (!isOver) await echo(socket, data);
+      }),
+    );
+    const isSuspended = (status: GatewayDaemonStatus): boolean =>
+      status.destinations.some(({ routes }) => routes[1].suspended);
+    await waitFor('traffic on both routes', async () => {
+      const status = await read(first);
+      return status.intervals > 1 && bytesOf(status).every((bytes) => bytes > 100_000) ? true : undefined;
+    });
+    topology.links.b.forward.isBlackhole = true;
+    await waitFor('the suspension', async () => (isSuspended(await read(first)) ? true : undefined));
+    first.child.kill('SIGKILL');
+    await once(first.child, 'exit');
+    const second = await topology.startGateway();
+    expect(isSuspended(await read(second))).toBe(true);
+    // Every connection has found its way around.
+    isOver = true;
+    await echoing;
+    topology.links.b.forward.isBlackhole = false;
+    await waitFor('the return of the route', async () => {
+      const probe = await connectTcp(topology.host, TWO_PATH.farAddress, PORT);
+      await echo(probe, data);
+      probe.end();
+      return isSuspended(await read(second)) ? undefined : true;
+    });
+    for (const socket of sockets) socket.end();
+    await Promise.all([agent.stop(), second.stop()]);
+    expect([agent.stderr, first.stderr, second.stderr]).toEqual(['', '', '']);
+    expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
+  });
 });
