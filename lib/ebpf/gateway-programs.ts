@@ -1,6 +1,6 @@
 /**
  * The gateway programs in the kernel, with their maps: made of the spec of gateway.bpf.o. Typed access to every map of
- * programs/gateway-maps.h; what to write there and when is the caller's.
+ * programs/gateway-maps.h; what to write there and when is the caller's. Long because every map has its accessors here.
  *
  * Flow hashes, here and in the reports, are uint32.
  */
