@@ -46,7 +46,8 @@ export class KernelDestinations implements DestinationOwner {
   readonly #prefixes = new Map<string, { readonly prefix: AddressPrefix; readonly index: number }>();
   /** Destinations to write, by the gateway's index. */
   readonly #changed = new Set<number>();
-  #leftOut = 0;
+  /** Destinations that found no room, by the gateway's index. */
+  readonly #leftOut = new Set<number>();
 
   constructor(
     gateway: DestinationOwner,
@@ -70,7 +71,7 @@ export class KernelDestinations implements DestinationOwner {
 
   /** Destinations that the maps have no room for: what goes there is treated as if no prefix covered it. */
   get leftOut(): number {
-    return this.#leftOut;
+    return this.#leftOut.size;
   }
 
   /** Whether {@link flush} has something to write. */
@@ -94,26 +95,14 @@ export class KernelDestinations implements DestinationOwner {
     const parsed = prefixes.map(readPrefix);
     const { allowedMask } = this.#port.forwarding(destination);
     const earlier = this.#earlier?.claim(parsed, allowedMask);
-    const index = earlier?.index ?? this.#allocate();
-    this.#kernelOf[destination] = index;
-    if (index === NONE) {
-      this.#leftOut++;
-      return destination;
-    }
-    this.#coreOf[index] = destination;
-    if (earlier === undefined) {
-      this.#programs.resetDestination(index, this.#port.creditsOf(destination));
-      this.#meters.begin(index);
-    } else this.#goOn(destination, earlier);
-    this.#changed.add(destination);
-    for (const prefix of parsed) this.#lead(prefix, index);
+    this.#place(destination, earlier?.index ?? this.#allocate(), parsed, earlier);
     return destination;
   }
 
   /** See {@link PrefGateway.removeDestination}. */
   removeDestination(destination: number): void {
     const index = this.indexOf(destination);
-    if (index === NONE) this.#leftOut--;
+    if (index === NONE) this.#leftOut.delete(destination);
     else {
       this.#meters.read(index, index + 1, this);
       for (const prefix of this.#gateway.prefixesOf(destination)) this.#lead(parsePrefix(prefix), NONE);
@@ -178,6 +167,7 @@ export class KernelDestinations implements DestinationOwner {
     this.#prefixes.clear();
     for (const index of this.#leaving) this.#free.push(index);
     this.#leaving.length = 0;
+    this.#placeLeftOut();
   }
 
   /** Takes away what an earlier process had and this one has not: to be called once all destinations were added. */
@@ -186,6 +176,38 @@ export class KernelDestinations implements DestinationOwner {
     const { indices, prefixes } = this.#earlier.takeRest();
     for (const prefix of prefixes) this.#lead(prefix, NONE);
     this.#leaving.push(...indices);
+  }
+
+  /** Gives a destination its place in the maps, or notes that there is none. */
+  #place(
+    destination: number,
+    index: number,
+    prefixes: readonly AddressPrefix[],
+    earlier: EarlierDestination | undefined,
+  ): void {
+    this.#kernelOf[destination] = index;
+    if (index === NONE) {
+      this.#leftOut.add(destination);
+      return;
+    }
+    this.#coreOf[index] = destination;
+    if (earlier === undefined) {
+      this.#programs.resetDestination(index, this.#port.creditsOf(destination));
+      this.#meters.begin(index);
+    } else this.#goOn(destination, earlier);
+    this.#changed.add(destination);
+    for (const prefix of prefixes) this.#lead(prefix, index);
+  }
+
+  /** Others have gone: there may be room now. */
+  #placeLeftOut(): void {
+    for (const destination of this.#leftOut) {
+      const index = this.#allocate();
+      if (index === NONE) return;
+      this.#leftOut.delete(destination);
+      const prefixes = this.#gateway.prefixesOf(destination).map(readPrefix);
+      this.#place(destination, index, prefixes, undefined);
+    }
   }
 
   #goOn(destination: number, { figures, index, ratios, suspendedMask }: EarlierDestination): void {
