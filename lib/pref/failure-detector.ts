@@ -64,6 +64,9 @@ export interface FailureSettings extends FailureRules {
   readonly sampleEntries: number;
 }
 
+/** What {@link FailureDetector.noteInbound} looks at of a TCP segment. */
+export type TcpSegment = Pick<PacketView, 'tcpFlags' | 'payloadLength' | 'seqNumber' | 'ackNumber'>;
+
 /** Answers to probes in a row, each of another flow or QUIET_MS apart, that bring a route back. */
 const ANSWERS_TO_RETURN = 3;
 /** How long after a suspension only new connections are probes, ms. */
@@ -280,7 +283,7 @@ export class FailureDetector {
    *
    * @hotpath
    */
-  noteInbound(flow: number, packet: PacketView): void {
+  noteInbound(flow: number, packet: TcpSegment): void {
     const { words } = this.sample;
     const flags = packet.tcpFlags;
     const hasAck = (flags & TCP_ACK) !== 0;
@@ -315,7 +318,7 @@ export class FailureDetector {
    *
    * @hotpath
    */
-  noteInboundData(flow: number, packet: PacketView): void {
+  noteInboundData(flow: number, packet: TcpSegment): void {
     const group = this.repeats.noteData(flow, packet, this.nowMs);
     if (group >= 0) this.evaluateRepeats(group);
   }
@@ -331,7 +334,7 @@ export class FailureDetector {
   }
 
   /** Whether what a flow acknowledged came again since there was new data. @hotpath */
-  isRepeated({ h1, h2 }: FlowHash): boolean {
+  isRepeated({ h1, h2 }: Pick<FlowHash, 'h1' | 'h2'>): boolean {
     const { sample } = this.repeats;
     const flow = sample.find(h1, h2);
     return flow >= 0 && sample.exposuresOf(flow) > 0;
@@ -398,6 +401,17 @@ export class FailureDetector {
       this.log('withdrawn', group);
       sample.removeGroup(group);
     }
+  }
+
+  /** A route that is up was suspended before this detector began: its probes bring it back, to the ratio it has now. */
+  resume(destination: number, slot: number): void {
+    const group = this.isOn ? this.groupOf(destination, slot) : NONE;
+    if (group < 0 || this.sample.isPinned[group] === 1) return;
+    this.suspensions.begin(destination, slot);
+    this.sample.isPinned[group] = 1;
+    this.byRepeats[group] = 0;
+    this.probeAnswers[group] = 0;
+    this.probesLost[group] = 0;
   }
 
   /** Forgets a destination that is removed. */

@@ -86,7 +86,7 @@ export class RepeatWatch {
    * @returns the group of its route if it is an exposure, else -1
    * @hotpath
    */
-  noteData(flow: number, packet: PacketView, nowMs: number): number {
+  noteData(flow: number, packet: Pick<PacketView, 'payloadLength' | 'seqNumber'>, nowMs: number): number {
     const { evidence, sample } = this;
     const { words } = sample;
     const end = (packet.seqNumber + packet.payloadLength) | 0;

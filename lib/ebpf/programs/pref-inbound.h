@@ -88,6 +88,8 @@ static __always_inline int consider_assignment(struct pref_step *step, const str
 	__u32 meta = find_fne(step);
 	if (is_tcp && set->is_watching)
 		report_inbound(step);
+	if (is_tcp && set->is_watching && step->packet.payload_length)
+		report_data(step);
 	/* A SYN without ACK acknowledges nothing: repeated, it tells that our SYN-ACK has not arrived. */
 	int is_request = is_tcp && (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	int is_answer = meta && state_of(meta) == FNE_SENT && !is_request;

@@ -55,7 +55,7 @@ export class TwinDetector extends FailureDetector {
     // Likewise.
   }
 
-  override isRepeated({ h1, h2 }: FlowHash): boolean {
+  override isRepeated({ h1, h2 }: Pick<FlowHash, 'h1' | 'h2'>): boolean {
     return this.#repeated.has(flowName(h1, h2));
   }
 
