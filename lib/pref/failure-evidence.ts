@@ -11,7 +11,7 @@
  * Silence says it sooner. While a route carries anything, some of its flows are answered, whatever the others lose. So
  * when no flow of the group has been answered for `GAP_FACTOR` times the longest usual gap, though `MIN_ACTIVE` of them
  * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss or are overdue, so many that it comes
- * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough.
+ * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough, if e is small.
  *
  * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it.
  */
@@ -85,6 +85,8 @@ const MIN_SILENT = 4;
 const SILENT_SHARE = 0.2;
 /** -ln of the chance that is left when the route is silent as well: 1e-7. */
 const SILENT_EVIDENCE = 16;
+/** Silence is believed of routes on which e is at most this: on rougher ones it comes about by bursts of losses. */
+const SMOOTH_SHARE = 0.03;
 
 /** Judges the groups of a sample. */
 export class FailureEvidence {
@@ -344,7 +346,7 @@ export class FailureEvidence {
     );
     if (found === 0) return 0;
     const evidence = -Math.log(this.usualShareOf(group)) * this.silent - logChoose(this.active, this.silent);
-    return Math.min(found, evidence / SILENT_EVIDENCE);
+    return Math.min(found, evidence / SILENT_EVIDENCE, SMOOTH_SHARE / this.usualShareOf(group));
   }
 
   private learnedGap(group: number, nowMs: number): number {

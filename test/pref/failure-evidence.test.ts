@@ -54,9 +54,19 @@ describe('silence', () => {
     expect(route.isEnough(6, 120_640)).toBe(true);
   });
 
-  test('of a route that is hardly known must be longer', () => {
-    expect(activeGroup(20, 2000).isEnough(12, 2300)).toBe(false);
-    expect(activeGroup(20, 2000).isEnough(12, 2600)).toBe(true);
+  test.each([
+    [280, false],
+    [400, true],
+  ])('of a route that is hardly known must be longer: %d ms, %s', (silenceMs, isEnough) => {
+    const route = activeGroup(20, 12_000);
+    expect(route.isEnough(0, 12_050)).toBe(false);
+    expect(route.isEnough(9, 12_000 + silenceMs)).toBe(isEnough);
+  });
+
+  test('of a route that is new, and so taken for a rough one, says nothing', () => {
+    const route = activeGroup(20, 2000);
+    expect(route.isEnough(0, 2050)).toBe(false);
+    expect(route.isEnough(9, 2900)).toBe(false);
   });
 
   test('ends with an answer of any flow', () => {
