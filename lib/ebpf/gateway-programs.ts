@@ -1,6 +1,6 @@
 /**
  * The gateway programs in the kernel, with their maps: made of the spec of gateway.bpf.o. Typed access to every map of
- * programs/gateway-maps.h; what to write there and when is the caller's.
+ * programs/gateway-maps.h; what to write there and when is the caller's. Long because every map has its accessors here.
  *
  * Flow hashes, here and in the reports, are uint32.
  */
@@ -13,8 +13,10 @@ import {
   METER_LEX_BYTES,
 } from '../pref/meter.ts';
 import type { BpfMap } from '../sys/bpf.ts';
+import { fixedBytes } from '../sys/bpf.ts';
 import { LoadedObject } from '../sys/libbpf.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
+import type { StructLayout } from './btf.ts';
 import { StructView } from './btf.ts';
 import type { KernelGatewayCounters } from './gateway-counters.ts';
 import { decodeGatewayCounters } from './gateway-counters.ts';
@@ -58,9 +60,14 @@ export interface KernelDestination {
   readonly weights: ArrayLike<number>;
 }
 
-/** Whose addresses a prefix of the inside has: hosts of the domain, or the gateway itself, which is left alone. */
-export type InsideKind = 'domain' | 'gateway';
-const INSIDE_VALUES: Record<InsideKind, number> = { domain: 1, gateway: 2 };
+/**
+ * Whose addresses a prefix of the inside has: hosts of the domain; the gateway itself or others that are left alone; or
+ * outside after all, within a shorter prefix of the others.
+ */
+export type InsideKind = 'domain' | 'gateway' | 'outside';
+const INSIDE_VALUES: Record<InsideKind, number> = { outside: 0, domain: 1, gateway: 2 };
+/** Prefixes of each IP version that the programs leave alone, or know to be inside, at most. */
+const INSIDE_PREFIXES = 65_536;
 
 const PROGRAMS = {
   datapath: { outbound: 'pref_outbound', inbound: 'pref_inbound' },
@@ -73,6 +80,8 @@ const METER_NAMES: Record<number, string> = {
   [METER_FNE_REPEAT_BYTES]: 'fne_repeat_bytes',
   [METER_FLOWLETS]: 'flowlets',
 };
+/** Sets of the FNE memory that are looked at to tell how full it is. */
+const MEMORY_SETS_LOOKED_AT = 4096;
 const SUSPENDED_UNIT = 2 ** 32;
 const MAX_SLOTS = 16;
 
@@ -86,6 +95,8 @@ export class GatewayPrograms {
   readonly #names: { readonly outbound: string; readonly inbound: string };
   readonly #maps = new Map<string, BpfMap>();
   readonly #maxEntries: Readonly<Record<string, number>>;
+  /** Where a METER_ figure stands in struct pref_meter, in words of 32 bits. */
+  readonly #meterWords: readonly number[];
   readonly #destination: StructView;
   readonly #state: StructView;
 
@@ -110,6 +121,8 @@ export class GatewayPrograms {
       meters: destinations * this.routeCount,
       prefixes4: prefixes,
       prefixes6: prefixes,
+      inside4: INSIDE_PREFIXES,
+      inside6: INSIDE_PREFIXES,
       fne_memory: gateway.fneMemoryEntries / MEMORY_WAYS,
     };
     this.#object = new LoadedObject('gateway.bpf.o', spec.bytes, {
@@ -121,10 +134,15 @@ export class GatewayPrograms {
       }),
     });
     for (const map of spec.maps) this.#maps.set(map.name, openMap(this.#object, map));
-    this.#destination = new StructView(mapSpec(spec, 'destinations').value, this.#map('destinations').value);
+    const { fields } = mapSpec(spec, 'meters').value;
+    this.#meterWords = Array.from({ length: METER_FIELDS }, (_, field) => {
+      const found = fields.find(({ name }) => name === METER_NAMES[field]);
+      return (found?.offset ?? 0) / 4;
+    });
+    this.#destination = new StructView(mapSpec(spec, 'destinations').value, this.map('destinations').value);
     this.#state = new StructView(
       mapSpec(spec, 'destination_states').value,
-      this.#map('destination_states').value,
+      this.map('destination_states').value,
     );
     this.#writeSettings(settings);
   }
@@ -160,7 +178,7 @@ export class GatewayPrograms {
 
   /** Tells of a device by its index. */
   setDevice(ifindex: number, { linkHeaderBytes, pathId, isInside }: GatewayDevice): void {
-    const map = this.#map('devices');
+    const map = this.map('devices');
     const view = new StructView(mapSpec(this.spec, 'devices').value, map.value);
     writeIndex(map, ifindex);
     view.write('link_header_bytes', linkHeaderBytes);
@@ -171,7 +189,7 @@ export class GatewayPrograms {
 
   /** Forgets a device: its packets pass untouched. */
   removeDevice(ifindex: number): boolean {
-    const map = this.#map('devices');
+    const map = this.map('devices');
     writeIndex(map, ifindex);
     return map.delete();
   }
@@ -201,7 +219,7 @@ export class GatewayPrograms {
     destination: number,
     { allowedMask, upMask, suspendedMask, weights }: KernelDestination,
   ): void {
-    const map = this.#map('destinations');
+    const map = this.map('destinations');
     writeIndex(map, destination);
     this.#destination.write('masks', allowedMask + upMask * 0x10000 + suspendedMask * SUSPENDED_UNIT);
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
@@ -212,14 +230,14 @@ export class GatewayPrograms {
 
   /** Begins a destination anew: full bucket, these credits, no traffic. To be done before its prefixes are set. */
   resetDestination(destination: number, credits: ArrayLike<number>): void {
-    const states = this.#map('destination_states');
+    const states = this.map('destination_states');
     writeIndex(states, destination);
     this.#state.write('full_at_ns', 0);
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
       this.#state.write('credits', slot < this.routeCount ? credits[slot] : 0, slot);
     }
     states.update();
-    const meters = this.#map('meters');
+    const meters = this.map('meters');
     meters.value.fill(0);
     for (let slot = 0; slot < this.routeCount; slot++) {
       writeIndex(meters, destination * this.routeCount + slot);
@@ -229,7 +247,7 @@ export class GatewayPrograms {
 
   /** Credits of a destination, by slot; allocates. */
   creditsOf(destination: number): number[] {
-    const map = this.#map('destination_states');
+    const map = this.map('destination_states');
     writeIndex(map, destination);
     map.lookup();
     return this.#state.readAll('credits').slice(0, this.routeCount);
@@ -237,7 +255,7 @@ export class GatewayPrograms {
 
   /** Fills the buckets of the limits of the first `destinations` destinations: after other limits came into force. */
   fillBuckets(destinations: number): void {
-    const states = this.#map('destination_states');
+    const states = this.map('destination_states');
     for (let destination = 0; destination < destinations; destination++) {
       writeIndex(states, destination);
       states.lookup();
@@ -245,41 +263,90 @@ export class GatewayPrograms {
       this.#state.write('full_at_ns', 0);
       states.update();
     }
-    const limiter = this.#map('limiter');
+    const limiter = this.map('limiter');
     writeIndex(limiter, 0);
     limiter.value.fill(0);
     limiter.updateLocked();
   }
 
   /**
-   * What each route carried to the first `destinations` destinations, since they were begun.
+   * What each route carried to `destinations` destinations from `first` on, since they were begun.
    *
-   * @returns a figure at (destination * routeCount + slot) * METER_FIELDS + METER_ number
+   * @returns a figure at ((destination - first) * routeCount + slot) * METER_FIELDS + METER_ number
    */
-  readMeters(destinations: number): Float64Array {
+  readMeters(destinations: number, first = 0): Float64Array {
     const count = destinations * this.routeCount;
     const figures = new Float64Array(count * METER_FIELDS);
     if (count === 0) return figures;
-    const map = this.#map('meters');
-    const layout = mapSpec(this.spec, 'meters').value;
-    const values = map.readFirst(count);
-    const view = new DataView(values.buffer);
-    const offsets = Array.from({ length: METER_FIELDS }, (_, field) => {
-      const found = layout.fields.find(({ name }) => name === METER_NAMES[field]);
-      return found?.offset ?? 0;
-    });
+    const map = this.map('meters');
+    const values = fixedBytes(map.value.length * count);
+    map.readRange(first * this.routeCount, count, values);
+    // Little-endian, as all machines are that this loads on.
+    const words = new Uint32Array(values.buffer);
+    const stride = map.value.length / 4;
     for (let i = 0; i < count; i++) {
       for (let field = 0; field < METER_FIELDS; field++) {
-        const at = i * layout.size + offsets[field];
-        figures[i * METER_FIELDS + field] = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+        const at = i * stride + this.#meterWords[field];
+        figures[i * METER_FIELDS + field] = words[at] + words[at + 1] * 2 ** 32;
       }
     }
     return figures;
   }
 
+  /**
+   * What is remembered of a flow's FNE packet, whether or not its lifetime is over.
+   *
+   * @returns state | slot << 2 | tried slots << 8, and when, ms modulo 2^32; undefined when there is nothing
+   */
+  memoryOf(h1: number, h2: number): { readonly meta: number; readonly timeMs: number } | undefined {
+    const map = this.map('fne_memory');
+    const sets = this.#entriesOf(mapSpec(this.spec, 'fne_memory'));
+    writeIndex(map, h1 & (sets - 1));
+    map.lookupLocked();
+    const entry = this.spec.btf.structLayout('pref_memory_entry');
+    const entries = this.spec.btf
+      .structLayout('pref_memory_set')
+      .fields.find(({ name }) => name === 'entries');
+    const offset = entries?.offset ?? 0;
+    for (let way = 0; way < MEMORY_WAYS; way++) {
+      const view = new StructView(entry, map.value.subarray(offset + way * entry.size));
+      if (view.read('h1') !== h1 >>> 0 || view.read('h2') !== h2 >>> 0 || view.read('meta') === 0) continue;
+      return { meta: view.read('meta'), timeMs: view.read('time_ms') };
+    }
+    return undefined;
+  }
+
+  /**
+   * How many FNE packets are remembered whose lifetime is not over; of a large memory an estimate.
+   *
+   * @param nowMs - of CLOCK_MONOTONIC
+   */
+  memorySize(nowMs: number, lifetimeMs: number): number {
+    const map = this.map('fne_memory');
+    const sets = this.#entriesOf(mapSpec(this.spec, 'fne_memory'));
+    const looked = Math.min(sets, MEMORY_SETS_LOOKED_AT);
+    const bytes = fixedBytes(map.value.length * looked);
+    map.readRange(0, looked, bytes);
+    const entry = this.spec.btf.structLayout('pref_memory_entry');
+    const offsetOf = (layout: StructLayout, field: string): number =>
+      layout.fields.find(({ name }) => name === field)?.offset ?? 0;
+    const first = offsetOf(this.spec.btf.structLayout('pref_memory_set'), 'entries');
+    const [meta, time] = [offsetOf(entry, 'meta'), offsetOf(entry, 'time_ms')];
+    const view = new DataView(bytes.buffer);
+    let used = 0;
+    for (let set = 0; set < looked; set++) {
+      for (let way = 0; way < MEMORY_WAYS; way++) {
+        const at = set * map.value.length + first + way * entry.size;
+        const ageMs = ((nowMs | 0) - view.getUint32(at + time, true)) | 0;
+        if (view.getUint32(at + meta, true) !== 0 && ageMs >= 0 && ageMs <= lifetimeMs) used++;
+      }
+    }
+    return Math.round((used * sets) / looked);
+  }
+
   /** Counters now. */
   counters(): KernelGatewayCounters {
-    const map = this.#map('counters');
+    const map = this.map('counters');
     writeIndex(map, 0);
     map.lookup();
     return decodeGatewayCounters(mapSpec(this.spec, 'counters').value, map.value);
@@ -297,6 +364,18 @@ export class GatewayPrograms {
   /** Says that a flow is not failing any more; false when it was not. */
   clearFailing(h1: number, h2: number): boolean {
     return this.#flowMap('failing', h1, h2).delete();
+  }
+
+  /** Says that what a flow acknowledged came again: when its FNE packet comes, it probes no suspended route. */
+  setRepeated(h1: number, h2: number): void {
+    const map = this.#flowMap('repeated', h1, h2);
+    map.value.fill(0);
+    map.update();
+  }
+
+  /** Says that a flow had new data since; false when it was not known for the opposite. */
+  clearRepeated(h1: number, h2: number): boolean {
+    return this.#flowMap('repeated', h1, h2).delete();
   }
 
   /** Lets a flow stay on a suspended route. */
@@ -318,10 +397,10 @@ export class GatewayPrograms {
 
   /** Forgets FNE packets, prefixes, flows, the total limit and counters; settings, destinations and devices stay. */
   forget(): void {
-    this.#map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
-    for (const name of ['prefixes4', 'prefixes6', 'failing', 'probes']) this.#map(name).clear();
+    this.map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
+    for (const name of ['prefixes4', 'prefixes6', 'failing', 'probes', 'repeated']) this.map(name).clear();
     for (const name of ['counters', 'limiter']) {
-      const map = this.#map(name);
+      const map = this.map(name);
       writeIndex(map, 0);
       map.value.fill(0);
       map.update();
@@ -342,7 +421,7 @@ export class GatewayPrograms {
   }
 
   #writeSettings(bytes: Uint8Array): void {
-    const map = this.#map('settings');
+    const map = this.map('settings');
     writeIndex(map, 0);
     map.value.set(bytes);
     map.update();
@@ -356,7 +435,7 @@ export class GatewayPrograms {
 
   /** The trie of the prefix's IP version, with its key filled in. */
   #prefixMap(table: 'prefixes' | 'inside', { version, words, length }: AddressPrefix): BpfMap {
-    const map = this.#map(`${table}${version}`);
+    const map = this.map(`${table}${version}`);
     const view = new DataView(map.key.buffer);
     // struct prefix4 and prefix6: the length, then the address as it is on the wire.
     view.setUint32(0, length, true);
@@ -365,7 +444,7 @@ export class GatewayPrograms {
   }
 
   #flowMap(name: string, h1: number, h2: number): BpfMap {
-    const map = this.#map(name);
+    const map = this.map(name);
     const view = new DataView(map.key.buffer);
     view.setUint32(0, h1, true);
     view.setUint32(4, h2, true);
@@ -380,7 +459,8 @@ export class GatewayPrograms {
     return map;
   }
 
-  #map(name: string): BpfMap {
+  /** A map, for those who read it whole. */
+  map(name: string): BpfMap {
     const map = this.#maps.get(name);
     // mapSpec says that there is none.
     return map ?? openMap(this.#object, mapSpec(this.spec, name));

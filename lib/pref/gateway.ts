@@ -15,6 +15,7 @@
 import { invalidOption, requireInteger, requireNumber } from '../errors.ts';
 import { formatPrefix, parsePrefix } from '../wire/addr.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
+import { DatapathPort } from './datapath-port.ts';
 import { GatewayCore } from './gateway-core.ts';
 import { checkBalancing, checkGatewayOptions, checkPolicy } from './gateway-options.ts';
 import type { BalancingOptions, GatewayOptions, PolicyOptions } from './gateway-options.ts';
@@ -34,7 +35,7 @@ import type {
   RouteStatus,
   SampledRoute,
 } from './gateway-status.ts';
-import type { FailureDecision, FailureEvent } from './failure-events.ts';
+import type { EvidenceKind, EvidenceSum, FailureDecision, FailureEvent } from './failure-events.ts';
 import { handleInbound } from './inbound.ts';
 import { handleOutbound } from './outbound.ts';
 import { previewFlow } from './preview.ts';
@@ -216,6 +217,11 @@ export class PrefGateway {
     this.core.remote.delete(peer, nowNs);
   }
 
+  /** Lets a datapath elsewhere handle the packets, which are then not to be given to this object. To be called once. */
+  openPort(): DatapathPort {
+    return new DatapathPort(this.core);
+  }
+
   /** Why the last packet got its verdict: an index of {@link REASON_NAMES}. */
   get lastReason(): number {
     return this.core.reason;
@@ -359,6 +365,11 @@ export class PrefGateway {
    */
   failureEvents(since = 0): readonly FailureEvent[] {
     return this.core.failures.events.since(since);
+  }
+
+  /** What there was to decide about failed routes, and how near it came: by `losses` and by `repeats`; allocates. */
+  failureEvidence(): Record<EvidenceKind, EvidenceSum> {
+    return this.core.failures.sums();
   }
 
   /**

@@ -70,6 +70,8 @@ const LINE_WIDTH = 8;
 /** What `slotOf` holds for a path ID without route. */
 export const NO_SLOT = 255;
 
+/** The first credits of a destination's routes are apart by this number of bits at most: 1/128 of a flowlet. */
+const FIRST_CREDIT_BITS = WEIGHT_BITS - 7;
 const MASK_BITS = 16;
 const SLOT_MASK = (1 << MASK_BITS) - 1;
 const MAX_VERSION = 0x7fff;
@@ -105,6 +107,8 @@ export class RouteTable {
   private version = 1;
   private globalUp: number;
   private readonly free: number[] = [];
+  /** Destinations that changed, each once; undefined when nobody asks. */
+  private changed: Set<number> | undefined;
   private nextFresh = 0;
 
   /**
@@ -163,6 +167,24 @@ export class RouteTable {
     this.shares[destination >>> CHUNK_BITS].fill(0, shares, shares + this.routeCount * SHARE_WIDTH);
     this.free.push(destination);
     this.size--;
+  }
+
+  /** Keeps a list of the destinations that change, from now on. */
+  trackChanges(): void {
+    this.changed = new Set();
+  }
+
+  /** Destinations whose routes or ratios changed since the last call, each once; some may be gone. */
+  takeChanged(): readonly number[] {
+    if (this.changed === undefined || this.changed.size === 0) return [];
+    const list = [...this.changed];
+    this.changed.clear();
+    return list;
+  }
+
+  /** Notes that something changed about a destination that a datapath has to know. */
+  noteChange(destination: number): void {
+    this.changed?.add(destination);
   }
 
   /** Whether this index is a destination now. */
@@ -243,6 +265,7 @@ export class RouteTable {
     let sum = 0;
     for (let slot = 0; slot < this.routeCount; slot++) if ((up >>> slot) & 1) sum += next[slot];
     if (!(sum > 0 && sum < Infinity)) return;
+    this.noteChange(destination);
     for (let slot = 0; slot < this.routeCount; slot++) {
       if ((up >>> slot) & 1) shares[this.shareAt(destination, slot) + FIELD_RATIO] = next[slot] / sum;
     }
@@ -294,6 +317,7 @@ export class RouteTable {
     const before = ints[header];
     const up = masks & SLOT_MASK & this.globalUp & ~(masks >>> MASK_BITS);
     ints[header] = up | ((this.version | STARTED) << MASK_BITS);
+    if (before === 0 || up !== (before & SLOT_MASK)) this.noteChange(destination);
     if (before === 0) this.start(destination, up);
     else if (up !== (before & SLOT_MASK)) this.changeRoutes(destination, before & SLOT_MASK, up);
     return up;
@@ -301,7 +325,8 @@ export class RouteTable {
 
   /**
    * Equal shares, and credits that differ from destination to destination: if all began at 0, the first
-   * flowlet of each of a million prefixes would take the same route.
+   * flowlet of each of a million prefixes would take the same route. They differ by little, so that the order in which
+   * routes with equal ratios are drawn is left to the flows (selector.ts).
    */
   private start(destination: number, up: number): void {
     const shares = this.shares[destination >>> CHUNK_BITS];
@@ -309,7 +334,7 @@ export class RouteTable {
     for (let slot = 0; slot < this.routeCount; slot++) {
       if (((up >>> slot) & 1) === 0) continue;
       const random = mixBits(mixBits(destination ^ this.seed) + Math.imul(slot + 1, 0x9e3779b1));
-      shares[this.shareAt(destination, slot) + FIELD_CREDIT] = random >> (32 - WEIGHT_BITS);
+      shares[this.shareAt(destination, slot) + FIELD_CREDIT] = random >> (32 - FIRST_CREDIT_BITS);
     }
   }
 
