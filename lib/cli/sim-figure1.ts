@@ -9,6 +9,8 @@ import type { Estimate } from '../sim/statistics.ts';
 import type { Check } from '../../namespaces-lab/runs/validity.ts';
 import { EXIT_INVALID } from './lab-run.ts';
 import { note, print, printJson } from './output.ts';
+import { compareWithLaboratory, describeAgainst, readLaboratory } from './sim-against.ts';
+import type { Against } from './sim-against.ts';
 import { checksOf } from './sim-checks.ts';
 import { jsonText, runWithProgress, writeFiles } from './sim-output.ts';
 import { simResult, statisticsOf } from './sim-result.ts';
@@ -24,6 +26,8 @@ export interface Figure1Flags {
   readonly seconds?: number;
   readonly interval?: number;
   readonly workers?: number;
+  /** Folders of the laboratory's runs to hold the simulated ones against. */
+  readonly against?: readonly string[];
   readonly out?: string;
   readonly json?: boolean;
 }
@@ -39,6 +43,8 @@ export interface Figure1Report extends SimResult {
   })[];
   /** What the flowlet ratios must be in every seed. */
   readonly checks: readonly Check[];
+  /** With --against: the means beside those of the laboratory. */
+  readonly against?: Against;
   /** Means over the seeds with their confidence intervals, by name. */
   readonly statistics: { readonly confidence: number; readonly figures: Readonly<Record<string, Estimate>> };
 }
@@ -54,12 +60,18 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
     throw new PreflexError('ERR_INVALID_OPTION', '--betas goes with --mode mixed');
   }
   const betas = flags.betas ?? betasOf(scenario);
+  const laboratory = readLaboratory(flags.against ?? [], scenario);
   const records = await runWithProgress(
     flags.seeds.map((seed) => ({ kind: 'figure1' as const, options: { scenario, seed, betas } })),
     flags.workers,
   );
   const results = records.map((record) => simResult(record, commandOf(scenario, betas, String(record.seed))));
-  const report = reportOf(results, checksOf(records), commandOf(scenario, betas, flags.seeds.join(',')));
+  const against =
+    flags.against === undefined ? undefined : compareWithLaboratory(flags.against, laboratory, results);
+  const report = {
+    ...reportOf(results, checksOf(records), commandOf(scenario, betas, flags.seeds.join(','))),
+    ...(against === undefined ? {} : { against }),
+  };
   if (flags.out !== undefined) {
     const perSeed = results.length === 1 ? [] : results;
     const paths = writeFiles(flags.out, [
@@ -74,7 +86,9 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
   }
   if (flags.json) printJson(report);
   else print(describeReport(report, flags.seeds));
-  if (report.checks.some(({ isOk }) => !isOk)) process.exitCode = EXIT_INVALID;
+  if (against !== undefined && !flags.json) print(`\n${describeAgainst(against)}`);
+  if ([...report.checks, ...(against?.checks ?? [])].some(({ isOk }) => !isOk))
+    process.exitCode = EXIT_INVALID;
   if (report.runs.every(({ valid }) => valid)) return;
   for (const [i, { validity }] of results.entries()) {
     for (const check of validity.checks.filter(({ isOk }) => !isOk)) {

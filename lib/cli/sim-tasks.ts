@@ -1,4 +1,9 @@
 /** What a worker of `preflex sim` can run: one simulation each, data in and data out. */
+import { balancerOf } from '../pref/balancers/strategies.ts';
+import { runCell } from '../sim/balancing/grid.ts';
+import type { CellResult, GridCell } from '../sim/balancing/grid.ts';
+import { runPackets } from '../sim/balancing/packet-level.ts';
+import type { PacketRun, PacketRunOptions } from '../sim/balancing/packet-level.ts';
 import { runBulkFlows } from '../sim/scenarios/bulk-flows.ts';
 import type { BulkFlowsOptions, BulkFlowsRecord } from '../sim/scenarios/bulk-flows.ts';
 import { runCongestion } from '../sim/scenarios/congestion-run.ts';
@@ -21,6 +26,11 @@ export interface SimKinds {
   readonly routes: { readonly options: ManyRoutesOptions; readonly record: ManyRoutesRecord };
   readonly congestion: { readonly options: CongestionOptions; readonly record: CongestionRecord };
   readonly recovery: { readonly options: RecoveryOptions; readonly record: RecoveryRecord };
+  readonly cell: {
+    readonly options: { readonly cell: GridCell; readonly seed: number; readonly runs: number };
+    readonly record: CellResult;
+  };
+  readonly packets: { readonly options: PacketRunOptions; readonly record: PacketRun };
   readonly bulk: { readonly options: BulkFlowsOptions; readonly record: BulkFlowsRecord };
 }
 
@@ -53,6 +63,14 @@ export function runTask(task: SimTask, onShare: (share: number) => void): SimKin
       return runCongestion((task as SimTask<'congestion'>).options, onShare);
     case 'recovery':
       return runRecovery((task as SimTask<'recovery'>).options);
+    case 'cell': {
+      const { cell, seed, runs } = (task as SimTask<'cell'>).options;
+      return runCell(cell, seed, runs);
+    }
+    case 'packets': {
+      const { strategy, turnover, seconds, seed } = (task as SimTask<'packets'>).options;
+      return runPackets(balancerOf(strategy), turnover, seconds, seed);
+    }
     case 'bulk':
       return runBulkFlows((task as SimTask<'bulk'>).options);
   }

@@ -33,6 +33,7 @@ export function addSimCommand(program: Command): void {
     .option('--seconds <count>', 'seconds of traffic; every other time is scaled with it', parseSeconds)
     .option('--interval <seconds>', 'update interval of the gateway', parseSeconds)
     .option('--workers <count>', 'threads; default one for each processor', parseWorkers)
+    .option('--against <folder...>', "folders of the laboratory's runs of the same scenario to compare with")
     .option('--out <folder>', 'write result.json and the figures there')
     .option('--json', 'print the result as one JSON object')
     .action((flags: Figure1Flags) =>

@@ -42,8 +42,8 @@ export const FIXED_BETAS: readonly (readonly [number, number, number])[] = [
   [0.1, 0.3, 0.6],
 ];
 
-/** Runs of which the spread is the mean, so that its own error is a few hundredths of it. */
-export const SPREAD_SEEDS = 4;
+/** Runs of which the spread is the mean, so that its own error is about a hundredth of it. */
+export const SPREAD_RUNS = 16;
 
 /** One place of the grid. */
 export interface GridCell {
@@ -64,7 +64,7 @@ export interface BalancerRun {
   readonly convergedAfterConfigured: number;
   /**
    * Largest loss ratio less the smallest, over their mean, as counted in a configured interval of time, chance included;
-   * mean over all of them since the ratios settled, and over {@link SPREAD_SEEDS} runs.
+   * mean over all of them since the ratios settled, and over the runs.
    */
   readonly spread: number;
   /** Mean length of the settled intervals, in configured ones. */
@@ -94,16 +94,21 @@ export function gridCells(): GridCell[] {
   );
 }
 
-/** Tries all balancers in a cell. */
-export function runCell(cell: GridCell, seed = 1): CellResult {
+/**
+ * Tries all balancers in a cell.
+ *
+ * @param seed - of the first run; the others have the next ones
+ * @param runs - of which the spread is the mean, at least 1
+ */
+export function runCell(cell: GridCell, seed = 1, runs = SPREAD_RUNS): CellResult {
   const fixed = FIXED_BETAS.map(([betaE, betaC, betaL]) =>
-    runBalancer(mixed({ betaE, betaC, betaL }), cell, seed),
+    runBalancer(mixed({ betaE, betaC, betaL }), cell, seed, runs),
   );
   let best = 0;
   for (const [i, run] of fixed.entries()) if (run.spread < fixed[best].spread) best = i;
   return {
     ...cell,
-    selfTuning: runBalancer(selfTuning(), cell, seed),
+    selfTuning: runBalancer(selfTuning(), cell, seed, runs),
     paper: fixed[0],
     bestSpread: fixed[best].spread,
     bestBetas: FIXED_BETAS[best],
@@ -115,8 +120,13 @@ export function isSpreadGood({ selfTuning: run, bestSpread }: CellResult): boole
   return run.spread <= SPREAD_FACTOR * bestSpread;
 }
 
-/** Runs a balancer twice, with the losses drawn and with the losses expected. */
-export function runBalancer(balancer: Balancer, cell: GridCell, seed: number): BalancerRun {
+/** Runs a balancer with the losses drawn, so many times, and once with the losses expected. */
+export function runBalancer(
+  balancer: Balancer,
+  cell: GridCell,
+  seed: number,
+  runs = SPREAD_RUNS,
+): BalancerRun {
   const drawn = trace(balancer, cell, seed);
   const expected = trace(balancer, cell, undefined);
   const settled = drawn.ratios.slice(-SETTLED);
@@ -128,7 +138,7 @@ export function runBalancer(balancer: Balancer, cell: GridCell, seed: number): B
     convergedAfter,
     convergedAfterConfigured: expected.lengths.slice(0, convergedAfter).reduce((sum, n) => sum + n, 0),
     spread: mean(
-      Array.from({ length: SPREAD_SEEDS }, (_, i) =>
+      Array.from({ length: runs }, (_, i) =>
         mean((i === 0 ? drawn : trace(balancer, cell, seed + i)).settledSpreads),
       ),
     ),

@@ -11,6 +11,7 @@ import type { Balancer } from '../../pref/balancers/balancer.ts';
 import { ClosedLoop } from '../apps/closed-loop.ts';
 import { sink } from '../apps/transfer.ts';
 import { Network } from '../network.ts';
+import { LINUX_TCP } from '../scenarios/figure1-topology.ts';
 import type { Topology } from '../topology.ts';
 import { alternations } from './grid.ts';
 
@@ -21,6 +22,14 @@ const CONFIGURED_S = 10;
 const NS_PER_S = 1e9;
 /** Exponential sizes, as the closed model has them; with the paper's 0.5 their mean would be twice the scale. */
 const SHAPE = 1;
+
+/** What to run: {@link runPackets}, as data. */
+export interface PacketRunOptions {
+  readonly strategy: 'loss' | 'self-tuning';
+  readonly turnover: number;
+  readonly seconds: number;
+  readonly seed: number;
+}
 
 /** How a balancer did. */
 export interface PacketRun {
@@ -102,7 +111,7 @@ export function runPackets(balancer: Balancer, turnover: number, seconds: number
 function topology(balancer: Balancer): Topology {
   return {
     hosts: [
-      { name: 'a', address: '10.0.0.1', lex: true, tcp: { hystart: 'linux' } },
+      { name: 'a', address: '10.0.0.1', lex: true, tcp: LINUX_TCP },
       { name: 'b', address: '10.9.0.1' },
     ],
     routers: [{ name: 'r' }],

@@ -9,7 +9,8 @@
  *           |____/  K seconds
  *           +----------------------------- t
  *
- * Where NewReno would be faster (short round trips, small windows) it follows an estimate of NewReno's window.
+ * Where NewReno would be faster (short round trips, small windows) it follows an estimate of NewReno's window. Together with
+ * Linux's HyStart it grows as Linux's does while no loss has told what the path holds: by 5 % a round trip at least.
  *
  * @see RFC 9438
  */
@@ -26,6 +27,8 @@ export const CUBIC_C = 0.4;
 export const CUBIC_ALPHA = (3 * (1 - CUBIC_BETA)) / (1 + CUBIC_BETA);
 /** The target is at most this times the window. @see RFC 9438 section 4.2 */
 const MAX_TARGET = 1.5;
+/** Least growth in a round trip while no loss has told what the path holds, in Linux (tcp_cubic.c, bictcp_update). */
+const SEARCHING_GROWTH = 1.05;
 const NS_PER_S = 1e9;
 const NO_EPOCH = -1;
 
@@ -43,6 +46,8 @@ export class CubicState {
   epochNs = NO_EPOCH;
   /** The last reduction was a timeout: the next epoch begins on the plateau. */
   isAfterTimeout = false;
+  /** No loss was told by SACK since the beginning or the last timeout: what the path holds is not known. */
+  isSearching = true;
 }
 
 /** The algorithm. */
@@ -80,15 +85,18 @@ function avoidCongestion(c: TcpConnection, state: CubicState, ackedSegments: num
   const alpha = state.wEst >= state.cwndPrior ? 1 : CUBIC_ALPHA;
   state.wEst += (alpha * ackedSegments) / cwnd;
   const now = seconds - state.k;
-  if (CUBIC_C * now * now * now + state.wMax < state.wEst) {
+  const isSearching = state.isSearching && c.hystart !== undefined;
+  if (CUBIC_C * now * now * now + state.wMax < state.wEst && !isSearching) {
     // The Reno-friendly region.
     c.cwndBytes = Math.max(c.cwndBytes, state.wEst * c.mss);
     return;
   }
   const later = now + c.srttNs / NS_PER_S;
   const cubicWindow = CUBIC_C * later * later * later + state.wMax;
-  const target = Math.min(Math.max(cubicWindow, cwnd), MAX_TARGET * cwnd);
-  c.cwndBytes += ((target - cwnd) / cwnd) * ackedSegments * c.mss;
+  const least = isSearching ? SEARCHING_GROWTH * cwnd : cwnd;
+  const target = Math.min(Math.max(cubicWindow, least), MAX_TARGET * cwnd);
+  const grown = cwnd + ((target - cwnd) / cwnd) * ackedSegments;
+  c.cwndBytes = (isSearching ? Math.max(grown, state.wEst) : grown) * c.mss;
 }
 
 function beginEpoch(state: CubicState, cwnd: number, nowNs: number): void {
@@ -112,5 +120,6 @@ function reduce(c: TcpConnection, state: CubicState, flightBytes: number, isTime
   state.cwndPrior = cwnd;
   state.epochNs = NO_EPOCH;
   state.isAfterTimeout = isTimeout;
+  state.isSearching = isTimeout;
   c.ssthreshBytes = Math.max(flightBytes * CUBIC_BETA, MIN_THRESHOLD * c.mss);
 }

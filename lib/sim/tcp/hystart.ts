@@ -28,6 +28,8 @@ const SETTLING_NS = 1e9;
 export class HystartState {
   /** Least round trip of the connection; Infinity before the first. */
   leastRttNs = Infinity;
+  /** Trains end slow start as well (hystart_detect 3 of Linux, else 2). */
+  readonly seesTrains: boolean;
   /** SND.NXT when the round began: the round ends behind its acknowledgement. */
   roundEnd = 0;
   roundStartNs = 0;
@@ -37,7 +39,8 @@ export class HystartState {
   samples = 0;
 
   /** @param roundEnd - SND.NXT */
-  constructor(roundEnd: number, nowNs: number) {
+  constructor(roundEnd: number, nowNs: number, seesTrains: boolean) {
+    this.seesTrains = seesTrains;
     this.roundEnd = roundEnd;
     this.roundStartNs = nowNs;
     this.trainNs = nowNs;
@@ -57,7 +60,7 @@ export function takeHystartRtt(c: TcpConnection, rttNs: number, nowNs: number): 
   if (c.cwndBytes >= c.ssthreshBytes) return;
   if (seqAfter(c.una, state.roundEnd)) beginRound(c, state, nowNs);
   if (c.cwndBytes < LEAST_WINDOW * c.mss) return;
-  if (nowNs - state.trainNs <= TRAIN_GAP_NS) {
+  if (state.seesTrains && nowNs - state.trainNs <= TRAIN_GAP_NS) {
     state.trainNs = nowNs;
     if (nowNs - state.roundStartNs > state.leastRttNs / 2) c.ssthreshBytes = c.cwndBytes;
   }

@@ -125,8 +125,10 @@ function establish(stack: TcpStack, c: TcpConnection, window: number, seq: numbe
   c.sendWindowAck = ack;
   c.state = STATE_ESTABLISHED;
   stack.congestion.begin(c);
-  if (settings.hystart === 'linux') c.hystart = new HystartState(c.nxt, queue.nowNs);
-  else if (settings.hystart === 'rfc9406') c.hystartPlus = new HystartPlusState(c.nxt);
+  if (settings.hystart === 'rfc9406') c.hystartPlus = new HystartPlusState(c.nxt);
+  else if (settings.hystart !== false) {
+    c.hystart = new HystartState(c.nxt, queue.nowNs, settings.hystart === 'linux');
+  }
   stack.totals.established++;
   c.app?.onEstablished?.(stack, c);
 }

@@ -1,15 +1,19 @@
 /** Options of a simulated TCP stack, their defaults and their checks. */
 import { invalidOption, rejectUnknownKeys, requireInteger, requireNumber } from '../../errors.ts';
 
+/** Ways for slow start to end before a loss. */
+const HYSTARTS = ['linux', 'linux-delay', 'rfc9406'] as const;
+
 /** Options of a TcpStack; all of its connections share them. */
 export interface TcpOptions {
   /** Congestion control, `cubic` (default) or `newreno`. */
   readonly congestionControl?: 'cubic' | 'newreno';
   /**
-   * Slow start ends at rising delay as well as at loss: `linux` as Linux's CUBIC does it, `rfc9406` by HyStart++; default
-   * false.
+   * Slow start ends at rising delay as well as at loss: `linux` as Linux's CUBIC does it; `linux-delay` likewise but without
+   * its detection of trains, which needs acknowledgements that nothing disturbs by a millisecond; `rfc9406` by HyStart++.
+   * With the first two CUBIC also grows by 5 % a round trip until the first loss, as in Linux. Default false.
    */
-  readonly hystart?: false | 'linux' | 'rfc9406';
+  readonly hystart?: false | (typeof HYSTARTS)[number];
   /** Bytes of payload in a full segment, 88 to 65,455; default 1460: a packet of 1500 bytes. */
   readonly mss?: number;
   /** Initial window in segments, 1 to 1000; default 10. @see RFC 6928 */
@@ -65,8 +69,8 @@ export function tcpSettings(options: TcpOptions): TcpSettings {
     throw invalidOption('tcp.congestionControl', congestionControl, 'cubic or newreno');
   }
   const hystart = options.hystart ?? false;
-  if (hystart !== false && hystart !== 'linux' && hystart !== 'rfc9406') {
-    throw invalidOption('tcp.hystart', hystart, 'linux, rfc9406 or false');
+  if (hystart !== false && !HYSTARTS.includes(hystart)) {
+    throw invalidOption('tcp.hystart', hystart, `${HYSTARTS.join(', ')} or false`);
   }
   const mss = requireInteger('tcp.mss', options.mss ?? 1460, 88, 65_455);
   return {

@@ -90,7 +90,9 @@ export function takeTimeout(stack: TcpStack, c: TcpConnection): void {
   c.recoveryPoint = c.nxt;
   c.isProbing = false;
   c.probeAtNs = Infinity;
-  if (c.hystart !== undefined) c.hystart = new HystartState(c.nxt, stack.queue.nowNs);
+  if (c.hystart !== undefined) {
+    c.hystart = new HystartState(c.nxt, stack.queue.nowNs, c.hystart.seesTrains);
+  }
   c.hystartPlus = undefined;
   c.board.markAllLost();
   backOff(c, stack.settings);

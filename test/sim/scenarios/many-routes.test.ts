@@ -30,9 +30,11 @@ describe('a point', () => {
   });
 
   it('evens the losses out with loss balancing', () => {
-    const loss = runManyRoutes({ ...POINT, betas: { equal: 0.1, conservative: 0.3, loss: 0.6 } });
+    // In ten seconds of six flows the spread is mostly chance.
+    const minute = { ...POINT, seconds: 65 };
+    const loss = runManyRoutes({ ...minute, betas: { equal: 0.1, conservative: 0.3, loss: 0.6 } });
     expect(loss.routes[1].flowletRatio).toBeGreaterThan(loss.routes[0].flowletRatio);
-    expect(loss.spread).toBeLessThan(runManyRoutes(POINT).spread!);
+    expect(loss.spread).toBeLessThan(0.8 * runManyRoutes(minute).spread!);
   });
 
   it.each([7, 15])('has %d routes with the scheme that has so many path IDs', (count) => {

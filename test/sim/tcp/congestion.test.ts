@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { TcpConnection } from '../../../lib/sim/tcp/connection.ts';
 import { cubic, CUBIC_ALPHA, CUBIC_C } from '../../../lib/sim/tcp/cubic.ts';
 import { newReno } from '../../../lib/sim/tcp/newreno.ts';
+import { HystartState } from '../../../lib/sim/tcp/hystart.ts';
 import type { CongestionControl } from '../../../lib/sim/tcp/congestion.ts';
 
 const MSS = 1000;
@@ -86,6 +87,16 @@ describe('CUBIC', () => {
     // Beyond the window of the last loss by one segment a round trip, as NewReno.
     const later = rounds(cubic, c, 20, 10 * c.srttNs);
     expect(later[19] - later[18]).toBeGreaterThan(0.9);
+  });
+
+  it("grows by 5 % a round trip with Linux's HyStart while no loss has told what the path holds, then no more", () => {
+    const c = connection(cubic, 100, 100);
+    c.ssthreshBytes = c.cwndBytes;
+    c.hystart = new HystartState(0, 0, true);
+    const windows = rounds(cubic, c, 3);
+    for (const [i, window] of windows.entries()) expect(window / (100 * 1.05 ** (i + 1))).toBeCloseTo(1, 2);
+    cubic.onLoss(c, 100 * MSS, 1e9);
+    expect(rounds(cubic, c, 1, 60e9)[0] / (c.ssthreshBytes / MSS)).toBeLessThan(1.04);
   });
 
   it('begins on its plateau after a timeout', () => {

@@ -6,12 +6,12 @@ const MSS = 1000;
 const MS = 1e6;
 
 /** A connection in slow start with that window in segments, and round trips of 100 ms so far. */
-function slowStart(segments: number): TcpConnection {
+function slowStart(segments: number, seesTrains = true): TcpConnection {
   const c = new TcpConnection(0);
   c.mss = MSS;
   c.cwndBytes = segments * MSS;
   c.nxt = segments * MSS;
-  c.hystart = new HystartState(c.nxt, 0);
+  c.hystart = new HystartState(c.nxt, 0, seesTrains);
   takeHystartRtt(c, 100 * MS, 0);
   return c;
 }
@@ -56,6 +56,14 @@ describe('HyStart as in Linux', () => {
     const c = slowStart(40);
     round(c, 100, 2.1, 100);
     expect(c.ssthreshBytes).toBe(Infinity);
+  });
+
+  it('goes on through a train where it is told not to see trains, but not when delay rises', () => {
+    const c = slowStart(40, false);
+    round(c, 100, 1, 100);
+    expect(c.ssthreshBytes).toBe(Infinity);
+    round(c, 9, 1, 113, 2000);
+    expect(c.ssthreshBytes).toBe(c.cwndBytes);
   });
 
   it('leaves windows below 16 segments alone', () => {
