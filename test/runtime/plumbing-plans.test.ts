@@ -411,9 +411,7 @@ describe('the plan of a gateway in the kernel', () => {
     const again = planKernelPlumbing({ ...state, rules }, options, { ...kernel, standing });
     expect(again.changes.map(({ key }) => key)).toEqual([...standing]);
     expect(again.warnings).toEqual([
-      expect.stringMatching(
-        /rule "priority 8000 fwmark 0x1\/0x1000001 lookup 9" looks at bits .*"markMask"/,
-      ),
+      expect.stringMatching(/rule "priority 8000 fwmark 0x1\/0x1000001 lookup 9" looks at bits .*"markMask"/),
     ]);
     expect(() => planKernelPlumbing({ ...state, rules }, options, kernel)).toThrow(/table 7210 is in use/);
   });
