@@ -50,9 +50,10 @@ describe('beta_L', () => {
   });
 });
 
-test('beta_E shrinks with beta_L, so that the equilibrium is moved as little as with the betas of the paper', () => {
+test('beta_E shrinks with beta_L by the square, so that it moves the equilibrium less the less is corrected', () => {
   expect(probePart(0.1, 0.9, 0.9)).toBeCloseTo(0.1, 12);
-  expect(probePart(0.1, 0.9, 0.2) / (1 + 2 * 0.2)).toBeCloseTo(0.1 / (1 + 2 * 0.9), 12);
+  // (1 + 2 * 0.2) / (1 + 2 * 0.9) is a half.
+  expect(probePart(0.1, 0.9, 0.2)).toBeCloseTo(0.1 / 4, 12);
 });
 
 describe('the ratios', () => {

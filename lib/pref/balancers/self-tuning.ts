@@ -6,7 +6,7 @@
  *     gain of the loop       z = rho (1 + 2 beta_L)                 rho = min(1, turnover); stable below 2
  *
  *     beta_L  = min(beta_max sqrt(l / enough), max((1 / rho - 1) / 2, floor))      z at most 1
- *     beta_E  = beta_E0 (1 + 2 beta_L) / (1 + 2 beta_max)
+ *     beta_E  = beta_E0 ((1 + 2 beta_L) / (1 + 2 beta_max))^2
  *     beta_C  = 1 - beta_E - beta_L
  *     wanted interval = the longer of the one with enough losses and the one with z = 1/2, at most doubled or halved
  *
@@ -87,9 +87,12 @@ export function lossPart(mostL: number, sample: number, measures: IntervalMeasur
   return Math.min(mostL, bySampling, Math.max(byTurnover, MIN_LOSS_PART));
 }
 
-/** beta_E: with less beta_L against it, less of it moves the routes as far from equal losses. */
+/**
+ * beta_E: with less beta_L against it, less of it moves the routes as far from equal losses; and less still, because what
+ * the conservative split leaves uneven is corrected less as well.
+ */
 export function probePart(mostE: number, mostL: number, betaL: number): number {
-  return (mostE * (1 + 2 * betaL)) / (1 + 2 * mostL);
+  return mostE * ((1 + 2 * betaL) / (1 + 2 * mostL)) ** 2;
 }
 
 function wantedInterval(mostL: number, sample: number, { intervalNs, turnover }: IntervalMeasures): number {
