@@ -98,6 +98,18 @@ export function sweepPins(): void {
   }
 }
 
+/**
+ * Removes all folders of a network namespace: its programs come off its devices, and their flows and counters go.
+ *
+ * @param inode - of the namespace, which need not exist any more
+ */
+export function removeNamespacePins(inode: number): void {
+  const root = bpffs();
+  for (const name of readFolder(root)) {
+    if (name.startsWith(`${inode}-`)) removeFolder(join(root, name));
+  }
+}
+
 function removeFolder(path: string): void {
   for (const name of readFolder(path)) unlinkSync(join(path, name));
   try {
