@@ -26,6 +26,8 @@ export interface Iperf3Options {
   readonly tcpBitsPerSec?: number;
   /** UDP at this rate in bit/s instead of TCP; 0: as fast as it can. */
   readonly udpBitsPerSec?: number;
+  /** DSCP of what the client sends; default 0. */
+  readonly dscp?: number;
   /** UDP payload of a datagram; default what fits the path. */
   readonly datagramBytes?: number;
 }
@@ -81,6 +83,7 @@ function clientArgv(options: Iperf3Options, port: number, seconds: number): stri
   else argv.push('-u', '-b', String(options.udpBitsPerSec));
   if (options.datagramBytes !== undefined) argv.push('-l', String(options.datagramBytes));
   if (options.tcpBitsPerSec !== undefined) argv.push('-b', String(options.tcpBitsPerSec));
+  if (options.dscp !== undefined) argv.push('--dscp', String(options.dscp));
   if (options.reverse) argv.push('-R');
   return argv;
 }

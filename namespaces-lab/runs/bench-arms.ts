@@ -1,0 +1,113 @@
+/**
+ * How the benchmarks of datapaths measure: the same traffic with each of several things in its way, in turn, round after
+ * round, every other round in the opposite order.
+ */
+import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import { linkCounters } from '../../lib/netns/links.ts';
+import { runIperf3 } from '../traffic/iperf3.ts';
+
+/** Traffic to measure with. */
+export interface BenchTraffic {
+  readonly name: string;
+  readonly unit: 'Gbit/s' | 'thousand packets/s';
+  readonly flows: number;
+  /** UDP datagrams of this payload, as fast as they can be sent; default TCP. */
+  readonly datagramBytes?: number;
+}
+
+/** Where it goes. */
+export interface BenchPlace {
+  readonly clientNetns: string;
+  readonly serverNetns: string;
+  readonly address: string;
+  /** Device behind everything that is measured: it counts the datagrams that got through. */
+  readonly counted: { readonly netns: string; readonly device: string };
+  /** DSCP of what the client sends; default 0. */
+  readonly dscp?: number;
+}
+
+/** The traffic of all of them. */
+export const BENCH_TRAFFIC: readonly BenchTraffic[] = [
+  { name: 'one TCP flow', unit: 'Gbit/s', flows: 1 },
+  { name: 'eight TCP flows', unit: 'Gbit/s', flows: 8 },
+  { name: 'UDP, 64 bytes', unit: 'thousand packets/s', flows: 1, datagramBytes: 64 },
+];
+
+/** Something in the way of the traffic, or nothing. */
+export interface BenchArm {
+  readonly name: string;
+  /** Puts it there. */
+  readonly begin: () => Promise<void>;
+  /** Takes it away. */
+  readonly end: () => Promise<void>;
+}
+
+/** Rate of the traffic now, in its unit. */
+export async function measureTraffic(
+  scope: LabScope,
+  { counted, ...place }: BenchPlace,
+  { flows, datagramBytes }: BenchTraffic,
+  seconds: number,
+): Promise<number> {
+  if (datagramBytes === undefined) {
+    return (await runIperf3(scope, { ...place, seconds, flows })).bitsPerSec / 1e9;
+  }
+  const packets = (): number => linkCounters(counted.device, { netns: counted.netns }).txPackets;
+  const before = packets();
+  await runIperf3(scope, { ...place, seconds, flows, udpBitsPerSec: 0, datagramBytes });
+  return (packets() - before) / seconds / 1e3;
+}
+
+/** Options of {@link measureArms}. */
+export interface ArmOptions {
+  readonly rounds: number;
+  /** Told of each round, in words. */
+  readonly onProgress?: ((line: string) => void) | undefined;
+}
+
+/**
+ * Measures with each of the arms, so many rounds.
+ *
+ * @param measures - what is measured while an arm is in place
+ * @returns rounds of values by the names of arm and measure: `values.get(arm)!.get(measure)![round]`
+ */
+export async function measureArms(
+  title: string,
+  arms: readonly BenchArm[],
+  measures: ReadonlyMap<string, () => Promise<number>>,
+  { rounds, onProgress }: ArmOptions,
+): Promise<Map<string, Map<string, number[]>>> {
+  const values = new Map(arms.map((arm) => [arm.name, new Map<string, number[]>()]));
+  for (let round = 0; round < rounds; round++) {
+    for (const arm of round % 2 === 0 ? arms : [...arms].reverse()) {
+      await arm.begin();
+      try {
+        for (const [name, measure] of measures) {
+          const ofArm = values.get(arm.name)!;
+          ofArm.set(name, [...(ofArm.get(name) ?? []), await measure()]);
+        }
+      } finally {
+        await arm.end();
+      }
+    }
+    for (const name of measures.keys()) {
+      const found = arms.map((arm) => `${arm.name} ${values.get(arm.name)!.get(name)![round].toFixed(2)}`);
+      onProgress?.(`${title}, ${name}, round ${round + 1} of ${rounds}: ${found.join(', ')}`);
+    }
+  }
+  return values;
+}
+
+/** The pairs of two arms for a measure. */
+export function armPairs(
+  values: ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>,
+  measure: string,
+  arm: string,
+  baseline: string,
+): [number, number][] {
+  const ofBaseline = values.get(baseline)!.get(measure)!;
+  return values
+    .get(arm)!
+    .get(measure)!
+    .map((value, round) => [value, ofBaseline[round]]);
+}
