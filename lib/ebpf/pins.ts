@@ -104,10 +104,12 @@ export function sweepPins(): void {
  * @param inode - of the namespace, which need not exist any more
  */
 export function removeNamespacePins(inode: number): void {
-  const root = bpffs();
-  for (const name of readFolder(root)) {
-    if (name.startsWith(`${inode}-`)) removeFolder(join(root, name));
-  }
+  for (const name of listNamespacePins(inode)) removeFolder(join(bpffs(), name));
+}
+
+/** Names of the folders of a network namespace, by its inode. */
+export function listNamespacePins(inode: number): string[] {
+  return readFolder(bpffs()).filter((name) => name.startsWith(`${inode}-`));
 }
 
 function removeFolder(path: string): void {
