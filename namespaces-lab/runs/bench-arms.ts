@@ -2,9 +2,11 @@
  * How the benchmarks of datapaths measure: the same traffic with each of several things in its way, in turn, round after
  * round, every other round in the opposite order.
  */
+import { cpus } from 'node:os';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { linkCounters } from '../../lib/netns/links.ts';
 import { runIperf3 } from '../traffic/iperf3.ts';
+import { ProcessorWatch } from './processor-watch.ts';
 
 /** Traffic to measure with. */
 export interface BenchTraffic {
@@ -42,8 +44,47 @@ export interface BenchArm {
   readonly end: () => Promise<void>;
 }
 
-/** Rate of the traffic now, in its unit. */
+/** What traffic is like, by the names of {@link trafficMeasures}. */
+export type TrafficRates = Readonly<Record<string, number>>;
+
+/** What is measured with each kind of traffic: its rate, and what of it a processor carries in a second of its time. */
+export interface TrafficMeasure {
+  readonly name: string;
+  readonly unit: string;
+}
+
+/** The measures of {@link measureTraffic}, in its order. */
+export function trafficMeasures(all: readonly BenchTraffic[]): TrafficMeasure[] {
+  return all.flatMap(({ name, unit }) => [
+    { name, unit },
+    { name: byProcessor(name), unit: `${unit} a processor` },
+  ]);
+}
+
+/** Rates of the traffic now, one kind after the other. */
 export async function measureTraffic(
+  scope: LabScope,
+  place: BenchPlace,
+  all: readonly BenchTraffic[],
+  seconds: number,
+): Promise<TrafficRates> {
+  const rates: Record<string, number> = {};
+  for (const traffic of all) {
+    const processor = new ProcessorWatch();
+    const rate = await measureRate(scope, place, traffic, seconds);
+    // Of time that was not idle and not spent in programs of lower priority.
+    const processors = processor.use().busy * cpus().length;
+    rates[traffic.name] = rate;
+    rates[byProcessor(traffic.name)] = rate / processors;
+  }
+  return rates;
+}
+
+function byProcessor(name: string): string {
+  return `${name}, by processor time`;
+}
+
+async function measureRate(
   scope: LabScope,
   { counted, ...place }: BenchPlace,
   { flows, datagramBytes }: BenchTraffic,
@@ -65,34 +106,32 @@ export interface ArmOptions {
   readonly onProgress?: ((line: string) => void) | undefined;
 }
 
-/**
- * Measures with each of the arms, so many rounds.
- *
- * @param measures - what is measured while an arm is in place
- * @returns rounds of values by the names of arm and measure: `values.get(arm)!.get(measure)![round]`
- */
+/** Values by the names of arm and measure, one a round. */
+export type ArmValues = ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>;
+
+/** Measures with each of the arms in place, so many rounds. */
 export async function measureArms(
   title: string,
   arms: readonly BenchArm[],
-  measures: ReadonlyMap<string, () => Promise<number>>,
+  measure: () => Promise<TrafficRates>,
   { rounds, onProgress }: ArmOptions,
-): Promise<Map<string, Map<string, number[]>>> {
+): Promise<ArmValues> {
   const values = new Map(arms.map((arm) => [arm.name, new Map<string, number[]>()]));
   for (let round = 0; round < rounds; round++) {
     for (const arm of round % 2 === 0 ? arms : [...arms].reverse()) {
+      const ofArm = values.get(arm.name)!;
       await arm.begin();
       try {
-        for (const [name, measure] of measures) {
-          const ofArm = values.get(arm.name)!;
-          ofArm.set(name, [...(ofArm.get(name) ?? []), await measure()]);
+        for (const [name, value] of Object.entries(await measure())) {
+          ofArm.set(name, [...(ofArm.get(name) ?? []), value]);
         }
       } finally {
         await arm.end();
       }
     }
-    for (const name of measures.keys()) {
+    for (const name of values.get(arms[0].name)!.keys()) {
       const found = arms.map((arm) => `${arm.name} ${values.get(arm.name)!.get(name)![round].toFixed(2)}`);
-      onProgress?.(`${title}, ${name}, round ${round + 1} of ${rounds}: ${found.join(', ')}`);
+      onProgress?.(`${title}, round ${round + 1} of ${rounds}: ${name}: ${found.join(', ')}`);
     }
   }
   return values;
@@ -100,7 +139,7 @@ export async function measureArms(
 
 /** The pairs of two arms for a measure. */
 export function armPairs(
-  values: ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>,
+  values: ArmValues,
   measure: string,
   arm: string,
   baseline: string,

@@ -10,7 +10,7 @@ import { removeProgramsAtEnd } from '../processes/datapath.ts';
 import { preflexArgv, PreflexProcess } from '../processes/preflex-process.ts';
 import { buildPair, PAIR } from '../topologies/pair.ts';
 import type { BenchArm } from './bench-arms.ts';
-import { armPairs, BENCH_TRAFFIC, measureArms, measureTraffic } from './bench-arms.ts';
+import { armPairs, BENCH_TRAFFIC, measureArms, measureTraffic, trafficMeasures } from './bench-arms.ts';
 
 /** Options of the benchmarks of datapaths. */
 export interface BenchDatapathOptions {
@@ -35,15 +35,13 @@ export async function benchEbpf(scope: LabScope, options: BenchDatapathOptions =
     address: PAIR.farAddress,
     counted: { netns: host, device: PAIR.device },
   };
-  const measures = new Map(
-    BENCH_TRAFFIC.map((traffic) => [traffic.name, () => measureTraffic(scope, place, traffic, seconds)]),
-  );
   const arms = [attached(scope, host), nothing(), tunAgent(scope, host)];
   // To warm up.
-  await measureTraffic(scope, place, BENCH_TRAFFIC[0], 1);
-  const values = await measureArms('host', arms, measures, { rounds, onProgress });
+  await measureTraffic(scope, place, BENCH_TRAFFIC, 1);
+  const measure = () => measureTraffic(scope, place, BENCH_TRAFFIC, seconds);
+  const values = await measureArms('host', arms, measure, { rounds, onProgress });
   return ['ebpf', 'tun'].flatMap((arm) =>
-    BENCH_TRAFFIC.map(({ name, unit }) =>
+    trafficMeasures(BENCH_TRAFFIC).map(({ name, unit }) =>
       benchResult(
         `${arm} host: ${name}`,
         unit,

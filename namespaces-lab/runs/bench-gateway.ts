@@ -16,7 +16,7 @@ import { removeProgramsAtEnd } from '../processes/datapath.ts';
 import { preflexArgv, PreflexProcess } from '../processes/preflex-process.ts';
 import { buildOpenPair, OPEN_PAIR } from '../topologies/open-pair.ts';
 import type { BenchArm } from './bench-arms.ts';
-import { armPairs, BENCH_TRAFFIC, measureArms, measureTraffic } from './bench-arms.ts';
+import { armPairs, BENCH_TRAFFIC, measureArms, measureTraffic, trafficMeasures } from './bench-arms.ts';
 import type { BenchDatapathOptions } from './bench-ebpf.ts';
 
 /** Options of the benchmark. */
@@ -50,19 +50,17 @@ export async function benchGateway(
     counted: { netns: gateway, device: 'wan0' },
     dscp: encodeMark(markingScheme('pool2'), CODEPOINT_LECT, 1),
   };
-  const measures = new Map(
-    TRAFFIC.map((traffic) => [traffic.name, () => measureTraffic(scope, place, traffic, seconds)]),
-  );
+  const measure = () => measureTraffic(scope, place, TRAFFIC, seconds);
   // To warm up.
-  await measureTraffic(scope, place, TRAFFIC[0], 1);
+  await measureTraffic(scope, place, TRAFFIC, 1);
   const results: BenchResult[] = [];
   for (const count of options.prefixes ?? [1, 1000, 100_000]) {
     const file = join(folder, `gateway-${count}.yaml`);
     writeFileSync(file, gatewayConfig(count));
     const arms = ['ebpf', KERNEL, 'tun'].map((name) => arm(scope, name, gateway, file));
     const label = `${count.toLocaleString('en-US')} prefixes`;
-    const values = await measureArms(`gateway, ${label}`, arms, measures, { rounds, onProgress });
-    for (const { name, unit } of TRAFFIC) {
+    const values = await measureArms(`gateway, ${label}`, arms, measure, { rounds, onProgress });
+    for (const { name, unit } of trafficMeasures(TRAFFIC)) {
       const add = (subject: string, against: string, baseline: string): void => {
         const pairs = armPairs(values, name, subject, baseline);
         results.push(benchResult(`${subject} gateway, ${label}: ${name}`, unit, against, pairs));
