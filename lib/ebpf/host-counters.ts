@@ -2,6 +2,7 @@
 import { LexCounters } from '../lex/counters.ts';
 import type { StructLayout } from './btf.ts';
 import { StructView } from './btf.ts';
+import { perCpuStride } from './object-spec.ts';
 
 /** What the programs counted. */
 export interface HostCounters {
@@ -41,9 +42,4 @@ export function decodeHostCounters(layout: StructLayout, bytes: Uint8Array): Hos
     flows.refused += view.read('flows_refused');
   }
   return { lex, flows };
-}
-
-/** Bytes from one processor's value to the next in a per-CPU map. */
-export function perCpuStride(valueBytes: number): number {
-  return Math.ceil(valueBytes / 8) * 8;
 }

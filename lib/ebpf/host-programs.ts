@@ -1,15 +1,15 @@
 /** The host programs in the kernel, with their maps: made of the spec of host.bpf.o. */
-import { readFileSync } from 'node:fs';
 import type { LexSettings } from '../lex/options.ts';
-import { BpfMap } from '../sys/bpf.ts';
+import type { BpfMap } from '../sys/bpf.ts';
 import { LoadedObject } from '../sys/libbpf.ts';
 import type { HostCounters } from './host-counters.ts';
-import { decodeHostCounters, perCpuStride } from './host-counters.ts';
+import { decodeHostCounters } from './host-counters.ts';
 import type { ServedTraffic } from './host-settings.ts';
 import { encodeHostSettings } from './host-settings.ts';
 import { loadObjectSpec } from './object-file.ts';
 import type { MapSpec, ObjectSpec } from './object-spec.ts';
-import { MAP_TYPE_PERCPU_ARRAY, mapSpec } from './object-spec.ts';
+import { openMap } from './open-map.ts';
+import { mapSpec } from './object-spec.ts';
 
 /** How to load the programs. */
 export interface HostProgramsOptions {
@@ -105,16 +105,6 @@ export class HostPrograms {
   }
 
   #map(name: string): BpfMap {
-    const { type, key, value } = mapSpec(this.spec, name);
-    const valueBytes =
-      type === MAP_TYPE_PERCPU_ARRAY ? perCpuStride(value.size) * possibleProcessors() : value.size;
-    return new BpfMap(name, this.#object.mapFd(name), key.size, valueBytes);
+    return openMap(this.#object, mapSpec(this.spec, name));
   }
-}
-
-/** Processors that the kernel may have, which is how many values a per-CPU map holds. */
-function possibleProcessors(): number {
-  const ranges = readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim();
-  const last = /(\d+)$/.exec(ranges)?.[1] ?? '0';
-  return Number(last) + 1;
 }

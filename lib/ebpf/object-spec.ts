@@ -30,6 +30,11 @@ export interface ObjectSpec {
 export const MAP_TYPE_PERCPU_ARRAY = 6;
 /** BPF_MAP_TYPE_LRU_HASH. */
 export const MAP_TYPE_LRU_HASH = 9;
+/** BPF_MAP_TYPE_RINGBUF: a stream of records, without keys and values. */
+export const MAP_TYPE_RINGBUF = 27;
+
+/** Layout of the key and the value of a map that has none. */
+const NOTHING: StructLayout = { name: '', size: 0, fields: [] };
 
 /**
  * Reads an object.
@@ -60,6 +65,11 @@ export function mapSpec(spec: ObjectSpec, name: string): MapSpec {
   return found;
 }
 
+/** Bytes from one processor's value to the next in a per-CPU map. */
+export function perCpuStride(valueBytes: number): number {
+  return Math.ceil(valueBytes / 8) * 8;
+}
+
 /**
  * A text that two maps share only if one's contents mean the same in the other.
  *
@@ -76,7 +86,7 @@ export function mapShape(map: MapSpec, maxEntries: number): string {
 
 /**
  * A map is a struct of pointers: `type` and `max_entries` to arrays as long as the number, `key` and `value` to the
- * types.
+ * types; a ring buffer has neither of these two.
  *
  * @see bpf/bpf_helpers.h, __uint and __type
  */
@@ -87,11 +97,13 @@ function readMap(btf: Btf, { name, type }: { readonly name: string; readonly typ
     if (found === undefined) throw badObject(`map ${name} has no ${field}`);
     return btf.pointedTo(found);
   };
+  const isRing = btf.arrayLength(member('type')) === MAP_TYPE_RINGBUF;
+  const layoutOf = (field: string): StructLayout => (isRing ? NOTHING : btf.layoutOf(member(field)));
   return {
     name,
     type: btf.arrayLength(member('type')),
     maxEntries: btf.arrayLength(member('max_entries')),
-    key: btf.layoutOf(member('key')),
-    value: btf.layoutOf(member('value')),
+    key: layoutOf('key'),
+    value: layoutOf('value'),
   };
 }

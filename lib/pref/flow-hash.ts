@@ -18,8 +18,10 @@ export class FlowHash {
   h1 = 0;
   /** Second 32 bits, int32. */
   h2 = 0;
-  private readonly seed1: number;
-  private readonly seed2: number;
+  /** Where the first word starts, int32. */
+  readonly seed1: number;
+  /** Where the second word starts, int32. */
+  readonly seed2: number;
 
   /** @param seed - 0..2^32-1; the same seed gives the same hashes */
   constructor(seed: number) {

@@ -4,7 +4,7 @@
  * assignment; nothing is dropped.
  *
  * A bucket is kept as the one time at which it would be full again: a packet fits when that time is less than
- * burst - 1 tokens ahead, and puts it one token further.
+ * burst - 1 tokens ahead, and puts it one token further. A token is a whole number of ns, as in the kernel.
  *
  * @see ITU-T I.371, the generic cell rate algorithm (virtual scheduling)
  */
@@ -36,10 +36,14 @@ export class FneLimiter {
   private fullAt = new Float64Array(64);
   /** The bucket of all; an array, so that storing a time allocates nothing. */
   private readonly totalFullAt = new Float64Array(1);
-  private tokenNs = 0;
-  private aheadNs = 0;
-  private totalTokenNs = 0;
-  private totalAheadNs = 0;
+  /** ns a token of a destination; 0 without limit. */
+  tokenNs = 0;
+  /** How far ahead of now the time of a destination's bucket may be, ns. */
+  aheadNs = 0;
+  /** ns a token of all together; 0 without limit. */
+  totalTokenNs = 0;
+  /** How far ahead of now the time of the bucket of all may be, ns. */
+  totalAheadNs = 0;
 
   constructor(limits: FneLimits) {
     this.configure(limits);
@@ -48,10 +52,10 @@ export class FneLimiter {
   /** Puts limits in force. With others than before all buckets are full: what was taken counts in tokens of before. */
   configure(limits: FneLimits): void {
     const before = [this.tokenNs, this.aheadNs, this.totalTokenNs, this.totalAheadNs];
-    this.tokenNs = NS_PER_S / limits.ratePerDestination;
-    this.aheadNs = this.tokenNs * (limits.burstPerDestination - 1);
-    this.totalTokenNs = NS_PER_S / limits.rateTotal;
-    this.totalAheadNs = this.totalTokenNs * (limits.burstTotal - 1);
+    this.tokenNs = Math.round(NS_PER_S / limits.ratePerDestination);
+    this.aheadNs = Math.floor(this.tokenNs * (limits.burstPerDestination - 1));
+    this.totalTokenNs = Math.round(NS_PER_S / limits.rateTotal);
+    this.totalAheadNs = Math.floor(this.totalTokenNs * (limits.burstTotal - 1));
     const now = [this.tokenNs, this.aheadNs, this.totalTokenNs, this.totalAheadNs];
     if (now.every((value, i) => value === before[i])) return;
     this.fullAt.fill(0);

@@ -47,7 +47,10 @@ export const METER_WIDTH = 2;
 
 /** Field of a route in the shares: flowlet ratio f_di, 0..1; the up routes of a destination sum to 1. */
 export const FIELD_RATIO = 0;
-/** Field of a route in the shares: its claim to the next flowlet; the routes of a destination sum to 0. */
+/**
+ * Field of a route in the shares: its claim to the next flowlet, a whole number in units of {@link WEIGHT_SCALE}; the
+ * routes of a destination sum to 0 from one choice to the next.
+ */
 export const FIELD_CREDIT = 1;
 /** Field of a route in the shares: bytes of repeated FNE packets that tell of loss on it, running interval. */
 export const FIELD_FNE_REPEAT_BYTES = 2;
@@ -55,6 +58,11 @@ export const FIELD_FNE_REPEAT_BYTES = 2;
 export const FIELD_FLOWLETS = 3;
 /** float64 that a route takes in the shares. */
 export const SHARE_WIDTH = 4;
+
+/** Bits of a weight. */
+export const WEIGHT_BITS = 24;
+/** The weight of ratio 1. */
+export const WEIGHT_SCALE = 2 ** WEIGHT_BITS;
 
 /** float64 of a cache line: records begin at multiples of it. */
 const LINE_WIDTH = 8;
@@ -226,9 +234,6 @@ export class RouteTable {
   /**
    * Sets the ratios of the routes that are up; what others have in `next` is ignored.
    *
-   * Credits live on: with less than 1 / ratio flowlets an interval a rarely chosen route would otherwise
-   * never be.
-   *
    * @param next - by slot, not negative; scaled so that the ratios sum to 1. Nothing changes when they sum to
    *   0.
    */
@@ -241,7 +246,6 @@ export class RouteTable {
     for (let slot = 0; slot < this.routeCount; slot++) {
       if ((up >>> slot) & 1) shares[this.shareAt(destination, slot) + FIELD_RATIO] = next[slot] / sum;
     }
-    this.centreCredits(destination, up);
   }
 
   /**
@@ -305,9 +309,8 @@ export class RouteTable {
     for (let slot = 0; slot < this.routeCount; slot++) {
       if (((up >>> slot) & 1) === 0) continue;
       const random = mixBits(mixBits(destination ^ this.seed) + Math.imul(slot + 1, 0x9e3779b1));
-      shares[this.shareAt(destination, slot) + FIELD_CREDIT] = random / 2 ** 32;
+      shares[this.shareAt(destination, slot) + FIELD_CREDIT] = random >> (32 - WEIGHT_BITS);
     }
-    this.centreCredits(destination, up);
   }
 
   private shareEqually(destination: number, up: number): void {
@@ -326,7 +329,6 @@ export class RouteTable {
       const route = this.shareAt(destination, slot);
       if ((old & up & (1 << slot)) !== 0) stayed += shares[route + FIELD_RATIO];
       else shares[route + FIELD_RATIO] = 0;
-      if ((up & (1 << slot)) === 0) shares[route + FIELD_CREDIT] = 0;
     }
     if (up === 0) return;
     if (stayed > 0) {
@@ -340,30 +342,16 @@ export class RouteTable {
         else if ((up & (1 << slot)) !== 0) shares[ratio] = share;
       }
     } else this.shareEqually(destination, up);
-    this.centreCredits(destination, up);
   }
+}
 
-  /**
-   * Shifts the credits of the routes that may be chosen so that they sum to 0; a route with ratio 0 has no
-   * claim.
-   */
-  private centreCredits(destination: number, up: number): void {
-    const shares = this.shares[destination >>> CHUNK_BITS];
-    let sum = 0;
-    let count = 0;
-    for (let slot = 0; slot < this.routeCount; slot++) {
-      if (((up >>> slot) & 1) === 0) continue;
-      const route = this.shareAt(destination, slot);
-      if (shares[route + FIELD_RATIO] > 0) {
-        sum += shares[route + FIELD_CREDIT];
-        count++;
-      } else shares[route + FIELD_CREDIT] = 0;
-    }
-    for (let slot = 0; slot < this.routeCount; slot++) {
-      const route = this.shareAt(destination, slot);
-      if ((up >>> slot) & 1 && shares[route + FIELD_RATIO] > 0) shares[route + FIELD_CREDIT] -= sum / count;
-    }
-  }
+/**
+ * A flowlet ratio as a whole number, 1 at least if the ratio is above 0: what flowlets are spread by, here and in the
+ * kernel. Off by 3e-8 at most, which matters to nobody; the ratios themselves are kept and reported. @hotpath
+ */
+export function weightOf(ratio: number): number {
+  const weight = Math.floor(ratio * WEIGHT_SCALE + 0.5);
+  return weight === 0 && ratio > 0 ? 1 : weight;
 }
 
 /** How many bits of a mask are set. @hotpath */

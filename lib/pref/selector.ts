@@ -4,7 +4,16 @@
  */
 
 import { mixBits } from './flow-hash.ts';
-import { CHUNK_BITS, FIELD_CREDIT, FIELD_RATIO, SHARE_WIDTH, countBits } from './route-table.ts';
+import { distanceOf } from './log2.ts';
+import {
+  CHUNK_BITS,
+  FIELD_CREDIT,
+  FIELD_RATIO,
+  SHARE_WIDTH,
+  WEIGHT_SCALE,
+  countBits,
+  weightOf,
+} from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
 
 /** Chooses among the routes that are up; every method returns a slot, or -1 when none is up. */
@@ -16,9 +25,11 @@ export class Selector {
   }
 
   /**
-   * The route for the next flowlet, by smooth weighted round robin: every route gains its ratio in credit,
-   * the richest is chosen and pays 1. After n choices at fixed ratios every route was chosen n * ratio times,
-   * give or take less than the number of routes; a coin toss would stray by sqrt(n).
+   * The route for the next flowlet, by smooth weighted round robin: every route gains its weight in credit,
+   * the richest is chosen and pays what all have gained. After n choices at fixed ratios every route was chosen
+   * n * ratio times, give or take less than the number of routes; a coin toss would stray by sqrt(n).
+   *
+   * All in whole numbers, so that the programs in the kernel choose the same.
    *
    * @param excludeMask - slots not to choose, as long as another is up
    * @hotpath
@@ -31,20 +42,28 @@ export class Selector {
     if (candidates === 0) candidates = up;
     const shares = table.shares[destination >>> CHUNK_BITS];
     const first = table.shareAt(destination, 0);
+    let total = 0;
     let sum = 0;
-    for (let rest = candidates, route = first; rest !== 0; rest >>>= 1, route += SHARE_WIDTH) {
-      if ((rest & 1) !== 0) sum += shares[route + FIELD_RATIO];
+    for (let slot = 0, route = first; up >>> slot !== 0; slot++, route += SHARE_WIDTH) {
+      if (((up >>> slot) & 1) === 0) continue;
+      const weight = weightOf(shares[route + FIELD_RATIO]);
+      total += weight;
+      if (((candidates >>> slot) & 1) === 1) sum += weight;
     }
     // All candidates may have ratio 0 when betaE is 0 and the others are excluded: any of them is better than
     // none.
-    const equalGain = sum > 0 ? 0 : 1 / countBits(candidates);
-    const scale = sum > 0 ? 1 / sum : 0;
+    const equalGain = sum > 0 ? 0 : Math.floor(WEIGHT_SCALE / countBits(candidates));
+    if (sum > 0) settleCredits(shares, first, table.routeCount, up);
     let best = -1;
     let bestCredit = -Infinity;
+    let gains = 0;
     for (let slot = 0, route = first; candidates >>> slot !== 0; slot++, route += SHARE_WIDTH) {
       if (((candidates >>> slot) & 1) === 0) continue;
-      const gain = shares[route + FIELD_RATIO] * scale + equalGain;
+      const weight = weightOf(shares[route + FIELD_RATIO]);
+      // What is excluded takes no part: the others gain as if they were all.
+      const gain = equalGain > 0 ? equalGain : sum === total ? weight : Math.floor((weight * total) / sum);
       if (gain === 0) continue;
+      gains += gain;
       const credit = shares[route + FIELD_CREDIT] + gain;
       shares[route + FIELD_CREDIT] = credit;
       if (credit > bestCredit) {
@@ -52,7 +71,7 @@ export class Selector {
         best = slot;
       }
     }
-    shares[first + best * SHARE_WIDTH + FIELD_CREDIT] -= 1;
+    shares[first + best * SHARE_WIDTH + FIELD_CREDIT] -= gains;
     return best;
   }
 
@@ -98,19 +117,49 @@ export class Selector {
     const shares = table.shares[destination >>> CHUNK_BITS];
     const first = table.shareAt(destination, 0);
     let best = -1;
-    let bestDistance = Infinity;
+    let bestDistance = 0;
+    let bestWeight = 0;
     for (let slot = 0, route = first; up >>> slot !== 0; slot++, route += SHARE_WIDTH) {
-      const ratio = shares[route + FIELD_RATIO];
-      if (((up >>> slot) & 1) === 0 || ratio === 0) continue;
-      const uniform = (scoreOf(h1, h2, table.pathIdOf[slot]) + 0.5) / 2 ** 32;
-      const distance = -Math.log(uniform) / ratio;
-      if (distance < bestDistance) {
+      const weight = weightOf(shares[route + FIELD_RATIO]);
+      if (((up >>> slot) & 1) === 0 || weight === 0) continue;
+      const distance = distanceOf(scoreOf(h1, h2, table.pathIdOf[slot]));
+      // distance / weight < bestDistance / bestWeight; below 2^53, so exact.
+      if (best < 0 || distance * bestWeight < bestDistance * weight) {
         bestDistance = distance;
+        bestWeight = weight;
         best = slot;
       }
     }
     // With betaE = 0 all that are left may have ratio 0.
     return best < 0 ? this.chooseEqually(destination, h1, h2, excludeMask) : best;
+  }
+}
+
+/**
+ * Makes the credits of the routes with a claim sum to 0, after routes or ratios have changed; a route that is down or
+ * has ratio 0 has none. Credits that were in order stay.
+ *
+ * Credits live on when ratios are set: with less than 1 / ratio flowlets an interval a rarely chosen route would
+ * otherwise never be.
+ *
+ * @hotpath
+ */
+function settleCredits(shares: Float64Array, first: number, routeCount: number, up: number): void {
+  let sum = 0;
+  let count = 0;
+  for (let slot = 0, route = first; slot < routeCount; slot++, route += SHARE_WIDTH) {
+    if (((up >>> slot) & 1) === 1 && shares[route + FIELD_RATIO] > 0) {
+      sum += shares[route + FIELD_CREDIT];
+      count++;
+    } else shares[route + FIELD_CREDIT] = 0;
+  }
+  if (sum === 0) return;
+  const mean = Math.floor(sum / count);
+  let rest = sum - mean * count;
+  for (let slot = 0, route = first; slot < routeCount; slot++, route += SHARE_WIDTH) {
+    if (((up >>> slot) & 1) === 0 || shares[route + FIELD_RATIO] === 0) continue;
+    shares[route + FIELD_CREDIT] -= rest > 0 ? mean + 1 : mean;
+    rest--;
   }
 }
 

@@ -32,6 +32,8 @@ const OBJ_PIN = 6;
 const OBJ_GET = 7;
 const PROG_TEST_RUN = 10;
 const OBJ_INFO = 15;
+/** BPF_F_LOCK: the element's spin lock is taken, so that programs that take it see all of an update or nothing. */
+const FLAG_LOCK = 4;
 const MAP_LOOKUP_BATCH = 24;
 const MAP_UPDATE_BATCH = 26;
 const LINK_CREATE = 28;
@@ -103,6 +105,7 @@ export class BpfMap {
   readonly #name: string;
   readonly #fd: number;
   readonly #element = new Attr();
+  readonly #locked = new Attr();
   /** Without a value, which MAP_DELETE_ELEM does not take. */
   readonly #keyOnly = new Attr();
 
@@ -116,7 +119,13 @@ export class BpfMap {
     this.key = fixedBytes(keyBytes);
     this.value = fixedBytes(valueBytes);
     this.#element.int(0, fd).pointer(8, this.key).pointer(16, this.value);
+    this.#locked.int(0, fd).pointer(8, this.key).pointer(16, this.value).int(24, FLAG_LOCK);
     this.#keyOnly.int(0, fd).pointer(8, this.key);
+  }
+
+  /** Descriptor of the map. */
+  get fd(): number {
+    return this.#fd;
   }
 
   /** Reads the element of {@link key} into {@link value}; false when there is none. */
@@ -127,6 +136,16 @@ export class BpfMap {
   /** Writes {@link value} at {@link key}. */
   update(): void {
     this.#call(this.#element, MAP_UPDATE, 'MAP_UPDATE_ELEM');
+  }
+
+  /** The same as {@link update} and {@link lookup} for an element with a spin lock, which is taken. */
+  updateLocked(): void {
+    this.#call(this.#locked, MAP_UPDATE, 'MAP_UPDATE_ELEM');
+  }
+
+  /** Reads the element of {@link key} into {@link value} under its spin lock. */
+  lookupLocked(): boolean {
+    return this.#call(this.#locked, MAP_LOOKUP, 'MAP_LOOKUP_ELEM');
   }
 
   /** Deletes the element of {@link key}; false when there is none. */
@@ -153,6 +172,23 @@ export class BpfMap {
     const attr = new Attr().pointer(16, keys).pointer(24, fixedBytes(this.value.length * elements));
     const result = attr.int(32, elements).int(36, this.#fd).call(MAP_UPDATE_BATCH);
     if (result < 0) throw refused('MAP_UPDATE_BATCH', -result, `map ${this.#name}`);
+  }
+
+  /**
+   * Reads the first elements of an array, in one call.
+   *
+   * @param elements - no more than it has
+   * @returns the values one behind the other, new bytes; per-CPU maps are not read so
+   */
+  readFirst(elements: number): Bytes {
+    const values = fixedBytes(this.value.length * elements);
+    const attr = new Attr()
+      .pointer(8, fixedBytes(8))
+      .pointer(16, fixedBytes(4 * elements))
+      .pointer(24, values);
+    const result = attr.int(32, elements).int(36, this.#fd).call(MAP_LOOKUP_BATCH);
+    if (result < 0 && result !== -ENOENT) throw refused('MAP_LOOKUP_BATCH', -result, `map ${this.#name}`);
+    return values;
   }
 
   /** Elements in a hash now, read in batches. */
@@ -186,21 +222,22 @@ export class TestRun {
   readonly result = fixedBytes(8192);
   /** The context, struct __sk_buff. */
   readonly context: Bytes;
+  /** What the program made of it. */
+  readonly contextResult: Bytes;
   readonly #name: string;
   readonly #attr = new Attr();
-  readonly #contextOut: Bytes;
 
   /** @param contextBytes - size of struct __sk_buff, from the object's BTF */
   constructor(name: string, fd: number, contextBytes: number) {
     this.#name = name;
     this.context = fixedBytes(contextBytes);
-    this.#contextOut = fixedBytes(contextBytes);
+    this.contextResult = fixedBytes(contextBytes);
     this.#attr
       .int(0, fd)
       .pointer(16, this.packet)
       .pointer(24, this.result)
       .pointer(48, this.context)
-      .pointer(56, this.#contextOut);
+      .pointer(56, this.contextResult);
   }
 
   /**
@@ -226,7 +263,7 @@ export class TestRun {
       .int(12, this.result.length)
       .int(32, repeat)
       .int(40, this.context.length)
-      .int(44, this.#contextOut.length);
+      .int(44, this.contextResult.length);
     const result = this.#attr.call(PROG_TEST_RUN);
     if (result < 0) throw refused('PROG_TEST_RUN', -result, `program ${this.#name}`);
   }

@@ -1,9 +1,10 @@
 /** Options to settings of the programs, counters of the programs to counters of the host. */
 import { expect, it } from 'vitest';
 import { StructView } from '../../lib/ebpf/btf.ts';
-import { decodeHostCounters, perCpuStride } from '../../lib/ebpf/host-counters.ts';
+import { decodeHostCounters } from '../../lib/ebpf/host-counters.ts';
 import { encodeHostSettings } from '../../lib/ebpf/host-settings.ts';
 import { loadObjectSpec } from '../../lib/ebpf/object-file.ts';
+import { perCpuStride } from '../../lib/ebpf/object-spec.ts';
 import { EXCLUSION_FNE_REPEAT } from '../../lib/lex/counters.ts';
 import { lexSettings } from '../../lib/lex/options.ts';
 import { REASON_LEX_RETRANSMISSION } from '../../lib/lex/reasons.ts';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FIELD_CREDIT, RouteTable } from '../../lib/pref/route-table.ts';
+import { Selector } from '../../lib/pref/selector.ts';
 
 function tableWith(pathIds: number[], share = (count: number): number => 0.1 / count): RouteTable {
   return new RouteTable(pathIds, share, 1);
@@ -145,7 +146,7 @@ describe('RouteTable', () => {
     for (const count of firsts) expect(count).toBeGreaterThan(850);
   });
 
-  test('ratios sum to 1 and credits to 0 through any sequence of changes', () => {
+  test('ratios sum to 1 and credits to 0, exactly, through any sequence of changes and choices', () => {
     const change = fc.oneof(
       fc.record({ kind: fc.constant('route' as const), slot: fc.nat(3), isUp: fc.boolean() }),
       fc.record({ kind: fc.constant('here' as const), slot: fc.nat(3), isUp: fc.boolean() }),
@@ -158,6 +159,7 @@ describe('RouteTable', () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), fc.constantFrom(0, 0.1, 1), (changes, betaE) => {
         const table = tableWith([1, 2, 3, 4], (count) => betaE / count);
+        const selector = new Selector(table);
         const destination = table.add(0b1111);
         for (const step of changes) {
           if (step.kind === 'route') table.setRouteUp(step.slot, step.isUp);
@@ -166,7 +168,11 @@ describe('RouteTable', () => {
           const up = table.upMask(destination);
           const ratios = ratiosOf(table, destination);
           if (up !== 0) expect(Math.abs(sum(ratios) - 1)).toBeLessThan(1e-12);
-          expect(Math.abs(sum(creditsOf(table, destination)))).toBeLessThan(1e-9);
+          selector.pick(destination, 0);
+          const credits = creditsOf(table, destination);
+          expect(sum(credits)).toBe(0);
+          expect(credits.every((credit) => Number.isSafeInteger(credit))).toBe(true);
+          expect(credits.every((credit, slot) => ratios[slot] > 0 || credit === 0)).toBe(true);
           expect(ratios.every((ratio, slot) => ratio >= 0 && ((up >>> slot) & 1 || ratio === 0))).toBe(true);
         }
       }),

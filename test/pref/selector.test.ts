@@ -63,6 +63,18 @@ describe('the choice for a new flowlet', () => {
     expect(selector.pick(destination, 0b001)).toBe(0);
   });
 
+  test('spreads by the ratios of those left when one is excluded, and owes that one nothing', () => {
+    const { selector, destination } = selectorWith([0.5, 0.3, 0.2]);
+    const counts = tally(3, 1000, (i) => selector.pick(destination, i % 2 === 0 ? 0b001 : 0));
+    expect(Math.abs(counts[0] - 250)).toBeLessThan(3);
+    expect(Math.abs(counts[1] - 450)).toBeLessThan(3);
+  });
+
+  test('takes turns among routes with ratio 0 while nothing else is left', () => {
+    const { selector, destination } = selectorWith([1, 0, 0]);
+    expect(tally(3, 40, () => selector.pick(destination, 0b001))).toEqual([0, 20, 20]);
+  });
+
   test('never takes a route with ratio 0 while there is another', () => {
     const { selector, destination } = selectorWith([0, 1]);
     expect(tally(2, 50, () => selector.pick(destination, 0))).toEqual([0, 50]);

@@ -15,6 +15,11 @@ import * as flowState from '../../lex/flow-state.ts';
 import * as fragmentMemory from '../../lex/fragment-memory.ts';
 import * as reasons from '../../lex/reasons.ts';
 import * as rtt from '../../lex/rtt.ts';
+import * as fneLimiter from '../../pref/fne-limiter.ts';
+import * as fneMemory from '../../pref/fne-memory.ts';
+import * as log2 from '../../pref/log2.ts';
+import * as prefReasons from '../../pref/reasons.ts';
+import * as routeTable from '../../pref/route-table.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
 import * as codepoint from '../../wire/marking/codepoint.ts';
 import * as packetView from '../../wire/packet-view.ts';
@@ -22,18 +27,21 @@ import * as protocols from '../../wire/protocol-numbers.ts';
 
 const MODULES = [
   ...[reasons, counters, flowState, rtt, exchange, datagram, fragmentMemory],
+  ...[fneLimiter, fneMemory, log2, prefReasons, routeTable],
   ...[packetView, codepoint, protocols, ipv6],
 ];
 /** Where Debian keeps asm/types.h, by the machine's name. */
 const MULTIARCH: Record<string, string> = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 
-/** The text of constants.h: every whole number that the modules export. */
+/** The text of constants.h: every whole number, and every table of such, that the modules export. */
 function constantsHeader(): string {
-  const lines = MODULES.flatMap((module) => Object.entries(module as Record<string, unknown>))
-    .filter(([, value]) => Number.isSafeInteger(value))
-    .map(
-      ([name, value]) => `#define ${name} ${String(value)}${Math.abs(value as number) > 2 ** 31 ? 'LL' : ''}`,
-    );
+  const lines = MODULES.flatMap((module) => Object.entries(module as Record<string, unknown>)).flatMap(
+    ([name, value]) => {
+      if (value instanceof Uint32Array) return [`#define ${name} {${value.join(', ')}}`];
+      if (!Number.isSafeInteger(value)) return [];
+      return [`#define ${name} ${String(value)}${Math.abs(value as number) > 2 ** 31 ? 'LL' : ''}`];
+    },
+  );
   return ['/* Made by build.ts. */', ...new Set(lines), ''].join('\n');
 }
 

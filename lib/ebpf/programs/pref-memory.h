@@ -1,0 +1,341 @@
+/*
+ * What the gateway remembers and counts: the twin of lib/pref/fne-memory.ts, fne-limiter.ts and meter.ts; and what the
+ * process is told and tells about failures.
+ */
+#ifndef PREFLEX_PREF_MEMORY_H
+#define PREFLEX_PREF_MEMORY_H
+
+#define NS_PER_MS 1000000
+#define NOT_OLD 0x7fffffff
+/* FailureDetector: how long after a suspension only new connections are probes. */
+#define SETTLING_MS 5000
+
+static __always_inline __u32 ms_of(const struct pref_step *step)
+{
+	return (__u64)step->now_ns / NS_PER_MS;
+}
+
+static __always_inline int state_of(__u32 meta)
+{
+	return meta & 3;
+}
+
+static __always_inline __u32 slot_of(__u32 meta)
+{
+	return (meta >> 2) & 0xf;
+}
+
+static __always_inline __u32 tried_of(__u32 meta)
+{
+	return meta >> 8;
+}
+
+static __always_inline int has_slot(__u32 mask, __u32 slot)
+{
+	return (mask >> (slot & 15)) & 1;
+}
+
+static __always_inline int is_over(__u32 time_ms, __u32 now_ms, __s32 lifetime_ms)
+{
+	__s32 age_ms = now_ms - time_ms;
+
+	return age_ms < 0 || age_ms > lifetime_ms;
+}
+
+/* FneMemory.find: state, slot and tried slots of the flow whose hash is in the step; 0 for none. */
+__noinline int find_fne(struct pref_step *step)
+{
+	const struct pref_settings *set = find_settings();
+	__u32 meta = 0, time_ms = 0;
+
+	if (!step || !set)
+		return 0;
+	__u32 h1 = step->h1, h2 = step->h2;
+	__u32 index = h1 & set->memory_set_mask;
+	struct pref_memory_set *found = bpf_map_lookup_elem(&fne_memory, &index);
+	if (!found)
+		return 0;
+	bpf_spin_lock(&found->lock);
+	for (int way = 0; way < MEMORY_WAYS; way++) {
+		const struct pref_memory_entry *entry = &found->entries[way];
+
+		if (entry->h1 != h1 || entry->h2 != h2 || entry->meta == 0)
+			continue;
+		meta = entry->meta;
+		time_ms = entry->time_ms;
+		break;
+	}
+	bpf_spin_unlock(&found->lock);
+	return is_over(time_ms, ms_of(step), set->memory_lifetime_ms) ? 0 : meta;
+}
+
+/* FneMemory.remove. */
+__noinline int remove_fne(struct pref_step *step)
+{
+	const struct pref_settings *set = find_settings();
+
+	if (!step || !set)
+		return 0;
+	__u32 h1 = step->h1, h2 = step->h2;
+	__u32 index = h1 & set->memory_set_mask;
+	struct pref_memory_set *found = bpf_map_lookup_elem(&fne_memory, &index);
+	if (!found)
+		return 0;
+	bpf_spin_lock(&found->lock);
+	for (int way = 0; way < MEMORY_WAYS; way++) {
+		struct pref_memory_entry *entry = &found->entries[way];
+
+		if (entry->h1 != h1 || entry->h2 != h2 || entry->meta == 0)
+			continue;
+		entry->meta = 0;
+		break;
+	}
+	bpf_spin_unlock(&found->lock);
+	return 0;
+}
+
+/* GatewayCore.rememberFne: state | slot << 2 | tried << 8. */
+__noinline int remember_fne(struct pref_step *step, __u32 meta)
+{
+	const struct pref_settings *set = find_settings();
+	__u32 zero = 0, chosen = 0;
+	__s32 oldest = -1;
+
+	if (!step || !set)
+		return 0;
+	__u32 h1 = step->h1, h2 = step->h2, now_ms = ms_of(step);
+	__u32 index = h1 & set->memory_set_mask;
+	struct pref_memory_set *found = bpf_map_lookup_elem(&fne_memory, &index);
+	struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
+	if (!found || !count)
+		return 0;
+	__s32 lifetime_ms = set->memory_lifetime_ms;
+
+	bpf_spin_lock(&found->lock);
+	for (int way = 0; way < MEMORY_WAYS; way++) {
+		const struct pref_memory_entry *entry = &found->entries[way];
+
+		if (entry->h1 == h1 && entry->h2 == h2 && entry->meta != 0) {
+			chosen = way;
+			oldest = -1;
+			break;
+		}
+		__s32 age_ms = entry->meta == 0 ? NOT_OLD : (now_ms - entry->time_ms) & NOT_OLD;
+		if (age_ms > oldest) {
+			oldest = age_ms;
+			chosen = way;
+		}
+	}
+	struct pref_memory_entry *entry = &found->entries[chosen & (MEMORY_WAYS - 1)];
+	int is_eviction = oldest >= 0 && entry->meta != 0 && !is_over(entry->time_ms, now_ms, lifetime_ms);
+	entry->h1 = h1;
+	entry->h2 = h2;
+	entry->meta = meta;
+	entry->time_ms = now_ms;
+	bpf_spin_unlock(&found->lock);
+	if (is_eviction)
+		count->events[EVENT_MEMORY_EVICTION]++;
+	return 0;
+}
+
+/*
+ * FneLimiter.take. One lock at a time: the destination's token is given back when there is none for all; only its time
+ * counts from now on then, which is the same.
+ */
+__noinline int take_token(struct pref_step *step)
+{
+	const struct pref_settings *set = find_settings();
+	__u32 zero = 0;
+
+	if (!step || !set)
+		return LIMIT_TOTAL;
+	__u32 destination = step->destination;
+	__s64 now_ns = step->now_ns, token_ns = set->token_ns, ahead_ns = set->ahead_ns;
+	__s64 total_token_ns = set->total_token_ns, total_ahead_ns = set->total_ahead_ns;
+	struct pref_destination *found = bpf_map_lookup_elem(&destinations, &destination);
+	struct pref_destination_state *state = bpf_map_lookup_elem(&destination_states, &destination);
+	struct pref_limiter *all = bpf_map_lookup_elem(&limiter, &zero);
+	if (!found || !state || !all)
+		return LIMIT_TOTAL;
+
+	int is_full = 0;
+	bpf_spin_lock(&found->lock);
+	__s64 full_at_ns = state->full_at_ns;
+	if (full_at_ns <= now_ns + ahead_ns) {
+		is_full = 1;
+		state->full_at_ns = (full_at_ns > now_ns ? full_at_ns : now_ns) + token_ns;
+	}
+	bpf_spin_unlock(&found->lock);
+	if (!is_full)
+		return LIMIT_DESTINATION;
+
+	is_full = 0;
+	bpf_spin_lock(&all->lock);
+	full_at_ns = all->full_at_ns;
+	if (full_at_ns <= now_ns + total_ahead_ns) {
+		is_full = 1;
+		all->full_at_ns = (full_at_ns > now_ns ? full_at_ns : now_ns) + total_token_ns;
+	}
+	bpf_spin_unlock(&all->lock);
+	if (is_full)
+		return LIMIT_NONE;
+	bpf_spin_lock(&found->lock);
+	state->full_at_ns -= token_ns;
+	bpf_spin_unlock(&found->lock);
+	return LIMIT_TOTAL;
+}
+
+static __always_inline struct pref_meter *find_meter(const struct pref_step *step, const struct pref_settings *set,
+						     __u32 slot)
+{
+	__u32 index = step->destination * set->route_count + (slot & 15);
+
+	return bpf_map_lookup_elem(&meters, &index);
+}
+
+/* Meter.addPacket. */
+static __always_inline void add_packet(const struct pref_step *step, const struct pref_settings *set, __u32 slot,
+				       int is_lex)
+{
+	struct pref_meter *meter = find_meter(step, set, slot);
+
+	if (!meter)
+		return;
+	__sync_fetch_and_add(&meter->bytes, step->bytes);
+	if (is_lex)
+		__sync_fetch_and_add(&meter->lex_bytes, step->bytes);
+}
+
+/* Meter.addFneRepeat. */
+static __always_inline void add_fne_repeat(const struct pref_step *step, const struct pref_settings *set, __u32 slot)
+{
+	struct pref_meter *meter = find_meter(step, set, slot);
+
+	if (meter)
+		__sync_fetch_and_add(&meter->fne_repeat_bytes, step->bytes);
+}
+
+/* Meter.addFlowlet. */
+static __always_inline void begin_flowlet(const struct pref_step *step, const struct pref_settings *set, __u32 slot)
+{
+	struct pref_meter *meter = find_meter(step, set, slot);
+
+	if (meter)
+		__sync_fetch_and_add(&meter->flowlets, 1);
+}
+
+/* Tells the process of the flow in hand; where and what, for a loss or a flowlet. */
+__noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u32 slot)
+{
+	struct pref_report record = {};
+	__u32 zero = 0;
+
+	if (!step)
+		return 0;
+	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
+	struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
+	if (flow) {
+		int is_same = flow->is_used && flow->h2 == step->h2;
+
+		if (kind == REPORT_LOSS)
+			flow->is_exposed = 1;
+		else if (kind == REPORT_INBOUND || !is_same)
+			flow->is_exposed = 0;
+		flow->h2 = step->h2;
+		flow->time_ms = ms_of(step);
+		flow->is_used = 1;
+	}
+	record.time_ns = step->now_ns;
+	record.kind = kind;
+	record.destination = destination;
+	record.slot = slot;
+	record.h1 = step->h1;
+	record.h2 = step->h2;
+	if (kind == REPORT_INBOUND) {
+		record.seq = step->packet.seq;
+		record.ack = step->packet.ack;
+		record.payload_length = step->packet.payload_length;
+		record.tcp_flags = step->packet.tcp_flags;
+	}
+	if (bpf_ringbuf_output(&reports, &record, sizeof(record), 0)) {
+		struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
+
+		if (count)
+			count->reports_lost++;
+	}
+	return 0;
+}
+
+/* Reports an inbound TCP segment of a flow that was reported, unless it is one of many in ordinary times. */
+static __always_inline void report_inbound(struct pref_step *step)
+{
+	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
+	const struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
+
+	if (!flow || !flow->is_used || flow->h2 != step->h2)
+		return;
+	__u32 age_ms = ms_of(step) - flow->time_ms;
+	if (age_ms > WATCHED_MS)
+		return;
+	int is_plain = !(step->packet.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
+	if (is_plain && !flow->is_exposed && age_ms < REPORT_GAP_MS)
+		return;
+	report(step, REPORT_INBOUND, 0, 0);
+}
+
+/* FailureDetector.isProbe. */
+__noinline int is_probe(struct pref_step *step, __u32 slot)
+{
+	struct pref_probe_key key = {};
+
+	if (!step)
+		return 0;
+	key.h1 = step->h1;
+	key.h2 = step->h2;
+	key.destination = step->destination;
+	key.slot = slot;
+	return bpf_map_lookup_elem(&probes, &key) ? 1 : 0;
+}
+
+/* Lets the flow probe a suspended route; 0 when it cannot be watched. */
+__noinline int begin_probe(struct pref_step *step, __u32 slot)
+{
+	const struct pref_settings *set = find_settings();
+	struct pref_probe_key key = {};
+	__u32 nothing = 0;
+
+	if (!step || !set || !set->is_watching)
+		return 0;
+	key.h1 = step->h1;
+	key.h2 = step->h2;
+	key.destination = step->destination;
+	key.slot = slot;
+	return bpf_map_update_elem(&probes, &key, &nothing, BPF_ANY) ? 0 : 1;
+}
+
+/* FailureDetector.failingSlot: slot + 1, 0 for none. */
+__noinline int find_failing(struct pref_step *step)
+{
+	struct pref_flow_key key = {};
+
+	if (!step)
+		return 0;
+	key.h1 = step->h1;
+	key.h2 = step->h2;
+	const struct pref_failing *found = bpf_map_lookup_elem(&failing, &key);
+	return found && found->destination == step->destination ? (found->slot & 15) + 1 : 0;
+}
+
+/* FailureDetector.mayProbe. */
+static __always_inline int may_probe(const struct pref_step *step, const struct pref_settings *set, int is_syn)
+{
+	return is_syn || (__s32)(ms_of(step) - set->suspended_at_ms) > SETTLING_MS;
+}
+
+/* A flow may use a suspended route only as a probe. */
+static __always_inline int is_usable(struct pref_step *step, __u32 slot)
+{
+	return !has_slot(step->suspended, slot) || is_probe(step, slot);
+}
+
+#endif
