@@ -104,13 +104,15 @@ function addEbpfBench(bench: Command): void {
 
 async function runEbpfBench({ flows, only, ...flags }: EbpfFlags): Promise<BenchResult[]> {
   const { withLabScope } = await import('../netns/lab-scope.ts');
-  const { benchHostProgram } = await import('../../namespaces-lab/runs/bench-programs.ts');
+  const { benchGatewayProgram, benchHostProgram } =
+    await import('../../namespaces-lab/runs/bench-programs.ts');
   const { benchEbpf } = await import('../../namespaces-lab/runs/bench-ebpf.ts');
   const { benchGateway } = await import('../../namespaces-lab/runs/bench-gateway.ts');
   const options = { ...flags, onProgress: note };
   const has = (part: EbpfPart): boolean => only === undefined || only === part;
   return [
     ...(has('programs') ? flows.map((count) => benchHostProgram(count, options)) : []),
+    ...(has('programs') ? flags.prefixes.map((count) => benchGatewayProgram(count, options)) : []),
     ...(has('host') ? await withLabScope((scope) => benchEbpf(scope, options)) : []),
     ...(has('gateway') ? await withLabScope((scope) => benchGateway(scope, options)) : []),
   ];
