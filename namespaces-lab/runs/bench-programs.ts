@@ -111,7 +111,10 @@ export function benchGatewayProgram(prefixes: number, options: BenchProgramOptio
       programs.resetDestination(destination, [0, 0]);
       const halves = { allowedMask: 3, upMask: 3, suspendedMask: 0, weights: [HALF, HALF] };
       programs.setDestination(destination, halves);
-      programs.setPrefix({ version: 4, words: Int32Array.of(prefixWord(destination)), length: 24 }, destination);
+      programs.setPrefix(
+        { version: 4, words: Int32Array.of(prefixWord(destination)), length: 24 },
+        destination,
+      );
     }
     const layout = programs.spec.btf.structLayout('__sk_buff');
     const outbound = new TestRun('pref_outbound_at', programs.programFd('outbound'), layout.size);
