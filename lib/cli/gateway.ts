@@ -102,11 +102,11 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
       `inside ${config.inside.device} (${config.inside.prefixes.join(', ')}), routes ` +
         config.routes.map(describeRoute).join(', ') +
         `, scheme ${config.scheme}, strategy ${config.strategy}, interval ${config.intervalSeconds} s`,
-      ...daemon.plumbing.recovered.map(
+      ...daemon.datapath.recovered.map(
         (journal) => `took back what pid ${journal.pid} had left (${journal.changes} changes)`,
       ),
     ],
-    warnings: daemon.plumbing.warnings,
+    warnings: daemon.datapath.warnings,
     isHealthy: () => daemon.isHealthy,
     checkTurning: () => daemon.checkTurning(),
     refresh: () => {

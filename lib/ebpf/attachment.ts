@@ -5,6 +5,7 @@
 import { invalidOption } from '../errors.ts';
 import type { TrafficDirection } from '../sys/bpf.ts';
 import { createTcxLink, linkInterface, openPinned, pinObject, updateLink } from '../sys/bpf.ts';
+import type { FilterPlace } from '../sys/libbpf.ts';
 import { EINVAL, SystemError } from '../sys/errno.ts';
 import { interfaceHardwareType } from '../sys/interface.ts';
 import { attachClsact, detachClsact } from '../sys/libbpf.ts';
@@ -32,6 +33,10 @@ export interface AttachTarget {
   readonly device: string;
   readonly ifindex: number;
   readonly pins: PinFolder;
+  /** Name of the pin of its link; default: the direction. */
+  readonly linkPin?: string | undefined;
+  /** Where its clsact filter stands; default: the host's place. */
+  readonly filter?: FilterPlace | undefined;
 }
 
 /** Bytes of the link layer of a device. @throws PreflexError ERR_INVALID_OPTION for a link layer that is not known */
@@ -60,43 +65,55 @@ export function attachProgram(
   program: number,
   wanted: Attachment | undefined,
 ): Attachment {
-  const { device, ifindex, pins } = target;
+  const { device, ifindex, filter } = target;
   if (wanted !== 'clsact' && attachTcx(target, direction, program, wanted === 'tcx')) {
     return 'tcx';
   }
-  if (pins.names().includes(direction)) pins.unpin([direction]);
-  attachClsact(program, ifindex, direction, device);
+  unpinLink(target, direction);
+  attachClsact(program, ifindex, direction, device, filter);
   return 'clsact';
 }
 
 /** Takes this project's program off in one direction; true when there was one. */
-export function detachProgram({ device, ifindex, pins }: AttachTarget, direction: TrafficDirection): boolean {
-  const isPinned = pins.names().includes(direction);
-  if (isPinned) pins.unpin([direction]);
-  return detachClsact(ifindex, direction, device) || isPinned;
+export function detachProgram(target: AttachTarget, direction: TrafficDirection): boolean {
+  const isPinned = unpinLink(target, direction);
+  // A device that is gone has taken its filters along.
+  const { device, filter, ifindex } = target;
+  return (ifindex > 0 && detachClsact(ifindex, direction, device, filter)) || isPinned;
+}
+
+function unpinLink({ pins, linkPin }: AttachTarget, direction: TrafficDirection): boolean {
+  const name = linkPin ?? direction;
+  if (!pins.names().includes(name)) return false;
+  pins.unpin([name]);
+  return true;
 }
 
 /** Whether the programs of an earlier agent still hang on this very device. */
-export function isAttachedTo({ ifindex, pins }: AttachTarget): boolean {
-  return DIRECTIONS.every((direction) => {
-    const link = openPinned(pins.pin(direction));
-    if (link === undefined) return false;
-    try {
-      return linkInterface(link.number) === ifindex;
-    } finally {
-      link.close();
-    }
-  });
+export function isAttachedTo(target: AttachTarget): boolean {
+  return DIRECTIONS.every((direction) => isLinkedTo(target, direction));
+}
+
+/** Whether a link in that direction hangs on this very device. */
+export function isLinkedTo({ ifindex, linkPin, pins }: AttachTarget, direction: TrafficDirection): boolean {
+  const link = openPinned(pins.pin(linkPin ?? direction));
+  if (link === undefined) return false;
+  try {
+    return linkInterface(link.number) === ifindex;
+  } finally {
+    link.close();
+  }
 }
 
 /** False where the kernel has no TCX and that is no error. */
 function attachTcx(
-  { device, ifindex, pins }: AttachTarget,
+  { device, filter, ifindex, linkPin, pins }: AttachTarget,
   direction: TrafficDirection,
   program: number,
   isRequired: boolean,
 ): boolean {
-  const earlier = openPinned(pins.pin(direction));
+  const pin = pins.pin(linkPin ?? direction);
+  const earlier = openPinned(pin);
   if (earlier !== undefined) {
     try {
       updateLink(earlier.number, program);
@@ -111,9 +128,9 @@ function attachTcx(
     throw new SystemError('bpf LINK_CREATE', -link, device, 'TCX links need Linux 6.6');
   }
   // An agent that had to use clsact.
-  detachClsact(ifindex, direction, device);
+  detachClsact(ifindex, direction, device, filter);
   try {
-    pinObject(link.number, pins.pin(direction));
+    pinObject(link.number, pin);
   } finally {
     // Only the pin holds it, so that taking the pin away is taking the program off.
     link.close();

@@ -13,6 +13,7 @@ import {
   METER_LEX_BYTES,
 } from '../pref/meter.ts';
 import type { BpfMap } from '../sys/bpf.ts';
+import { fixedBytes } from '../sys/bpf.ts';
 import { LoadedObject } from '../sys/libbpf.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
 import { StructView } from './btf.ts';
@@ -58,9 +59,14 @@ export interface KernelDestination {
   readonly weights: ArrayLike<number>;
 }
 
-/** Whose addresses a prefix of the inside has: hosts of the domain, or the gateway itself, which is left alone. */
-export type InsideKind = 'domain' | 'gateway';
-const INSIDE_VALUES: Record<InsideKind, number> = { domain: 1, gateway: 2 };
+/**
+ * Whose addresses a prefix of the inside has: hosts of the domain; the gateway itself or others that are left alone; or
+ * outside after all, within a shorter prefix of the others.
+ */
+export type InsideKind = 'domain' | 'gateway' | 'outside';
+const INSIDE_VALUES: Record<InsideKind, number> = { outside: 0, domain: 1, gateway: 2 };
+/** Prefixes of each IP version that the programs leave alone, or know to be inside, at most. */
+const INSIDE_PREFIXES = 65_536;
 
 const PROGRAMS = {
   datapath: { outbound: 'pref_outbound', inbound: 'pref_inbound' },
@@ -110,6 +116,8 @@ export class GatewayPrograms {
       meters: destinations * this.routeCount,
       prefixes4: prefixes,
       prefixes6: prefixes,
+      inside4: INSIDE_PREFIXES,
+      inside6: INSIDE_PREFIXES,
       fne_memory: gateway.fneMemoryEntries / MEMORY_WAYS,
     };
     this.#object = new LoadedObject('gateway.bpf.o', spec.bytes, {
@@ -121,10 +129,10 @@ export class GatewayPrograms {
       }),
     });
     for (const map of spec.maps) this.#maps.set(map.name, openMap(this.#object, map));
-    this.#destination = new StructView(mapSpec(spec, 'destinations').value, this.#map('destinations').value);
+    this.#destination = new StructView(mapSpec(spec, 'destinations').value, this.map('destinations').value);
     this.#state = new StructView(
       mapSpec(spec, 'destination_states').value,
-      this.#map('destination_states').value,
+      this.map('destination_states').value,
     );
     this.#writeSettings(settings);
   }
@@ -151,7 +159,7 @@ export class GatewayPrograms {
 
   /** Tells of a device by its index. */
   setDevice(ifindex: number, { linkHeaderBytes, pathId, isInside }: GatewayDevice): void {
-    const map = this.#map('devices');
+    const map = this.map('devices');
     const view = new StructView(mapSpec(this.spec, 'devices').value, map.value);
     writeIndex(map, ifindex);
     view.write('link_header_bytes', linkHeaderBytes);
@@ -162,7 +170,7 @@ export class GatewayPrograms {
 
   /** Forgets a device: its packets pass untouched. */
   removeDevice(ifindex: number): boolean {
-    const map = this.#map('devices');
+    const map = this.map('devices');
     writeIndex(map, ifindex);
     return map.delete();
   }
@@ -192,7 +200,7 @@ export class GatewayPrograms {
     destination: number,
     { allowedMask, upMask, suspendedMask, weights }: KernelDestination,
   ): void {
-    const map = this.#map('destinations');
+    const map = this.map('destinations');
     writeIndex(map, destination);
     this.#destination.write('masks', allowedMask + upMask * 0x10000 + suspendedMask * SUSPENDED_UNIT);
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
@@ -203,14 +211,14 @@ export class GatewayPrograms {
 
   /** Begins a destination anew: full bucket, these credits, no traffic. To be done before its prefixes are set. */
   resetDestination(destination: number, credits: ArrayLike<number>): void {
-    const states = this.#map('destination_states');
+    const states = this.map('destination_states');
     writeIndex(states, destination);
     this.#state.write('full_at_ns', 0);
     for (let slot = 0; slot < MAX_SLOTS; slot++) {
       this.#state.write('credits', slot < this.routeCount ? credits[slot] : 0, slot);
     }
     states.update();
-    const meters = this.#map('meters');
+    const meters = this.map('meters');
     meters.value.fill(0);
     for (let slot = 0; slot < this.routeCount; slot++) {
       writeIndex(meters, destination * this.routeCount + slot);
@@ -220,7 +228,7 @@ export class GatewayPrograms {
 
   /** Credits of a destination, by slot; allocates. */
   creditsOf(destination: number): number[] {
-    const map = this.#map('destination_states');
+    const map = this.map('destination_states');
     writeIndex(map, destination);
     map.lookup();
     return this.#state.readAll('credits').slice(0, this.routeCount);
@@ -228,7 +236,7 @@ export class GatewayPrograms {
 
   /** Fills the buckets of the limits of the first `destinations` destinations: after other limits came into force. */
   fillBuckets(destinations: number): void {
-    const states = this.#map('destination_states');
+    const states = this.map('destination_states');
     for (let destination = 0; destination < destinations; destination++) {
       writeIndex(states, destination);
       states.lookup();
@@ -236,24 +244,25 @@ export class GatewayPrograms {
       this.#state.write('full_at_ns', 0);
       states.update();
     }
-    const limiter = this.#map('limiter');
+    const limiter = this.map('limiter');
     writeIndex(limiter, 0);
     limiter.value.fill(0);
     limiter.updateLocked();
   }
 
   /**
-   * What each route carried to the first `destinations` destinations, since they were begun.
+   * What each route carried to `destinations` destinations from `first` on, since they were begun.
    *
-   * @returns a figure at (destination * routeCount + slot) * METER_FIELDS + METER_ number
+   * @returns a figure at ((destination - first) * routeCount + slot) * METER_FIELDS + METER_ number
    */
-  readMeters(destinations: number): Float64Array {
+  readMeters(destinations: number, first = 0): Float64Array {
     const count = destinations * this.routeCount;
     const figures = new Float64Array(count * METER_FIELDS);
     if (count === 0) return figures;
-    const map = this.#map('meters');
+    const map = this.map('meters');
     const layout = mapSpec(this.spec, 'meters').value;
-    const values = map.readFirst(count);
+    const values = fixedBytes(map.value.length * count);
+    map.readRange(first * this.routeCount, count, values);
     const view = new DataView(values.buffer);
     const offsets = Array.from({ length: METER_FIELDS }, (_, field) => {
       const found = layout.fields.find(({ name }) => name === METER_NAMES[field]);
@@ -270,7 +279,7 @@ export class GatewayPrograms {
 
   /** Counters now. */
   counters(): KernelGatewayCounters {
-    const map = this.#map('counters');
+    const map = this.map('counters');
     writeIndex(map, 0);
     map.lookup();
     return decodeGatewayCounters(mapSpec(this.spec, 'counters').value, map.value);
@@ -310,10 +319,10 @@ export class GatewayPrograms {
   /** Forgets the FNE packets, flows, limits and counters; settings, destinations and prefixes stay. */
   forget(): void {
     for (const name of ['fne_memory', 'watched'])
-      this.#map(name).zero(this.#entriesOf(mapSpec(this.spec, name)));
-    for (const name of ['failing', 'probes']) this.#map(name).clear();
+      this.map(name).zero(this.#entriesOf(mapSpec(this.spec, name)));
+    for (const name of ['failing', 'probes']) this.map(name).clear();
     for (const name of ['counters', 'limiter']) {
-      const map = this.#map(name);
+      const map = this.map(name);
       writeIndex(map, 0);
       map.value.fill(0);
       map.update();
@@ -334,7 +343,7 @@ export class GatewayPrograms {
   }
 
   #writeSettings(bytes: Uint8Array): void {
-    const map = this.#map('settings');
+    const map = this.map('settings');
     writeIndex(map, 0);
     map.value.set(bytes);
     map.update();
@@ -348,7 +357,7 @@ export class GatewayPrograms {
 
   /** The trie of the prefix's IP version, with its key filled in. */
   #prefixMap(table: 'prefixes' | 'inside', { version, words, length }: AddressPrefix): BpfMap {
-    const map = this.#map(`${table}${version}`);
+    const map = this.map(`${table}${version}`);
     const view = new DataView(map.key.buffer);
     // struct prefix4 and prefix6: the length, then the address as it is on the wire.
     view.setUint32(0, length, true);
@@ -357,7 +366,7 @@ export class GatewayPrograms {
   }
 
   #flowMap(name: string, h1: number, h2: number): BpfMap {
-    const map = this.#map(name);
+    const map = this.map(name);
     const view = new DataView(map.key.buffer);
     view.setUint32(0, h1, true);
     view.setUint32(4, h2, true);
@@ -372,7 +381,8 @@ export class GatewayPrograms {
     return map;
   }
 
-  #map(name: string): BpfMap {
+  /** A map, for those who read it whole. */
+  map(name: string): BpfMap {
     const map = this.#maps.get(name);
     // mapSpec says that there is none.
     return map ?? openMap(this.#object, mapSpec(this.spec, name));

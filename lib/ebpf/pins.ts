@@ -4,6 +4,7 @@
  * ```
  *  /run/preflex/bpf/<inode of the namespace>-<device>/egress, ingress        the links (TCX)
  *                                                    /flows-<shape>, ...     the maps
+ *                 <inode of the namespace>-gateway%3a<inside device>/link-<device>, settings-<shape>, ...
  * ```
  *
  * A map's pin carries a hash of its shape (object-spec.ts), so that a newer agent takes over only what means the same to
@@ -47,9 +48,7 @@ export class PinFolder {
    * @throws PreflexError ERR_MISSING_REQUIREMENT where that cannot be done
    */
   constructor(device: string) {
-    // A bpffs takes no dots in names.
-    const name = device.replaceAll(/[^\w-]/g, (character) => `%${character.charCodeAt(0).toString(16)}`);
-    this.path = join(bpffs(), `${namespaceInode()}-${name}`);
+    this.path = join(bpffs(), `${namespaceInode()}-${pinName(device)}`);
   }
 
   /** Makes the folder unless it is there. */
@@ -67,9 +66,14 @@ export class PinFolder {
     return join(this.path, name);
   }
 
-  /** Path of a map's pin. */
-  mapPin(map: MapSpec, maxEntries: number): string {
-    const hash = createHash('sha256').update(mapShape(map, maxEntries)).digest('hex').slice(0, 16);
+  /**
+   * Path of a map's pin.
+   *
+   * @param meaning - what else must be the same for its contents to mean the same
+   */
+  mapPin(map: MapSpec, maxEntries: number, meaning = ''): string {
+    const text = mapShape(map, maxEntries) + meaning;
+    const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
     return this.pin(`${map.name}-${hash}`);
   }
 
@@ -84,17 +88,40 @@ export class PinFolder {
   }
 }
 
-/** Removes the folders of devices that are gone, whose links hang in nothing. */
+/** A name as it can stand in a bpffs, which takes no dots. */
+export function pinName(name: string): string {
+  return name.replaceAll(/[^\w-]/g, (character) => `%${character.charCodeAt(0).toString(16)}`);
+}
+
+/** The name that {@link pinName} was given. */
+export function nameOfPin(name: string): string {
+  return name.replaceAll(/%([0-9a-f]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
+}
+
+/** First part of the names of a gateway's links. */
+export const LINK_PREFIX = 'link-';
+
+/** Removes the folders all of whose devices are gone, so that their links hang in nothing. */
 export function sweepPins(): void {
   const root = bpffs();
   for (const name of readFolder(root)) {
     // The kernel's own files, such as maps.debug.
     if (name.includes('.')) continue;
-    const link = openPinned(join(root, name, 'egress'));
-    if (link === undefined) continue;
-    const isGone = linkInterface(link.number) === 0;
+    const links = readFolder(join(root, name)).filter(
+      (pin) => pin === 'egress' || pin.startsWith(LINK_PREFIX),
+    );
+    if (links.length > 0 && links.every((pin) => isLinkGone(join(root, name, pin))))
+      removeFolder(join(root, name));
+  }
+}
+
+function isLinkGone(path: string): boolean {
+  const link = openPinned(path);
+  if (link === undefined) return false;
+  try {
+    return linkInterface(link.number) === 0;
+  } finally {
     link.close();
-    if (isGone) removeFolder(join(root, name));
   }
 }
 

@@ -24,6 +24,8 @@ export interface RuleSpec {
   readonly to?: string | undefined;
   /** Device the packet came in by; `lo` means: sent by this machine. */
   readonly iif?: string | undefined;
+  /** Mark of the packet under a mask, both as 32 bits without sign. */
+  readonly fwmark?: { readonly value: number; readonly mask: number } | undefined;
   readonly ipProtocol?: RuleProtocol | undefined;
   /** The table to look into. */
   readonly table?: number | undefined;
@@ -45,6 +47,8 @@ export function ruleArgs(spec: RuleSpec): string[] {
   if (spec.from !== undefined) words.push('from', spec.from);
   if (spec.to !== undefined) words.push('to', spec.to);
   if (spec.iif !== undefined) words.push('iif', spec.iif);
+  if (spec.fwmark !== undefined)
+    words.push('fwmark', `${hexadecimal(spec.fwmark.value)}/${hexadecimal(spec.fwmark.mask)}`);
   if (spec.ipProtocol !== undefined) words.push('ipproto', spec.ipProtocol);
   if (spec.action !== undefined) words.push(spec.action);
   else if (spec.table !== undefined) words.push('lookup', String(spec.table));
@@ -111,6 +115,9 @@ export function parseRule(family: Family, json: Readonly<Record<string, unknown>
   const from = prefix('src');
   const to = prefix('dst');
   const iif = take('iif');
+  const mark = take('fwmark');
+  const mask = take('fwmask');
+  const fwmark = mark === undefined ? undefined : { value: Number(mark), mask: Number(mask ?? 0xffff_ffff) };
   const ipProtocol = PROTOCOLS[String(rest.get('ipproto'))];
   if (ipProtocol !== undefined) rest.delete('ipproto');
   const action = ACTIONS[String(rest.get('action'))];
@@ -118,5 +125,9 @@ export function parseRule(family: Family, json: Readonly<Record<string, unknown>
   const tableText = take('table');
   const table = tableText === undefined ? undefined : (TABLES[tableText] ?? Number(tableText));
   const other = rest.size === 0 ? '' : JSON.stringify(Object.fromEntries(rest));
-  return { family, priority, from, to, iif, ipProtocol, table, action, other };
+  return { family, priority, from, to, iif, fwmark, ipProtocol, table, action, other };
+}
+
+function hexadecimal(value: number): string {
+  return `0x${value.toString(16)}`;
 }

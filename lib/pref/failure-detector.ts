@@ -61,6 +61,9 @@ export interface FailureSettings extends FailureRules {
   readonly sampleEntries: number;
 }
 
+/** What {@link FailureDetector.noteInbound} looks at of a TCP segment. */
+export type TcpSegment = Pick<PacketView, 'tcpFlags' | 'payloadLength' | 'seqNumber' | 'ackNumber'>;
+
 /** Silence before an exposure, ms: shorter than the 200 ms by which a sender's RTO exceeds its RTT. */
 const QUIET_MS = 150;
 /** Answers to probes in a row, each of another flow or QUIET_MS apart, that bring a route back. */
@@ -221,7 +224,7 @@ export class FailureDetector {
    *
    * @hotpath
    */
-  noteInbound(flow: number, packet: PacketView): void {
+  noteInbound(flow: number, packet: TcpSegment): void {
     const { words } = this.sample;
     const flags = packet.tcpFlags;
     const hasAck = (flags & TCP_ACK) !== 0;
@@ -313,6 +316,16 @@ export class FailureDetector {
       this.log('withdrawn', group);
       sample.removeGroup(group);
     }
+  }
+
+  /** A route that is up was suspended before this detector began: its probes bring it back, to the ratio it has now. */
+  resume(destination: number, slot: number): void {
+    const group = this.isOn ? this.groupOf(destination, slot) : NONE;
+    if (group < 0 || this.sample.isPinned[group] === 1) return;
+    this.suspensions.begin(destination, slot);
+    this.sample.isPinned[group] = 1;
+    this.probeAnswers[group] = 0;
+    this.probesLost[group] = 0;
   }
 
   /** Forgets a destination that is removed. */

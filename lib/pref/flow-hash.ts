@@ -85,3 +85,17 @@ export function mixBits(word: number): number {
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
   return h ^ (h >>> 16);
 }
+
+/**
+ * The seed whose `seed1` is this: a datapath elsewhere knows only that. Inverse of {@link mixBits}.
+ *
+ * @returns 0..2^32-1
+ */
+export function seedOf(seed1: number): number {
+  let h = seed1;
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x7ed1b41d);
+  h ^= (h >>> 13) ^ (h >>> 26);
+  h = Math.imul(h, 0xa5cb9243);
+  return (h ^ (h >>> 16)) >>> 0;
+}

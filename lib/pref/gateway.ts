@@ -15,6 +15,7 @@
 import { invalidOption, requireInteger, requireNumber } from '../errors.ts';
 import { formatPrefix, parsePrefix } from '../wire/addr.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
+import { DatapathPort } from './datapath-port.ts';
 import { GatewayCore } from './gateway-core.ts';
 import { checkBalancing, checkGatewayOptions, checkPolicy } from './gateway-options.ts';
 import type { BalancingOptions, GatewayOptions, PolicyOptions } from './gateway-options.ts';
@@ -214,6 +215,11 @@ export class PrefGateway {
   /** Forgets another gateway: its figures do not count any more. */
   deleteRemoteFigures(peer: string, nowNs: number): void {
     this.core.remote.delete(peer, nowNs);
+  }
+
+  /** Lets a datapath elsewhere handle the packets, which are then not to be given to this object. To be called once. */
+  openPort(): DatapathPort {
+    return new DatapathPort(this.core);
   }
 
   /** Why the last packet got its verdict: an index of {@link REASON_NAMES}. */

@@ -90,6 +90,46 @@ export class Meter {
   }
 
   /**
+   * Counts what a datapath elsewhere has counted on the route: bytes with a LEX mark, those of them marked LEx, bytes
+   * of repeated FNE packets, flowlets.
+   */
+  count(
+    destination: number,
+    slot: number,
+    bytes: number,
+    lexBytes: number,
+    fneRepeatBytes: number,
+    flowlets: number,
+  ): void {
+    if (bytes > lexBytes) this.addPacket(destination, slot, bytes - lexBytes, false);
+    if (lexBytes > 0) this.addPacket(destination, slot, lexBytes, true);
+    if (fneRepeatBytes > 0) this.addFneRepeat(destination, slot, fneRepeatBytes);
+    if (flowlets === 0) return;
+    const { table } = this;
+    this.use(destination);
+    table.shares[destination >>> CHUNK_BITS][table.shareAt(destination, slot) + FIELD_FLOWLETS] += flowlets;
+    this.routeTotals[slot * METER_FIELDS + METER_FLOWLETS] += flowlets;
+  }
+
+  /** Takes over figures from before the start, as for {@link count}: part of totals, of no interval. */
+  restore(
+    destination: number,
+    slot: number,
+    bytes: number,
+    lexBytes: number,
+    fneRepeatBytes: number,
+    flowlets: number,
+  ): void {
+    const cold = this.coldOf(destination);
+    const books = (destination & CHUNK_MASK) * this.coldStride + 1 + slot * COLD_ROUTE_WIDTH;
+    for (const [field, figure] of [bytes, lexBytes, fneRepeatBytes, flowlets].entries()) {
+      cold[books + TOTAL + field] += figure;
+      this.routeTotals[slot * METER_FIELDS + field] += figure;
+      this.totalsAtEnd[slot * METER_FIELDS + field] += figure;
+    }
+  }
+
+  /**
    * Ends the running interval. The destinations that had traffic wait for {@link snapshot}; what they carry
    * until then still counts for the interval that ended.
    *

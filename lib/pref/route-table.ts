@@ -105,6 +105,8 @@ export class RouteTable {
   private version = 1;
   private globalUp: number;
   private readonly free: number[] = [];
+  /** Destinations that changed, each once; undefined when nobody asks. */
+  private changed: Set<number> | undefined;
   private nextFresh = 0;
 
   /**
@@ -163,6 +165,24 @@ export class RouteTable {
     this.shares[destination >>> CHUNK_BITS].fill(0, shares, shares + this.routeCount * SHARE_WIDTH);
     this.free.push(destination);
     this.size--;
+  }
+
+  /** Keeps a list of the destinations that change, from now on. */
+  trackChanges(): void {
+    this.changed = new Set();
+  }
+
+  /** Destinations whose routes or ratios changed since the last call, each once; some may be gone. */
+  takeChanged(): readonly number[] {
+    if (this.changed === undefined || this.changed.size === 0) return [];
+    const list = [...this.changed];
+    this.changed.clear();
+    return list;
+  }
+
+  /** Notes that something changed about a destination that a datapath has to know. */
+  noteChange(destination: number): void {
+    this.changed?.add(destination);
   }
 
   /** Whether this index is a destination now. */
@@ -243,6 +263,7 @@ export class RouteTable {
     let sum = 0;
     for (let slot = 0; slot < this.routeCount; slot++) if ((up >>> slot) & 1) sum += next[slot];
     if (!(sum > 0 && sum < Infinity)) return;
+    this.noteChange(destination);
     for (let slot = 0; slot < this.routeCount; slot++) {
       if ((up >>> slot) & 1) shares[this.shareAt(destination, slot) + FIELD_RATIO] = next[slot] / sum;
     }
@@ -294,6 +315,7 @@ export class RouteTable {
     const before = ints[header];
     const up = masks & SLOT_MASK & this.globalUp & ~(masks >>> MASK_BITS);
     ints[header] = up | ((this.version | STARTED) << MASK_BITS);
+    if (before === 0 || up !== (before & SLOT_MASK)) this.noteChange(destination);
     if (before === 0) this.start(destination, up);
     else if (up !== (before & SLOT_MASK)) this.changeRoutes(destination, before & SLOT_MASK, up);
     return up;

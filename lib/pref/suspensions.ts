@@ -49,6 +49,7 @@ export class Suspensions {
     const ratio = usualRatio > 0 ? usualRatio : this.ratioWithout(destination, slot);
     this.ratiosBefore.set((destination << 4) | slot, ratio);
     this.masks[destination] |= 1 << slot;
+    this.table.noteChange(destination);
     this.count++;
     for (let i = 0; i < this.table.routeCount; i++) this.next[i] = this.table.ratio(destination, i);
     this.limit(destination, this.next);
@@ -72,6 +73,7 @@ export class Suspensions {
   /** The route is no longer suspended, and keeps the ratio that it has. */
   end(destination: number, slot: number): void {
     this.masks[destination] &= ~(1 << slot);
+    this.table.noteChange(destination);
     this.ratiosBefore.delete((destination << 4) | slot);
     this.count--;
   }

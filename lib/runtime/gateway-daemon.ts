@@ -1,32 +1,27 @@
 /**
- * The gateway daemon: the PREF core between the TUN toward the inside and one TUN for each route.
- *
- *      inside --> pref-in --> PrefGateway.handleOutbound --> pref-NAME --> route NAME
- *      inside <-- pref-in <-- PrefGateway.handleInbound  <-- pref-NAME <-- route NAME
- *
- * gateway-plan.ts draws the whole way of a packet.
+ * The gateway daemon: the PREF core, the datapath that its packets take (in this process, gateway-tun-datapath.ts, or in
+ * the kernel, gateway-ebpf-datapath.ts), and what follows the machine and the other gateways of the domain.
  */
 import { randomInt } from 'node:crypto';
-import type { Device, PacketBatch } from '../device/device.ts';
-import { TunDevice } from '../device/tun-device.ts';
 import { PreflexError, invalidOption } from '../errors.ts';
 import { PrefGateway } from '../pref/gateway.ts';
 import type { GatewayOptions } from '../pref/gateway-options.ts';
 import { checkGatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayStatus } from '../pref/gateway-status.ts';
 import type { DeviceReport } from './device-report.ts';
-import { reportDevices, requireDeviceMtu } from './device-report.ts';
 import { EventLog } from './events.ts';
-import { GatewayPlumbing } from './gateway-plumbing.ts';
+import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
+import type { KernelOptions } from './gateway-ebpf-datapath.ts';
+import { EbpfGatewayDatapath } from './gateway-ebpf-datapath.ts';
 import type { GatewayPlumbingOptions } from './gateway-plan.ts';
 import { resolveGatewayPlumbing } from './gateway-plan.ts';
+import { noDevice, TunGatewayDatapath } from './gateway-tun-datapath.ts';
 import { GatewayWatch } from './gateway-watch.ts';
 import type { GatewayDestination } from './live-destinations.ts';
 import { LiveDestinations } from './live-destinations.ts';
 import type { TablesStatus } from './table-destinations.ts';
 import { TableDestinations } from './table-destinations.ts';
-import type { BatchHandler, LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
-import { PacketLoop } from './packet-loop.ts';
+import type { LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
 import { parsePrefix } from './prefixes.ts';
 import type { ShareStatus } from './share/gateway-share.ts';
 import type { ShareOptions } from './share/membership.ts';
@@ -42,8 +37,10 @@ export interface GatewayDaemonOptions {
   /** The gateway's rules; its routes are named like those of the plumbing. The hash seed is random unless given. */
   readonly gateway: GatewayOptions;
   readonly destinations: readonly GatewayDestination[];
-  /** Read super-packets (segmentation offload); default true. */
+  /** Read super-packets (segmentation offload); default true. Means nothing in the kernel, which always does. */
   readonly offload?: boolean;
+  /** Leaves the packets in the kernel; default: they pass through this process. */
+  readonly kernel?: KernelOptions | undefined;
   /** The domain whose other gateways it shares its figures with; default none. */
   readonly share?: ShareOptions | undefined;
   /** Called when the TUNs are open, before anything else of the machine is changed: the time to become another user. */
@@ -54,6 +51,9 @@ export interface GatewayDaemonOptions {
 
 /** What a running gateway shows. */
 export interface GatewayDaemonStatus extends GatewayStatus {
+  readonly datapath: 'tun' | 'ebpf';
+  /** Null for a datapath in this process. */
+  readonly kernel: KernelDatapathStatus | null;
   readonly loop: LoopStats;
   /** The kernel's tables that are followed; null when no route has one. */
   readonly tables: TablesStatus | null;
@@ -62,20 +62,14 @@ export interface GatewayDaemonStatus extends GatewayStatus {
   readonly share: ShareStatus | null;
 }
 
-const INSIDE_TUN = 'pref-in';
-
 /** A running gateway. It works in the network namespace of the process. */
 export class GatewayDaemon {
   readonly gateway: PrefGateway;
-  readonly plumbing: GatewayPlumbing;
+  readonly datapath: GatewayDatapath;
   readonly destinations: LiveDestinations | TableDestinations;
   /** What changed since the start. */
   readonly events = new EventLog();
   readonly #watch: GatewayWatch;
-  readonly #loop = new PacketLoop();
-  readonly #inside: TunDevice;
-  /** The TUN of each route, by path ID. */
-  readonly #routes = new Map<number, TunDevice>();
   readonly #pathIdOfName = new Map<string, number>();
   /** Routes with next hops whose device is down. */
   #unplumbedRoutes: readonly string[] = [];
@@ -86,8 +80,8 @@ export class GatewayDaemon {
   #isStopped = false;
 
   /**
-   * Opens the TUNs, starts to forward between them and leads the traffic through. Nothing stays behind when a step
-   * fails.
+   * Opens the datapath, begins to handle packets and leads the traffic through. Nothing stays behind when a step
+   * fails, but what an earlier daemon had left in the kernel.
    *
    * @throws PreflexError ERR_INVALID_OPTION, ERR_SYSTEM
    */
@@ -96,43 +90,37 @@ export class GatewayDaemon {
   }
 
   private constructor(options: GatewayDaemonOptions) {
-    this.gateway = new PrefGateway({
-      seed: randomInt(2 ** 32),
-      ...options.gateway,
-    });
+    const { gateway, kernel, plumbing } = options;
+    for (const { pathId, name } of gateway.routes) this.#pathIdOfName.set(name, pathId);
+    const found = kernel === undefined ? undefined : EbpfGatewayDatapath.find(plumbing, gateway, kernel);
+    this.gateway = new PrefGateway({ seed: found?.seed ?? randomInt(2 ** 32), ...gateway });
     this.#membership = new Membership({ core: this.gateway, routes: () => this.#sharedRoutes() });
-    const tun = { offload: options.offload ?? true };
-    this.#inside = TunDevice.open({
-      ...tun,
-      name: options.plumbing.insideTun ?? INSIDE_TUN,
-      mtu: requireDeviceMtu(options.plumbing.insideDevice),
-    });
+    this.datapath =
+      found?.open(this.gateway) ??
+      new TunGatewayDatapath(this.gateway, {
+        plumbing,
+        routes: gateway.routes,
+        offload: options.offload ?? true,
+      });
+    let destinations: LiveDestinations | TableDestinations | undefined;
     try {
-      this.destinations = this.#openDestinations(options);
+      destinations = this.#openDestinations(options);
+      this.destinations = destinations;
       this.#watch = new GatewayWatch(
         this.gateway,
-        this.destinations,
+        destinations,
         this.events,
-        (pathId) => options.gateway.routes.find((route) => route.pathId === pathId)?.name ?? String(pathId),
+        (pathId) => gateway.routes.find((route) => route.pathId === pathId)?.name ?? String(pathId),
       );
-      for (const { pathId, name } of options.gateway.routes) {
-        const route = options.plumbing.routes.find((candidate) => candidate.name === name);
-        if (route === undefined) throw noDevice(name);
-        this.#pathIdOfName.set(name, pathId);
-        this.#routes.set(
-          pathId,
-          TunDevice.open({ ...tun, name: route.tun ?? `pref-${name}`, mtu: requireDeviceMtu(route.device) }),
-        );
-      }
       options.onDevicesOpen?.();
       Membership.check(options.share);
-      this.#startLoop(options.onInterval);
       this.#followDown();
-      this.plumbing = GatewayPlumbing.setUp(options.plumbing);
+      this.#begin(options.onInterval);
+      this.datapath.leadThrough();
       this.#membership.use(options.share);
     } catch (error) {
-      this.#loop.stop();
-      this.#closeDevices();
+      this.datapath.abandon();
+      if (destinations instanceof TableDestinations) destinations.close();
       throw error;
     }
   }
@@ -144,33 +132,36 @@ export class GatewayDaemon {
    */
   status(maxDestinations = Infinity): GatewayDaemonStatus {
     const tables = this.destinations instanceof TableDestinations ? this.destinations.status() : null;
+    this.datapath.readFigures();
     return {
       ...this.gateway.status(maxDestinations),
-      loop: this.#loop.stats,
+      datapath: this.datapath.name,
+      kernel: this.datapath.kernelStatus ?? null,
+      loop: this.datapath.loopStats,
       tables,
       devices: this.reportDevices(),
       share: this.#membership.status,
     };
   }
 
-  /** The counters of the TUNs by name. */
+  /** The counters of the TUNs by name; none with a datapath in the kernel. */
   reportDevices(): Record<string, DeviceReport> {
-    return reportDevices([this.#inside, ...this.#routes.values()]);
+    return this.datapath.reportDevices();
   }
 
   /** How the packet loop spent itself. */
   get loopReport(): LoopReport {
-    return this.#loop.report();
+    return this.datapath.loopReport;
   }
 
-  /** True while every TUN exists; they can be taken away with `ip link del`. */
+  /** True while the datapath has what it needs. */
   get isHealthy(): boolean {
-    return this.#inside.isOpen && [...this.#routes.values()].every((device) => device.isOpen);
+    return this.datapath.isHealthy;
   }
 
   /** Whether packets have been moved as they came since the last call; see `PacketLoop.checkTurning`. */
   checkTurning(): boolean {
-    return this.#loop.checkTurning();
+    return this.datapath.checkTurning();
   }
 
   /**
@@ -179,7 +170,7 @@ export class GatewayDaemon {
    * @returns names of the routes that changed
    */
   refresh(): string[] {
-    this.#unplumbedRoutes = this.plumbing.refresh();
+    this.#unplumbedRoutes = this.datapath.followMachine();
     return this.#followDown();
   }
 
@@ -219,29 +210,28 @@ export class GatewayDaemon {
     checkGatewayOptions(options.gateway);
     Membership.check(options.share);
     const prefixes = options.plumbing.destinations.map((text) => parsePrefix(text)!);
-    this.plumbing.divert(prefixes);
+    this.datapath.divert(prefixes);
     this.destinations.replace(options.destinations);
     this.gateway.useBalancing(options.gateway);
     this.gateway.usePolicy(options.gateway);
+    this.datapath.policyChanged();
     this.#membership.use(options.share);
   }
 
   /**
-   * Leads the traffic past the daemon again, forwards what still waits, and removes the TUNs.
+   * Leads the traffic past the daemon again, forwards what still waits, and removes the TUNs; programs in the kernel go
+   * on.
    *
    * @returns the counters at the end
    */
   stop(): GatewayDaemonStatus {
     if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this gateway is stopped already');
     this.#isStopped = true;
-    try {
-      this.plumbing.tearDown();
-    } finally {
-      this.#loop.stop();
-    }
+    this.datapath.stop();
     const status = this.status();
     this.#membership.stop();
-    this.#closeDevices();
+    if (this.destinations instanceof TableDestinations) this.destinations.close();
+    this.datapath.close();
     return status;
   }
 
@@ -253,8 +243,8 @@ export class GatewayDaemon {
   }: GatewayDaemonOptions): LiveDestinations | TableDestinations {
     const resolved = resolveGatewayPlumbing(plumbing);
     if (!resolved.routes.some((route) => route.isTableForeign))
-      return new LiveDestinations(this.gateway, destinations);
-    return TableDestinations.open(this.gateway, {
+      return new LiveDestinations(this.datapath.destinationTable, destinations);
+    return TableDestinations.open(this.datapath.destinationTable, {
       routes: gateway.routes.map(({ pathId, name }) => {
         const route = resolved.routes.find((candidate) => candidate.name === name);
         if (route === undefined) throw noDevice(name);
@@ -291,7 +281,9 @@ export class GatewayDaemon {
       this.gateway.setRouteUp(pathId, !isWithdrawn);
       changed.push(name);
     }
-    if (changed.length > 0) this.#membership.routesChanged();
+    if (changed.length === 0) return changed;
+    this.datapath.routesChanged();
+    this.#membership.routesChanged();
     return changed;
   }
 
@@ -302,95 +294,23 @@ export class GatewayDaemon {
     });
   }
 
-  #startLoop(onInterval: (() => void) | undefined): void {
-    const byPathId: (Device | undefined)[] = [];
-    for (const [pathId, device] of this.#routes) byPathId[pathId] = device;
-    this.#loop.addPump(this.#inside, new OutboundHandler(this.gateway, byPathId));
-    for (const [pathId, device] of this.#routes) {
-      this.#loop.addPump(device, new InboundHandler(this.gateway, pathId, this.#inside));
-    }
-    this.#loop.addCore(
-      notifying(this.gateway, () => {
-        this.#watch.lookAtRatios();
-        onInterval?.();
-      }),
-    );
-    this.#loop.addCore(this.#watch);
-    this.#loop.addCore(this.#membership);
-    this.#loop.start();
-  }
-
-  #closeDevices(): void {
-    if (this.destinations instanceof TableDestinations) this.destinations.close();
-    this.#inside.close();
-    for (const device of this.#routes.values()) device.close();
+  #begin(onInterval: (() => void) | undefined): void {
+    const { core } = this.datapath;
+    const gateway = notifying(core ?? this.gateway, this.gateway, () => {
+      this.#watch.lookAtRatios();
+      onInterval?.();
+    });
+    this.datapath.begin([gateway, this.#watch, this.#membership]);
   }
 }
 
-function noDevice(name: string): PreflexError {
-  return new PreflexError('ERR_INVALID_OPTION', `routes: "${name}" has a path ID, but no device`);
-}
-
-/** Sends what comes from inside by the route of its verdict; verdict 0 by the default route, the first one. */
-class OutboundHandler implements BatchHandler {
-  readonly #gateway: PrefGateway;
-  readonly #routes: readonly (Device | undefined)[];
-  readonly #default: Device;
-
-  constructor(gateway: PrefGateway, routes: readonly (Device | undefined)[]) {
-    this.#gateway = gateway;
-    this.#routes = routes;
-    this.#default = routes.find((route) => route !== undefined)!;
-  }
-
-  handleBatch(batch: PacketBatch, nowNs: number): void {
-    for (let i = 0; i < batch.count; i++) {
-      const pathId = this.#gateway.handleOutbound(
-        batch.view,
-        batch.at[i],
-        batch.length[i],
-        nowNs,
-        batch.gsoSize[i],
-      );
-      (this.#routes[pathId] ?? this.#default).write(batch, i);
-    }
-  }
-}
-
-/** Assigns paths to what comes from one route. */
-class InboundHandler implements BatchHandler {
-  readonly #gateway: PrefGateway;
-  readonly #pathId: number;
-  readonly #inside: Device;
-
-  constructor(gateway: PrefGateway, pathId: number, inside: Device) {
-    this.#gateway = gateway;
-    this.#pathId = pathId;
-    this.#inside = inside;
-  }
-
-  handleBatch(batch: PacketBatch, nowNs: number): void {
-    for (let i = 0; i < batch.count; i++) {
-      this.#gateway.handleInbound(
-        batch.view,
-        batch.at[i],
-        batch.length[i],
-        nowNs,
-        this.#pathId,
-        batch.gsoSize[i],
-      );
-      this.#inside.write(batch, i);
-    }
-  }
-}
-
-/** The gateway's deadlines, with a call after each complete interval. */
-function notifying(gateway: PrefGateway, onInterval: () => void): TimedCore {
+/** The deadlines of a gateway and of its datapath, with a call after each complete interval. */
+function notifying(core: TimedCore, gateway: PrefGateway, onInterval: () => void): TimedCore {
   return {
-    pollTimeout: () => gateway.pollTimeout(),
+    pollTimeout: () => core.pollTimeout(),
     handleTimeout: (nowNs) => {
       const { intervals } = gateway;
-      gateway.handleTimeout(nowNs);
+      core.handleTimeout(nowNs);
       if (gateway.intervals !== intervals) onInterval();
     },
   };

@@ -2,16 +2,17 @@
  * Carries out the plan of `gateway-plan.ts`: sets the plumbing of a gateway daemon up, keeps it up to date, takes it back.
  */
 import type { Family, RouteSpec } from '../netns/index.ts';
-import { TABLE_MAIN, ipBatch, listLinks, listRoutes, namespaceInode, routeArgs } from '../netns/index.ts';
+import { TABLE_MAIN, ipBatch, listRoutes, namespaceInode, routeArgs } from '../netns/index.ts';
 import { executeIn } from './change.ts';
 import { readMachineState } from './machine-state.ts';
 import type { RecoveredJournal } from './undo-journal.ts';
 import { UndoJournal, closeAfterFailure } from './undo-journal.ts';
 import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plan.ts';
-import { addCommands, allTables, planGatewayPlumbing, resolveGatewayPlumbing } from './gateway-plan.ts';
-import { defaultRoute, outboundRoutes } from './gateway-routes.ts';
+import { allTables, planGatewayPlumbing, resolveGatewayPlumbing } from './gateway-plan.ts';
+import { outboundRoutes } from './gateway-routes.ts';
 import type { Prefix } from './prefixes.ts';
 import { replaceCommands } from './route-mirror.ts';
+import { refreshRouteTables } from './route-tables.ts';
 
 export type { GatewayPlumbingOptions } from './gateway-plan.ts';
 
@@ -71,26 +72,7 @@ export class GatewayPlumbing {
    * @returns names of the routes with tables of our own that can carry nothing now, because the device is gone or down
    */
   refresh(): string[] {
-    const where = { netns: this.#netns };
-    const links = listLinks(where);
-    const down: string[] = [];
-    for (const route of this.#options.routes) {
-      if (route.isTableForeign) continue;
-      if (!links.some((link) => link.name === route.device && link.isUp && link.hasCarrier))
-        down.push(route.name);
-      for (const family of this.#options.families) {
-        if (!route.families.includes(family) || listRoutes(family, route.routeTable, where).length > 0)
-          continue;
-        // Read only when it is needed: a router's main table may be large.
-        const mainRoutes = { 4: [], 6: [], [family]: listRoutes(family, TABLE_MAIN, where) };
-        ipBatch(addCommands(defaultRoute({ links, mainRoutes }, route, family)), {
-          ...where,
-          family,
-          keepGoing: true,
-        });
-      }
-    }
-    return down;
+    return refreshRouteTables(this.#options, { netns: this.#netns });
   }
 
   /**

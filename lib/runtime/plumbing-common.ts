@@ -93,7 +93,8 @@ export function isLocalRule(rule: Rule): boolean {
     rule.other === '' &&
     rule.from === undefined &&
     rule.to === undefined &&
-    rule.iif === undefined
+    rule.iif === undefined &&
+    rule.fwmark === undefined
   );
 }
 

@@ -13,34 +13,25 @@
  * of a live process for the same role and subject is an error. Shared changes (see `change.ts`) are made by the first
  * agent of a namespace and undone by the last; a later agent copies the first one's undo into its own journal.
  *
+ * A lasting journal is of a daemon whose programs go on in the kernel without it: it is not undone when its process is
+ * dead, but taken over by the next start for the same role and subject, and undone when somebody asks for it.
+ *
  * A namespace is known by its inode, which the kernel gives to another one after it is gone: undos therefore put a
- * setting back only if it still has the value that was set, and tolerate what is gone.
+ * setting back only if it still has the value that was set, and tolerate what is gone. A lasting journal holds the
+ * namespace's cookie as well, and is forgotten when that namespace is gone.
  */
-import {
-  appendFileSync,
-  closeSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, readFileSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PreflexError, invalidOption } from '../errors.ts';
-import { blockFor, bootId, isAlive, processInfo } from '../netns/index.ts';
-import { nowNs } from '../sys/clock.ts';
+import { CommandError, bootId, isAlive, namespaceInode, processInfo } from '../netns/index.ts';
+import { networkNamespaceCookie } from '../sys/netns.ts';
 import type { Change, Command, Execute } from './change.ts';
 import { requireCommand, undoCommands } from './change.ts';
+import { withLock } from './journal-lock.ts';
 import { DEFAULT_STATE_DIRECTORY, prepareStateDirectory } from './state-directory.ts';
 
 /** Where journals are kept by default. */
 export const DEFAULT_JOURNAL_DIRECTORY = DEFAULT_STATE_DIRECTORY;
-
-/** How long to wait for another process that holds the lock. */
-const LOCK_NS = 10e9;
-/** A lock that has been empty for so long was left by a process that died while it made it. */
-const EMPTY_LOCK_NS = 2e9;
 
 /** How to open a journal. */
 export interface UndoJournalOptions {
@@ -54,6 +45,8 @@ export interface UndoJournalOptions {
   readonly netnsInode: number;
   /** Carries out changes and undos. */
   readonly execute: Execute;
+  /** Whether the changes outlive the process, and those of the process before are taken over. Default false. */
+  readonly isLasting?: boolean | undefined;
 }
 
 /** A journal of a dead process that was found and undone. */
@@ -72,6 +65,8 @@ interface Header {
   readonly netnsInode: number;
   readonly role: string;
   readonly subject: string;
+  /** Of a lasting journal: the namespace's cookie, where the kernel has one. */
+  readonly lasting?: { readonly cookie: string | undefined } | undefined;
 }
 
 interface Entry {
@@ -96,6 +91,10 @@ export class UndoJournal {
   readonly #netnsInode: number;
   readonly #execute: Execute;
   #entries: Entry[] = [];
+  /** Keys of a lasting journal before this one that nobody has asked for again. */
+  readonly #unclaimed = new Set<string>();
+  readonly #cookie: string | undefined;
+  #takenOver = 0;
   #isClosed = false;
 
   /**
@@ -118,6 +117,8 @@ export class UndoJournal {
     this.#directory = options.directory ?? DEFAULT_JOURNAL_DIRECTORY;
     this.#netnsInode = options.netnsInode;
     this.#execute = options.execute;
+    // That of another namespace than this process's own is not known.
+    this.#cookie = options.netnsInode === namespaceInode() ? networkNamespaceCookie() : undefined;
     this.path = join(this.#directory, `${options.role}-${options.netnsInode}-${options.subject}.journal`);
     prepareStateDirectory(this.#directory, 'undo journals');
     const self = processInfo(process.pid);
@@ -129,18 +130,21 @@ export class UndoJournal {
       netnsInode: options.netnsInode,
       role: options.role,
       subject: options.subject,
+      lasting: options.isLasting === true ? { cookie: this.#cookie } : undefined,
     };
     this.recovered = withLock(this.#directory, () => {
       const recovered = this.#recover();
       const holder = readJournals(this.#directory).find((journal) => journal.path === this.path);
-      if (holder !== undefined) {
+      if (holder?.header !== undefined && !isRunning(holder.header)) {
+        if (options.isLasting === true) this.#takeOver(header, holder.entries);
+        else throw leftInKernel(options.role, options.subject, this.path);
+      } else if (holder !== undefined) {
         throw new PreflexError(
           'ERR_SYSTEM',
           `preflex ${options.role} for ${options.subject} is already running: pid ${holder.header?.pid} (${this.path}). ` +
             'End that process first, or serve another address.',
         );
-      }
-      writeFileSync(this.path, `${JSON.stringify(header)}\n`, { mode: 0o600, flag: 'wx' });
+      } else writeFileSync(this.path, `${JSON.stringify(header)}\n`, { mode: 0o600, flag: 'wx' });
       return recovered;
     });
   }
@@ -148,6 +152,11 @@ export class UndoJournal {
   /** Keys of the changes that this journal holds, in the order they were made. */
   get keys(): string[] {
     return this.#entries.map((entry) => entry.key);
+  }
+
+  /** Whether changes of an earlier process were taken over. */
+  get isTakenOver(): boolean {
+    return this.#takenOver > 0;
   }
 
   /** Keys that other live agents of this namespace hold: what they have set up is not foreign. */
@@ -163,6 +172,11 @@ export class UndoJournal {
     if (this.#isClosed) throw new PreflexError('ERR_INVALID_OPTION', 'this journal is closed already');
     const shared = change.shared ?? false;
     withLock(this.#directory, () => {
+      if (this.#unclaimed.delete(change.key)) {
+        // Made already, unless somebody took it away since; the way back is the one written down then.
+        for (const command of change.run) ignoreExisting(() => { this.#execute(command); }); // prettier-ignore
+        return;
+      }
       const held = shared ? this.#heldByPeer(change.key) : undefined;
       const entry: Entry = { key: change.key, shared, undo: held?.undo ?? change.undo };
       appendFileSync(this.path, `${JSON.stringify(entry)}\n`);
@@ -183,6 +197,17 @@ export class UndoJournal {
       // Said by a later line, so that the file is only ever appended to.
       appendFileSync(this.path, `${JSON.stringify({ reverted: key })}\n`);
     });
+  }
+
+  /** Takes back what was taken over from an earlier process and not made again by this one. */
+  dropUnclaimed(): void {
+    for (const key of [...this.#unclaimed].reverse()) this.revert(key);
+    this.#unclaimed.clear();
+  }
+
+  /** Ends this process's use of a lasting journal: everything stays, for the next one. */
+  leave(): void {
+    this.#isClosed = true;
   }
 
   /**
@@ -208,6 +233,17 @@ export class UndoJournal {
     return undoCommands(entry.undo, this.#execute);
   }
 
+  #takeOver(header: Header, entries: readonly Entry[]): void {
+    const path = `${this.path}.new`;
+    writeFileSync(path, [header, ...entries].map((line) => `${JSON.stringify(line)}\n`).join(''), {
+      mode: 0o600,
+    });
+    renameSync(path, this.path);
+    this.#entries = [...entries];
+    this.#takenOver = entries.length;
+    for (const { key } of entries) this.#unclaimed.add(key);
+  }
+
   #recover(): RecoveredJournal[] {
     const recovered: RecoveredJournal[] = [];
     for (const journal of readJournals(this.#directory)) {
@@ -220,7 +256,12 @@ export class UndoJournal {
         unlinkSync(path); // died before its first line was written, so before its first change
         continue;
       }
-      if (header.netnsInode !== this.#netnsInode || isAlive(header.pid, header.startTicks)) continue;
+      if (header.netnsInode !== this.#netnsInode || isRunning(header)) continue;
+      if (header.lasting !== undefined) {
+        // Of a namespace that is gone, nothing is left.
+        if (!this.#isHere(header.lasting)) unlinkSync(path);
+        continue;
+      }
       const failures: Error[] = [];
       for (const entry of [...entries].reverse()) failures.push(...this.#undo(entry));
       if (failures.length > 0) throw undoError(path, failures);
@@ -236,8 +277,13 @@ export class UndoJournal {
         path !== this.path &&
         header?.netnsInode === this.#netnsInode &&
         header.bootId === bootId() &&
-        isAlive(header.pid, header.startTicks),
+        (isRunning(header) || (header.lasting !== undefined && this.#isHere(header.lasting))),
     );
+  }
+
+  /** Whether a lasting journal of this inode may be of this namespace. */
+  #isHere({ cookie }: { readonly cookie: string | undefined }): boolean {
+    return cookie === undefined || this.#cookie === undefined || cookie === this.#cookie;
   }
 
   #heldByPeer(key: string): Entry | undefined {
@@ -247,6 +293,26 @@ export class UndoJournal {
     }
     return undefined;
   }
+}
+
+function isRunning({ pid, startTicks }: Header): boolean {
+  return isAlive(pid, startTicks);
+}
+
+function ignoreExisting(body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    if (!(error instanceof CommandError && error.isExistingObject)) throw error;
+  }
+}
+
+function leftInKernel(role: string, subject: string, path: string): PreflexError {
+  return new PreflexError(
+    'ERR_SYSTEM',
+    `preflex ${role} for ${subject} goes on in the kernel (${path}). Start it with the eBPF datapath again, or take it ` +
+      `off first: preflex ${role} --detach --device ${subject}`,
+  );
 }
 
 /** Takes everything back after `error`, which keeps its place as the error to report; a second one is added to it. */
@@ -298,52 +364,6 @@ function readJournal(path: string): StoredJournal {
     }
   }
   return { path, header, entries };
-}
-
-/** Serialises journals of one folder between processes; held for milliseconds. Not reentrant. */
-function withLock<T>(directory: string, body: () => T): T {
-  const path = join(directory, 'lock');
-  const startNs = nowNs();
-  let emptySinceNs = startNs;
-  for (;;) {
-    try {
-      const fd = openSync(path, 'wx', 0o600);
-      try {
-        writeFileSync(fd, String(process.pid));
-      } finally {
-        closeSync(fd);
-      }
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const holder = readHolder(path);
-    if (holder !== '') emptySinceNs = nowNs();
-    // Empty: made a moment ago and not written yet, unless its maker died just then.
-    const isDead = holder === '' ? nowNs() - emptySinceNs > EMPTY_LOCK_NS : !isAlive(Number(holder));
-    if (isDead) rmSync(path, { force: true });
-    if (nowNs() - startNs > LOCK_NS) {
-      throw new PreflexError(
-        'ERR_SYSTEM',
-        `${path}: another process has held the lock for 10 s. Remove the file if none is running.`,
-      );
-    }
-    blockFor(5);
-  }
-  try {
-    return body();
-  } finally {
-    unlinkSync(path);
-  }
-}
-
-/** What a lock says; the own process id, which lives, when it has been released meanwhile. */
-function readHolder(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return String(process.pid);
-  }
 }
 
 function undoError(path: string, failures: readonly Error[]): PreflexError {

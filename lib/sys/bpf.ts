@@ -174,36 +174,54 @@ export class BpfMap {
     if (result < 0) throw refused('MAP_UPDATE_BATCH', -result, `map ${this.#name}`);
   }
 
-  /**
-   * Reads the first elements of an array, in one call.
-   *
-   * @param elements - no more than it has
-   * @returns the values one behind the other, new bytes; per-CPU maps are not read so
-   */
-  readFirst(elements: number): Bytes {
-    const values = fixedBytes(this.value.length * elements);
-    const attr = new Attr()
-      .pointer(8, fixedBytes(8))
-      .pointer(16, fixedBytes(4 * elements))
-      .pointer(24, values);
-    const result = attr.int(32, elements).int(36, this.#fd).call(MAP_LOOKUP_BATCH);
-    if (result < 0 && result !== -ENOENT) throw refused('MAP_LOOKUP_BATCH', -result, `map ${this.#name}`);
-    return values;
-  }
-
   /** Elements in a hash now, read in batches. */
   count(batch = 4096): number {
-    const [keys, values, position] = [this.key.length * batch, this.value.length * batch, 8].map(fixedBytes);
-    const attr = new Attr().pointer(8, position).pointer(16, keys).pointer(24, values).int(36, this.#fd);
     let total = 0;
+    this.readBatches(batch, (_keys, _values, count) => {
+      total += count;
+    });
+    return total;
+  }
+
+  /**
+   * Reads all elements of a hash or a trie in batches.
+   *
+   * @param visit - called for each batch: keys and values one behind the other, and how many; they do not hold after it
+   */
+  readBatches(batch: number, visit: (keys: Bytes, values: Bytes, count: number) => void): void {
+    const [keys, values] = [this.key.length * batch, this.value.length * batch].map(fixedBytes);
+    // A hash needs 4 bytes to tell where it stopped, a trie a key.
+    const position = fixedBytes(this.key.length);
+    const attr = new Attr().pointer(8, position).pointer(16, keys).pointer(24, values).int(36, this.#fd);
     for (let isFirst = true; ; isFirst = false) {
       attr.int(32, batch);
       if (!isFirst) attr.pointer(0, position);
       const result = attr.call(MAP_LOOKUP_BATCH);
       if (result < 0 && result !== -ENOENT) throw refused('MAP_LOOKUP_BATCH', -result, this.#name);
-      total += attr.view.getUint32(32, true);
-      if (result === -ENOENT) return total;
+      visit(keys, values, attr.view.getUint32(32, true));
+      if (result === -ENOENT) return;
     }
+  }
+
+  /**
+   * Reads elements of an array in one call.
+   *
+   * @param first - index of the first
+   * @param elements - how many, no more than there are from there on
+   * @param into - room for them, kept where it is (see {@link fixedBytes})
+   */
+  readRange(first: number, elements: number, into: Bytes): void {
+    const attr = new Attr()
+      .pointer(8, fixedBytes(8))
+      .pointer(16, fixedBytes(4 * elements))
+      .pointer(24, into);
+    if (first > 0) {
+      const before = fixedBytes(8);
+      new DataView(before.buffer).setUint32(0, first - 1, true);
+      attr.pointer(0, before);
+    }
+    const result = attr.int(32, elements).int(36, this.#fd).call(MAP_LOOKUP_BATCH);
+    if (result < 0 && result !== -ENOENT) throw refused('MAP_LOOKUP_BATCH', -result, `map ${this.#name}`);
   }
 
   #call(attr: Attr, command: number, operation: string): boolean {

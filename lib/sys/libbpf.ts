@@ -24,9 +24,16 @@ const TC_HOOK_BYTES = 24;
 const TC_OPTS_BYTES = 32;
 const TC_ATTACH_POINT: Record<TrafficDirection, number> = { ingress: 1, egress: 2 };
 const TC_REPLACE = 1;
-/** Where this project's filters stand, so that they replace and remove only each other. */
-const TC_HANDLE = 0x7e01;
-const TC_PRIORITY = 0x7e01;
+/** Where a filter stands among those of a device, so that it replaces and removes only its like. */
+export interface FilterPlace {
+  readonly handle: number;
+  readonly priority: number;
+}
+
+/** Where those of this project's host stand. */
+export const HOST_FILTER: FilterPlace = { handle: 0x7e01, priority: 0x7e01 };
+/** Where those of its gateway do. */
+export const GATEWAY_FILTER: FilterPlace = { handle: 0x7e02, priority: 0x7e02 };
 
 type Pointer = bigint;
 
@@ -201,20 +208,26 @@ export function attachClsact(
   ifindex: number,
   direction: TrafficDirection,
   device: string,
+  place = HOST_FILTER,
 ): void {
   const created = calls().createHook(tcHook(ifindex, direction));
   if (created < 0 && created !== -EEXIST) {
     throw new SystemError('bpf_tc_hook_create', -created, device, 'the kernel needs CONFIG_NET_SCH_INGRESS');
   }
-  const attached = calls().attach(tcHook(ifindex, direction), tcOptions(program, TC_REPLACE));
+  const attached = calls().attach(tcHook(ifindex, direction), tcOptions(place, program, TC_REPLACE));
   if (attached < 0) {
     throw new SystemError('bpf_tc_attach', -attached, device, 'the kernel needs CONFIG_NET_CLS_BPF');
   }
 }
 
 /** Takes this project's program off; true when there was one. Programs and the qdisc of others stay. @throws SystemError */
-export function detachClsact(ifindex: number, direction: TrafficDirection, device: string): boolean {
-  const result = calls().detach(tcHook(ifindex, direction), tcOptions(0, 0));
+export function detachClsact(
+  ifindex: number,
+  direction: TrafficDirection,
+  device: string,
+  place = HOST_FILTER,
+): boolean {
+  const result = calls().detach(tcHook(ifindex, direction), tcOptions(place, 0, 0));
   // EINVAL: there is no such qdisc.
   if (result === -ENOENT || result === -EINVAL) return false;
   check('bpf_tc_detach', result, device);
@@ -230,13 +243,13 @@ function tcHook(ifindex: number, direction: TrafficDirection): Uint8Array {
   return bytes;
 }
 
-function tcOptions(program: number, flags: number): Uint8Array {
+function tcOptions({ handle, priority }: FilterPlace, program: number, flags: number): Uint8Array {
   const bytes = fixedBytes(TC_OPTS_BYTES);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, BigInt(TC_OPTS_BYTES), true);
   view.setInt32(8, program, true);
   view.setUint32(12, flags, true);
-  view.setUint32(20, TC_HANDLE, true);
-  view.setUint32(24, TC_PRIORITY, true);
+  view.setUint32(20, handle, true);
+  view.setUint32(24, priority, true);
   return bytes;
 }

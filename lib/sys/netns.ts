@@ -5,8 +5,13 @@
 import { EPERM, SystemError } from './errno.ts';
 import { Fd } from './fd.ts';
 import { declareFunction, lastErrno, O_RDONLY, openFile } from './libc.ts';
+import { makeSocket } from './socket-calls.ts';
+import { readSocketOptionBytes, SOL_SOCKET } from './socket-options.ts';
 
 const CLONE_NEWNET = 0x40000000;
+const AF_UNIX = 1;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const SO_NETNS_COOKIE = 71;
 const cSetns = declareFunction('int setns(int fd, int type)') as unknown as (
   fd: number,
   type: number,
@@ -37,6 +42,28 @@ export function enterNetworkNamespace(path: string): void {
 export function enterNewNetworkNamespace(): void {
   if (cUnshare(CLONE_NEWNET) < 0)
     throw new SystemError('unshare', lastErrno(), 'a network namespace', remedy());
+}
+
+/**
+ * A number of this thread's namespace that no other gets until the next boot, in decimal digits; its inode is given to
+ * another one once it is gone. Undefined before Linux 5.14.
+ *
+ * @throws SystemError
+ */
+export function networkNamespaceCookie(): string | undefined {
+  const number = makeSocket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+  if (number < 0) throw new SystemError('socket', lastErrno(), 'AF_UNIX');
+  const socket = new Fd(number, 'a socket');
+  const bytes = new Uint8Array(new ArrayBuffer(8));
+  try {
+    readSocketOptionBytes(number, SOL_SOCKET, SO_NETNS_COOKIE, bytes);
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  } finally {
+    socket.close();
+  }
+  return String(new DataView(bytes.buffer).getBigUint64(0, true));
 }
 
 function remedy(): string | undefined {

@@ -56,7 +56,15 @@ function gatewaySamples(): { before: TopSample; sample: TopSample } {
       intervalSeconds: 10,
       isIntervalPending: false,
       drained: [],
-      status: { ...gateway.status(), loop: LOOP, devices: {}, tables: null, share: null },
+      status: {
+        ...gateway.status(),
+        datapath: 'tun',
+        kernel: null,
+        loop: LOOP,
+        devices: {},
+        tables: null,
+        share: null,
+      },
     },
     events,
   });

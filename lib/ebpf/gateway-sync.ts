@@ -1,0 +1,210 @@
+/**
+ * Keeps a gateway and its programs alike: what the gateway decides goes into the maps, what the programs count and
+ * report comes out of them.
+ *
+ * ```
+ *   PrefGateway                                 maps
+ *     ratios, routes, suspensions  ---flush-->  destinations, prefixes     after each change, within 20 ms
+ *     routes up, limits, neighbours --------->  settings                   at once
+ *     T_di, L_di                   <--read----  meters                     every 100 ms, and before an interval ends
+ *     counters                     <----------  counters                   every 100 ms, and when they are asked for
+ *     detector of failures         <----------  reports                    as they come
+ * ```
+ *
+ * The programs go on when this stops: with what they were told last.
+ */
+import type { DatapathPort } from '../pref/datapath-port.ts';
+import type { PrefGateway } from '../pref/gateway.ts';
+import { clockOriginNs } from '../sys/clock.ts';
+import { parsePrefix } from '../wire/addr.ts';
+import type { GatewayPrograms, InsideKind } from './gateway-programs.ts';
+import type { GatewayTraffic } from './gateway-settings.ts';
+import { EarlierState } from './gateway-takeover.ts';
+import { KernelDestinations } from './kernel-destinations.ts';
+import { MeterReader } from './meter-reader.ts';
+import { ReportReader } from './report-reader.ts';
+
+const TURN_NS = 100e6;
+/** Destinations whose meters are read in a turn; of more, each in its turn. */
+const METERS_A_TURN = 4096;
+/** Destinations written in one go. */
+const WRITES_A_TURN = 4096;
+
+/** What is inside, and what else the programs leave alone. */
+export interface InsidePrefixes {
+  /** The domain's own prefixes. */
+  readonly domain: readonly string[];
+  /** Left alone though a destination covers them. */
+  readonly passed: readonly string[];
+  /** Taken up again out of a passed one. */
+  readonly diverted: readonly string[];
+}
+
+/** Between one gateway and its programs. */
+export class GatewaySync {
+  readonly destinations: KernelDestinations;
+  readonly #gateway: PrefGateway;
+  readonly #port: DatapathPort;
+  readonly #programs: GatewayPrograms;
+  readonly #markMask: number;
+  readonly #meters: MeterReader;
+  readonly #reports: ReportReader;
+  #inside = new Map<string, InsideKind>();
+  #upMask = -1;
+  #suspendedAtNs: number | undefined;
+  #nextEvent = 0;
+  #reportsLost = 0;
+  #turnAtNs = 0;
+
+  /**
+   * @param port - of the gateway
+   * @param programs - loaded with its settings
+   * @param isTakenOver - whether the maps are those of an earlier process
+   */
+  constructor(
+    gateway: PrefGateway,
+    port: DatapathPort,
+    programs: GatewayPrograms,
+    markMask: number,
+    isTakenOver: boolean,
+  ) {
+    this.#gateway = gateway;
+    this.#port = port;
+    this.#programs = programs;
+    this.#markMask = markMask;
+    this.#meters = new MeterReader(port, programs);
+    const earlier = isTakenOver ? new EarlierState(programs) : undefined;
+    this.destinations = new KernelDestinations(gateway, port, programs, this.#meters, earlier);
+    this.#reports = new ReportReader(port, programs, this.destinations, () => {
+      this.#followDecisions();
+      this.destinations.flush(WRITES_A_TURN);
+    });
+  }
+
+  /** Reports of flows that the programs made and had no room for: evidence that was never seen. */
+  get reportsLost(): number {
+    return this.#reportsLost;
+  }
+
+  /** Reports of flows that were read. */
+  get reports(): number {
+    return this.#reports.reports;
+  }
+
+  /** Writes everything for the first time, once all destinations were added. */
+  begin(): void {
+    this.destinations.finishTakeover();
+    this.applySettings();
+    this.destinations.flush();
+    this.readCounters();
+  }
+
+  /** Says what is inside; what was and is not any more is forgotten. */
+  setInside({ domain, passed, diverted }: InsidePrefixes): void {
+    const wanted = new Map<string, InsideKind>();
+    for (const prefix of passed) wanted.set(prefix, 'gateway');
+    for (const prefix of diverted) wanted.set(prefix, 'outside');
+    for (const prefix of domain) wanted.set(prefix, 'domain');
+    for (const [prefix, kind] of wanted) {
+      if (this.#inside.get(prefix) !== kind) this.#programs.setInside(parsePrefix(prefix), kind);
+    }
+    for (const prefix of this.#inside.keys())
+      if (!wanted.has(prefix)) this.#programs.removeInside(parsePrefix(prefix));
+    this.#inside = wanted;
+  }
+
+  /** Puts routes that went down or came up, limits, neighbours and rules of failures in force, at once. */
+  applySettings(): void {
+    const { upMask } = this.#port;
+    if (upMask !== this.#upMask) {
+      this.#upMask = upMask;
+      this.destinations.noteAll();
+    }
+    this.#writeSettings();
+  }
+
+  /** The same after other limits came into force, whose buckets are full. */
+  applyPolicy(): void {
+    this.applySettings();
+    this.#programs.fillBuckets(this.destinations.size);
+  }
+
+  /** When {@link handleTimeout} has work, ns. */
+  pollTimeout(): number {
+    if (this.destinations.isPending) return 0;
+    return Math.min(this.#turnAtNs, this.#gateway.pollTimeout());
+  }
+
+  /** Reads what is due, lets the gateway compute what is due, writes what changed. */
+  handleTimeout(nowNs: number): void {
+    this.#reports.take();
+    this.#reports.sweep(nowNs);
+    if (nowNs >= this.#gateway.pollTimeout()) {
+      this.readMeters();
+      this.#gateway.handleTimeout(nowNs);
+    } else if (nowNs >= this.#turnAtNs) {
+      this.#meters.readSome(this.destinations.size, METERS_A_TURN, this.destinations);
+    }
+    if (nowNs >= this.#turnAtNs) {
+      this.#turnAtNs = nowNs + TURN_NS;
+      this.readCounters();
+      // No packet starts its clock.
+      if (this.#gateway.pollTimeout() === Infinity && this.#hasTraffic()) this.#gateway.handleTimeout(nowNs);
+    }
+    this.#followDecisions();
+    this.destinations.flush(WRITES_A_TURN);
+  }
+
+  /** Reads all meters now. */
+  readMeters(): void {
+    this.#meters.read(0, this.destinations.size, this.destinations);
+  }
+
+  /** Reads the counters now. */
+  readCounters(): void {
+    const { pref, reportsLost } = this.#programs.counters();
+    this.#port.setCounters(pref);
+    this.#reportsLost = reportsLost;
+  }
+
+  /** Reads all that is shown. */
+  refresh(): void {
+    this.readMeters();
+    this.readCounters();
+  }
+
+  /** Stops; the programs go on. What the gateway decided last is written, what was counted is read. */
+  close(): void {
+    this.destinations.flush();
+    this.refresh();
+    this.#reports.close();
+  }
+
+  #hasTraffic(): boolean {
+    const { inboundPackets, outboundPackets } = this.#gateway.counters;
+    return inboundPackets + outboundPackets > 0;
+  }
+
+  /** Takes up decisions about failed routes. */
+  #followDecisions(): void {
+    let isNew = false;
+    for (const event of this.#port.failureEvents(this.#nextEvent)) {
+      this.#nextEvent = event.number + 1;
+      if (event.decision !== 'suspended') continue;
+      isNew = true;
+      this.#suspendedAtNs = event.timeNs + clockOriginNs;
+      const index = this.destinations.indexOf(event.destination);
+      if (index >= 0) this.#reports.forgetProbes(index, this.#port.slotOf(event.pathId));
+    }
+    if (isNew) this.#writeSettings();
+  }
+
+  #writeSettings(): void {
+    const traffic: GatewayTraffic = {
+      markMask: this.#markMask,
+      upMask: this.#upMask,
+      ...(this.#suspendedAtNs === undefined ? {} : { suspendedAtNs: this.#suspendedAtNs }),
+    };
+    this.#programs.configure(this.#port.settings, traffic);
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Brings what the programs report of single flows (struct pref_report) to the gateway's detector of failures, at the
+ * times at which it happened, and tells the programs what came of it: flows that are failing, flowlets that are no probes
+ * any more.
+ */
+import type { DatapathPort } from '../pref/datapath-port.ts';
+import { clockOriginNs } from '../sys/clock.ts';
+import { Poll } from '../sys/poll.ts';
+import { RingBuffer } from '../sys/ring-buffer.ts';
+import type { GatewayPrograms } from './gateway-programs.ts';
+import type { IndexTable } from './meter-reader.ts';
+
+const REPORT_LOSS = 1;
+const REPORT_FLOWLET = 2;
+const REPORT_INBOUND = 3;
+/** Reports handled before other work of the process gets its turn. */
+const REPORTS_A_TURN = 4096;
+/** Flows found failing that are looked at again, all of them, so often. */
+const SWEEP_NS = 1e9;
+const LOW_WORD = 2 ** 32;
+
+interface FailingFlow {
+  readonly h1: number;
+  readonly h2: number;
+  readonly destination: number;
+}
+
+/** Reads reports as they come. */
+export class ReportReader {
+  readonly #port: DatapathPort;
+  readonly #programs: GatewayPrograms;
+  readonly #indices: IndexTable;
+  readonly #ring: RingBuffer;
+  readonly #poll: Poll;
+  readonly #offsets: ReadonlyMap<string, number>;
+  /** Flows that the programs were told are failing, by their hash. */
+  readonly #failing = new Map<number, FailingFlow>();
+  #sweepAtNs = 0;
+  #reports = 0;
+
+  /** @param onReports - called after some were read, from the event loop */
+  constructor(port: DatapathPort, programs: GatewayPrograms, indices: IndexTable, onReports: () => void) {
+    this.#port = port;
+    this.#programs = programs;
+    this.#indices = indices;
+    const { fields } = programs.spec.btf.structLayout('pref_report');
+    this.#offsets = new Map(fields.map(({ name, offset }) => [name, offset]));
+    this.#ring = new RingBuffer(programs.reportsFd, programs.reportsBytes);
+    this.#poll = new Poll(programs.reportsFd, 'readable', () => {
+      if (this.take() > 0) onReports();
+    });
+  }
+
+  /** Reports that were read. */
+  get reports(): number {
+    return this.#reports;
+  }
+
+  /** Handles what waits. Returns how many reports there were. */
+  take(): number {
+    const taken = this.#ring.take(this.#handle, REPORTS_A_TURN);
+    this.#reports += taken;
+    return taken;
+  }
+
+  /** Forgets flows that are failing no more, which nothing may have been reported of. */
+  sweep(nowNs: number): void {
+    if (nowNs < this.#sweepAtNs) return;
+    this.#sweepAtNs = nowNs + SWEEP_NS;
+    for (const flow of this.#failing.values()) this.#settle(flow.destination, flow.h1, flow.h2);
+  }
+
+  /** A suspension begins: what probed the route in an earlier one is no probe of this. @param index - the programs' */
+  forgetProbes(index: number, slot: number): void {
+    const map = this.#programs.map('probes');
+    const stale: (readonly [number, number])[] = [];
+    map.readBatches(4096, (keys, _values, count) => {
+      const view = new DataView(keys.buffer);
+      for (let at = 0; at < count * map.key.length; at += map.key.length) {
+        if (view.getUint32(at + 8, true) === index && view.getUint32(at + 12, true) === slot)
+          stale.push([view.getInt32(at, true), view.getInt32(at + 4, true)]);
+      }
+    });
+    for (const [h1, h2] of stale) this.#programs.deleteProbe(h1, h2, index, slot);
+  }
+
+  /** Stops reading; before the programs are closed. */
+  close(): void {
+    this.#poll.close();
+    this.#ring.close();
+  }
+
+  readonly #handle = (view: DataView, at: number): void => {
+    const read = (name: string): number => view.getInt32(at + (this.#offsets.get(name) ?? 0), true);
+    const timeAt = at + (this.#offsets.get('time_ns') ?? 0);
+    const timeNs = view.getUint32(timeAt, true) + view.getUint32(timeAt + 4, true) * LOW_WORD - clockOriginNs;
+    const [h1, h2] = [read('h1'), read('h2')];
+    const kind = read('kind');
+    if (kind === REPORT_INBOUND) {
+      const segment = {
+        tcpFlags: read('tcp_flags'),
+        payloadLength: read('payload_length'),
+        seqNumber: read('seq'),
+        ackNumber: read('ack'),
+      };
+      this.#port.noteInbound(h1, h2, segment, timeNs);
+      const flow = this.#failing.get(h1);
+      if (flow?.h2 === h2) this.#settle(flow.destination, h1, h2);
+      return;
+    }
+    const index = read('destination');
+    const slot = read('slot');
+    const destination = this.#indices.coreOf(index);
+    if (destination < 0) return;
+    if (kind === REPORT_LOSS) {
+      this.#port.noteLoss(destination, slot, h1, h2, timeNs);
+      if (!this.#port.isProbe(destination, slot, h1, h2)) this.#endProbe(destination, index, slot, h1, h2);
+      this.#settle(destination, h1, h2);
+    } else if (kind === REPORT_FLOWLET) {
+      const isWatched = this.#port.noteFlowlet(destination, slot, h1, h2, timeNs);
+      // A probe that nobody watches is a loss for nothing.
+      if (!isWatched) this.#endProbe(destination, index, slot, h1, h2);
+      this.#settle(destination, h1, h2);
+    }
+  };
+
+  #endProbe(destination: number, index: number, slot: number, h1: number, h2: number): void {
+    if ((this.#port.suspendedMask(destination) >>> slot) & 1) this.#programs.deleteProbe(h1, h2, index, slot);
+  }
+
+  /** Tells the programs whether a flow is failing, where that changed. */
+  #settle(destination: number, h1: number, h2: number): void {
+    const slot = this.#port.has(destination) ? this.#port.failingSlot(destination, h1, h2) : -1;
+    const isKnown = this.#failing.get(h1)?.h2 === h2;
+    if (slot >= 0) {
+      this.#failing.set(h1, { h1, h2, destination });
+      this.#programs.setFailing(h1, h2, this.#indices.indexOf(destination), slot);
+    } else if (isKnown) {
+      this.#failing.delete(h1);
+      this.#programs.clearFailing(h1, h2);
+    }
+  }
+}

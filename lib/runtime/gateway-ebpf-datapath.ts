@@ -1,0 +1,295 @@
+/**
+ * The datapath of a gateway in the kernel: programs on its devices (lib/ebpf/gateway-kernel.ts), policy routing by mark
+ * (gateway-kernel-plan.ts), and this process beside them, which keeps them and the PREF core alike
+ * (lib/ebpf/gateway-sync.ts). Programs, rules and tables go on when it ends, however it ends, and the next one takes them
+ * over.
+ */
+import type { Attachment } from '../ebpf/attachment.ts';
+import { GatewayKernel } from '../ebpf/gateway-kernel.ts';
+import { GatewaySync } from '../ebpf/gateway-sync.ts';
+import { invalidOption } from '../errors.ts';
+import { listAddresses, listRoutes, namespaceInode, TABLE_MAIN } from '../netns/index.ts';
+import type { GatewayOptions } from '../pref/gateway-options.ts';
+import { checkGatewayOptions } from '../pref/gateway-options.ts';
+import type { PrefGateway } from '../pref/gateway.ts';
+import { executeIn } from './change.ts';
+import type { DeviceReport } from './device-report.ts';
+import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
+import { kernelDiversion, kernelTables, planKernelPlumbing } from './gateway-kernel-plan.ts';
+import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plan.ts';
+import { resolveGatewayPlumbing } from './gateway-plan.ts';
+import { noDevice } from './gateway-tun-datapath.ts';
+import { readMachineState } from './machine-state.ts';
+import type { MarkMask } from './mark-mask.ts';
+import { DEFAULT_MARK_MASK, requireMarkMask } from './mark-mask.ts';
+import type { LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
+import { PacketLoop } from './packet-loop.ts';
+import type { Prefix } from './prefixes.ts';
+import { refreshRouteTables } from './route-tables.ts';
+import type { RecoveredJournal } from './undo-journal.ts';
+import { UndoJournal } from './undo-journal.ts';
+
+/** What is only of the datapath in the kernel. */
+export interface KernelOptions {
+  /** Bits of the packets' mark that say the route; default 0x3f000000. */
+  readonly markMask?: number | undefined;
+  /** Destinations there is room for in the kernel, 1 to 2^20; default 4,096, with followed tables 131,072. */
+  readonly destinations?: number | undefined;
+  /** Default: TCX if the kernel has it, else clsact. */
+  readonly attachment?: Attachment | undefined;
+}
+
+const DEFAULT_DESTINATIONS = 4096;
+const DEFAULT_TABLE_DESTINATIONS = 131_072;
+
+/** What an earlier daemon left, before the gateway is made that goes on with it. */
+export interface FoundDatapath {
+  /** The seed of its flow hash; undefined when there was none. */
+  readonly seed: number | undefined;
+  /** Loads the programs; everything is given back when that fails. */
+  open(gateway: PrefGateway): EbpfGatewayDatapath;
+}
+
+/** Programs on the devices of a gateway. It works in the network namespace of the process. */
+export class EbpfGatewayDatapath implements GatewayDatapath {
+  readonly name = 'ebpf';
+  readonly destinationTable: GatewaySync['destinations'];
+  readonly core: GatewaySync;
+  readonly #kernel: GatewayKernel;
+  readonly #journal: UndoJournal;
+  readonly #mark: MarkMask;
+  readonly #pathIds: ReadonlyMap<string, number>;
+  readonly #loop = new PacketLoop();
+  #plumbing: ResolvedGatewayPlumbing;
+  #warnings: readonly string[] = [];
+  #addresses = '';
+
+  /**
+   * Looks for what an earlier daemon left, and makes sure that none is running.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION, ERR_MISSING_REQUIREMENT, ERR_SYSTEM; then nothing has changed
+   */
+  static find(
+    plumbing: GatewayPlumbingOptions,
+    options: GatewayOptions,
+    { attachment, destinations, markMask = DEFAULT_MARK_MASK }: KernelOptions,
+  ): FoundDatapath {
+    if (plumbing.netns !== undefined)
+      throw invalidOption('netns', plumbing.netns, 'nothing with the eBPF datapath');
+    const resolved = resolveGatewayPlumbing(plumbing);
+    const mark = requireMarkMask('markMask', markMask);
+    const settings = checkGatewayOptions(options);
+    const devices = settings.routes.map(({ name, pathId }) => {
+      const route = resolved.routes.find((candidate) => candidate.name === name);
+      if (route === undefined) throw noDevice(name);
+      return { device: route.device, pathId };
+    });
+    const hasTables = resolved.routes.some((route) => route.isTableForeign);
+    const journal = openJournal(resolved.insideDevice, plumbing.journalDirectory);
+    try {
+      const kernel = new GatewayKernel(
+        {
+          insideDevice: resolved.insideDevice,
+          routes: devices,
+          scheme: settings.scheme.name,
+          destinations: destinations ?? (hasTables ? DEFAULT_TABLE_DESTINATIONS : DEFAULT_DESTINATIONS),
+          memoryEntries: settings.fneMemoryEntries,
+          attachment,
+        },
+        journal.isTakenOver,
+      );
+      return {
+        seed: kernel.seed,
+        open: (gateway) => {
+          try {
+            return new EbpfGatewayDatapath(gateway, kernel, journal, resolved, mark);
+          } catch (error) {
+            giveUp(kernel, journal);
+            throw error;
+          }
+        },
+      };
+    } catch (error) {
+      if (journal.isTakenOver) journal.leave();
+      else journal.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes programs, memories, counters, rules and tables away.
+   *
+   * @param insideDevice - of the gateway
+   * @returns false when there was nothing
+   * @throws PreflexError ERR_SYSTEM "already running" when a daemon is there
+   */
+  static detach(insideDevice: string, journalDirectory?: string): boolean {
+    const journal = openJournal(insideDevice, journalDirectory);
+    const hadPlumbing = journal.isTakenOver;
+    // First: a mark that leads nowhere is harmless, one that no program sets as well.
+    journal.close();
+    return GatewayKernel.detach(insideDevice) || hadPlumbing;
+  }
+
+  private constructor(
+    gateway: PrefGateway,
+    kernel: GatewayKernel,
+    journal: UndoJournal,
+    plumbing: ResolvedGatewayPlumbing,
+    mark: MarkMask,
+  ) {
+    this.#kernel = kernel;
+    this.#journal = journal;
+    this.#plumbing = plumbing;
+    this.#mark = mark;
+    const port = gateway.openPort();
+    this.#pathIds = new Map(port.settings.routes.map(({ name, pathId }) => [name, pathId]));
+    kernel.load(port.settings, { markMask: mark.mask });
+    this.core = new GatewaySync(gateway, port, kernel.programs, mark.mask, kernel.isTakenOver);
+    this.destinationTable = this.core.destinations;
+    this.#readInside();
+  }
+
+  get warnings(): readonly string[] {
+    return this.#warnings;
+  }
+
+  get recovered(): readonly RecoveredJournal[] {
+    return this.#journal.recovered;
+  }
+
+  get kernelStatus(): KernelDatapathStatus {
+    return {
+      attachment: this.#kernel.attachment ?? 'tcx',
+      isTakenOver: this.#kernel.isTakenOver,
+      reports: this.core.reports,
+      reportsLost: this.core.reportsLost,
+      leftOutDestinations: this.destinationTable.leftOut,
+    };
+  }
+
+  get loopStats(): LoopStats {
+    return this.#loop.stats;
+  }
+
+  get loopReport(): LoopReport {
+    return this.#loop.report();
+  }
+
+  /** False when somebody took the programs off. */
+  get isHealthy(): boolean {
+    return this.#kernel.isPinned;
+  }
+
+  begin(cores: readonly TimedCore[]): void {
+    this.core.begin();
+    this.#kernel.attach();
+    for (const core of cores) this.#loop.addCore(core);
+    this.#loop.start();
+  }
+
+  leadThrough(): void {
+    const state = readMachineState(
+      {},
+      {
+        families: this.#plumbing.families,
+        tables: kernelTables(this.#plumbing),
+        peerKeys: this.#journal.peerKeys(),
+      },
+    );
+    const standing = new Set(this.#journal.keys);
+    const plan = planKernelPlumbing(state, this.#plumbing, {
+      mark: this.#mark,
+      pathIds: this.#pathIds,
+      standing,
+    });
+    this.#warnings = plan.warnings;
+    for (const change of plan.changes) this.#journal.apply(change);
+    this.#journal.dropUnclaimed();
+  }
+
+  checkTurning(): boolean {
+    return this.#loop.checkTurning();
+  }
+
+  readFigures(): void {
+    this.core.refresh();
+  }
+
+  routesChanged(): void {
+    this.core.applySettings();
+  }
+
+  policyChanged(): void {
+    this.core.applyPolicy();
+  }
+
+  divert(destinations: readonly Prefix[]): void {
+    this.#plumbing = { ...this.#plumbing, destinations };
+    this.#readInside();
+  }
+
+  followMachine(): string[] {
+    this.#kernel.follow();
+    if (addressesNow() !== this.#addresses) this.#readInside();
+    return refreshRouteTables(this.#plumbing, {});
+  }
+
+  /** There is none of its own: the devices are the machine's. */
+  reportDevices(): Record<string, DeviceReport> {
+    return {};
+  }
+
+  abandon(): void {
+    this.#loop.stop();
+    this.core.close();
+    giveUp(this.#kernel, this.#journal);
+  }
+
+  stop(): void {
+    this.#loop.stop();
+    this.core.close();
+  }
+
+  close(): void {
+    this.#kernel.close();
+    this.#journal.leave();
+  }
+
+  /** Tells the programs what they are to leave alone. */
+  #readInside(): void {
+    this.#addresses = addressesNow();
+    const state = {
+      addresses: listAddresses(),
+      mainRoutes: { 4: listRoutes(4, TABLE_MAIN), 6: listRoutes(6, TABLE_MAIN) },
+    };
+    const domain = this.#plumbing.insidePrefixes.map((prefix) => prefix.text);
+    this.core.setInside({ domain, ...kernelDiversion(state, this.#plumbing) });
+  }
+}
+
+function openJournal(insideDevice: string, directory: string | undefined): UndoJournal {
+  return UndoJournal.open({
+    directory,
+    role: 'gateway',
+    subject: insideDevice,
+    netnsInode: namespaceInode(),
+    execute: executeIn(),
+    isLasting: true,
+  });
+}
+
+/** After a failed start: what an earlier daemon left goes on, and nothing else stays. */
+function giveUp(kernel: GatewayKernel, journal: UndoJournal): void {
+  kernel.abandon();
+  if (journal.isTakenOver) journal.leave();
+  else journal.close();
+}
+
+/** The machine's own addresses, as a text to compare. */
+function addressesNow(): string {
+  return listAddresses()
+    .map(({ address }) => address)
+    .sort()
+    .join(' ');
+}

@@ -1,0 +1,116 @@
+/**
+ * Reads a BPF ring buffer (BPF_MAP_TYPE_RINGBUF): programs put records there, this process takes them away in order.
+ *
+ * ```
+ *  mapped at 0         one page, written by us:       0 consumer position (u64)
+ *  mapped at 1 page    one page, the kernel's:        0 producer position (u64)
+ *                      then the records, twice one behind the other, so that none is cut at the end:
+ *                      0 length (u32; bit 31 being written, bit 30 thrown away)  4 page offset  8 bytes of the record
+ * ```
+ *
+ * @see Documentation/bpf/ringbuf.rst
+ */
+import { SystemError } from './errno.ts';
+import { koffi } from './koffi.ts';
+import { declareFunction, lastErrno } from './libc.ts';
+
+const PROT_READ = 1;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+const SC_PAGESIZE = 30;
+const HEADER_BYTES = 8;
+const BIT_BUSY = 0x8000_0000;
+const BIT_DISCARD = 0x4000_0000;
+
+const cMmap = declareFunction(
+  'void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)',
+) as unknown as (
+  address: null,
+  length: number,
+  protection: number,
+  flags: number,
+  fd: number,
+  offset: number,
+) => bigint | null;
+const cMunmap = declareFunction('int munmap(void *address, size_t length)') as unknown as (
+  address: bigint,
+  length: number,
+) => number;
+const cSysconf = declareFunction('long sysconf(int name)') as unknown as (name: number) => number;
+
+/** The reading side of a ring buffer. */
+export class RingBuffer {
+  readonly #bytes: number;
+  readonly #page = cSysconf(SC_PAGESIZE);
+  readonly #own: bigint;
+  readonly #shared: bigint;
+  readonly #position: BigUint64Array;
+  readonly #produced: BigUint64Array;
+  readonly #headers: Int32Array;
+  readonly #records: DataView;
+  #isOpen = true;
+
+  /**
+   * @param fd - of the map; stays the caller's, who polls it for being readable
+   * @param bytes - max_entries of the map
+   * @throws SystemError
+   */
+  constructor(fd: number, bytes: number) {
+    this.#bytes = bytes;
+    this.#own = map(fd, this.#page, PROT_READ_WRITE, 0);
+    try {
+      this.#shared = map(fd, this.#page + 2 * bytes, PROT_READ, this.#page);
+    } catch (error) {
+      cMunmap(this.#own, this.#page);
+      throw error;
+    }
+    const shared = koffi.view(this.#shared, this.#page + 2 * bytes);
+    this.#position = new BigUint64Array(koffi.view(this.#own, this.#page), 0, 1);
+    this.#produced = new BigUint64Array(shared, 0, 1);
+    this.#headers = new Int32Array(shared, this.#page);
+    this.#records = new DataView(shared, this.#page);
+  }
+
+  /**
+   * Takes records away.
+   *
+   * @param visit - called for each: the view, and where in it the record begins; neither holds after the call
+   * @param limit - how many at most
+   * @returns how many there were
+   */
+  take(visit: (view: DataView, at: number, length: number) => void, limit: number): number {
+    if (!this.#isOpen) return 0;
+    const produced = Atomics.load(this.#produced, 0);
+    let position = this.#position[0];
+    let taken = 0;
+    while (position < produced && taken < limit) {
+      const at = Number(position % BigInt(this.#bytes));
+      const header = Atomics.load(this.#headers, at >> 2) >>> 0;
+      if ((header & BIT_BUSY) !== 0) break;
+      const length = header & ~BIT_DISCARD;
+      if ((header & BIT_DISCARD) === 0) visit(this.#records, at + HEADER_BYTES, length);
+      position += BigInt(HEADER_BYTES + Math.ceil(length / 8) * 8);
+      // Each by itself: when a record's visit fails, it is not met again.
+      Atomics.store(this.#position, 0, position);
+      taken++;
+    }
+    return taken;
+  }
+
+  /** Gives the memory back. A second call does nothing. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    cMunmap(this.#own, this.#page);
+    cMunmap(this.#shared, this.#page + 2 * this.#bytes);
+  }
+}
+
+function map(fd: number, length: number, protection: number, offset: number): bigint {
+  const address = cMmap(null, length, protection, MAP_SHARED, fd, offset);
+  if (address === null || address === MAP_FAILED) {
+    throw new SystemError('mmap', lastErrno(), 'a BPF ring buffer', 'it needs root, or CAP_BPF');
+  }
+  return address;
+}
