@@ -1,10 +1,16 @@
-/** `preflex ebpf`: the kernel datapath held against the TypeScript core. */
+/** `preflex ebpf`: the kernel datapath held against the TypeScript cores. */
 import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { VerifyResult } from '../ebpf/verify/verify-host.ts';
 import { parseCount } from './host.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { formatCount, formatTable } from './table.ts';
 
+const ROLES = ['host', 'gateway'] as const;
+type Role = (typeof ROLES)[number];
+
 interface VerifyFlags {
+  role: Role | 'both';
   sequences: number;
   packets: number;
   seed: number;
@@ -17,40 +23,54 @@ export function addEbpfCommand(program: Command): void {
   ebpf
     .command('verify')
     .description(
-      'give generated packets to the host core and to the BPF programs, which must agree on every byte',
+      'give generated packets to the cores and to the BPF programs, which must agree on every byte',
     )
-    .option('--sequences <count>', 'sequences of packets', parseCount, 10_000)
+    .addOption(new Option('--role <name>', 'whose programs').choices([...ROLES, 'both']).default('both'))
+    .option('--sequences <count>', 'sequences of packets, for each role', parseCount, 10_000)
     .option('--packets <count>', 'longest sequence, packets, up to 200', parseCount, 60)
     .option('--seed <number>', 'seed of the first sequence; the next has the next', parseCount, 1)
-    .option('--json', 'print the result as one JSON object')
+    .option('--json', 'print the results as one JSON object, by role')
     .action((flags: VerifyFlags) => runCommand(() => runVerify(flags)));
 }
 
-async function runVerify({ json, ...flags }: VerifyFlags): Promise<void> {
+async function runVerify({ json, role: wanted, ...flags }: VerifyFlags): Promise<void> {
   requireRoot('preflex ebpf');
-  const { verifyHost } = await import('../ebpf/verify/verify-host.ts');
-  const result = verifyHost({
-    ...flags,
-    onProgress: (done) => {
-      if (done % 10_000 === 0) note(`${formatCount(done)} of ${formatCount(flags.sequences)} sequences`);
-    },
-  });
-  if (result.mismatches.length > 0) process.exitCode = 1;
-  if (json) {
-    printJson(result);
-    return;
+  const results: Partial<Record<Role, VerifyResult>> = {};
+  for (const role of ROLES) {
+    if (wanted !== 'both' && wanted !== role) continue;
+    const result = (await verifierOf(role))({
+      ...flags,
+      onProgress: (done) => {
+        if (done % 10_000 === 0) {
+          note(`${role}: ${formatCount(done)} of ${formatCount(flags.sequences)} sequences`);
+        }
+      },
+    });
+    results[role] = result;
+    if (result.mismatches.length > 0) process.exitCode = 1;
+    if (!json) printResult(role, result);
   }
+  if (json) printJson(results);
+}
+
+async function verifierOf(role: Role) {
+  return role === 'host'
+    ? (await import('../ebpf/verify/verify-host.ts')).verifyHost
+    : (await import('../ebpf/verify/verify-gateway.ts')).verifyGateway;
+}
+
+function printResult(role: Role, { mismatches, packets, reasons, sequences }: VerifyResult): void {
   print(
     formatTable([
-      ['reason', 'packets'],
-      ...Object.entries(result.reasons).map(([name, count]) => [name, String(count)]),
+      [`${role}: reason`, 'packets'],
+      ...Object.entries(reasons).map(([name, count]) => [name, String(count)]),
     ]),
   );
   print(
-    `${formatCount(result.sequences)} sequences, ${formatCount(result.packets)} packets, ` +
-      `${result.mismatches.length === 0 ? 'no difference' : `${result.mismatches.length} differences:`}`,
+    `${role}: ${formatCount(sequences)} sequences, ${formatCount(packets)} packets, ` +
+      `${mismatches.length === 0 ? 'no difference' : `${mismatches.length} differences:`}`,
   );
-  for (const { sequence, packet, what } of result.mismatches) {
-    print(`--seed ${sequence}, packet ${packet}: ${what}`);
+  for (const { sequence, packet, what } of mismatches) {
+    print(`--role ${role} --seed ${sequence}, packet ${packet}: ${what}`);
   }
 }

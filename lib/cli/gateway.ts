@@ -1,17 +1,23 @@
 /** `preflex gateway`: the gateway daemon. */
 import type { Command } from 'commander';
-import type { GatewayRouteConfig } from '../runtime/config.ts';
+import { Option } from 'commander';
+import { PreflexError } from '../errors.ts';
+import type { GatewayConfig, GatewayRouteConfig } from '../runtime/config.ts';
 import type { GatewayDaemonStatus } from '../runtime/gateway-daemon.ts';
+import type { KernelDatapathStatus } from '../runtime/gateway-datapath.ts';
 import type { GatewayFeed } from '../web/ui/gateway-feed.ts';
 import type { ListenAddress } from '../runtime/listen-address.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
-import { requireNetAdmin, runCommand } from './output.ts';
+import { print, printJson, requireNetAdmin, runCommand } from './output.ts';
 import { formatBytes, formatPercent } from './table.ts';
 import { METRICS_HELP, UI_HELP, openWeb, parseListen, readListen } from './web.ts';
 
 interface GatewayFlags extends ServiceConfig {
-  config: string;
+  config?: string;
+  datapath?: 'tun' | 'ebpf';
+  detach?: boolean;
+  device?: string;
   name?: string;
   offload: boolean;
   metrics?: ListenAddress;
@@ -27,7 +33,15 @@ export function addGatewayCommand(program: Command): void {
   const command = program
     .command('gateway')
     .description('assign paths to flowlets, and balance the losses that hosts expose over the routes')
-    .requiredOption('--config <file>', 'YAML file; docs/samples/gateway.yaml shows every field')
+    .option('--config <file>', 'YAML file; docs/samples/gateway.yaml shows every field')
+    .addOption(
+      new Option(
+        '--datapath <name>',
+        'packets through this process, or in the kernel; default as the file says, else tun',
+      ).choices(['tun', 'ebpf']),
+    )
+    .option('--detach', 'take what --datapath ebpf left in the kernel away, and end')
+    .option('--device <name>', 'the inside device to detach, in the place of --config')
     .option('--name <name>', 'name for "preflex status" and the like; default gateway-DEVICE of the inside')
     .option('--no-offload', 'read single segments instead of super-packets')
     .option('--metrics <address:port>', METRICS_HELP, parseListen)
@@ -37,11 +51,15 @@ export function addGatewayCommand(program: Command): void {
 }
 
 async function runGateway(flags: GatewayFlags): Promise<void> {
-  const { parseGatewayConfig } = await import('../runtime/config.ts');
-  const { readConfigFile } = await import('../runtime/config-file.ts');
-  const text = readConfigFile(flags.config);
-  const config = await parseGatewayConfig(text, flags.config);
+  const { file, device } = readPlace(flags);
+  if (flags.detach === true) {
+    await detachGateway(device ?? (await readGatewayFile(file ?? '', flags)).config.inside.device, flags);
+    return;
+  }
+  if (file === undefined) throw new PreflexError('ERR_INVALID_OPTION', '--config is missing');
+  const { config, text } = await readGatewayFile(file, flags);
   requireNetAdmin('preflex gateway');
+  if (config.datapath === 'ebpf') rejectTunFlags(flags);
   const { gatewayDaemonOptions } = await import('../runtime/config-options.ts');
   const { GatewayDaemon } = await import('../runtime/gateway-daemon.ts');
   const { gatewayOperations } = await import('../runtime/control/gateway-operations.ts');
@@ -59,7 +77,7 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
       page?.addInterval(Date.now() / 1000);
     },
   });
-  const live = new LiveGatewayConfig(flags.config, text, config, daemon);
+  const live = new LiveGatewayConfig(file, text, config, daemon, flags.datapath);
   const control = await openControl(
     {
       name: flags.name,
@@ -102,12 +120,14 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
       `inside ${config.inside.device} (${config.inside.prefixes.join(', ')}), routes ` +
         config.routes.map(describeRoute).join(', ') +
         `, scheme ${config.scheme}, strategy ${config.strategy}, interval ${config.intervalSeconds} s`,
+      ...describeKernel(daemon.datapath.kernelStatus, config.inside.device),
       ...daemon.datapath.recovered.map(
         (journal) => `took back what pid ${journal.pid} had left (${journal.changes} changes)`,
       ),
     ],
     warnings: daemon.datapath.warnings,
     isHealthy: () => daemon.isHealthy,
+    ...(config.datapath === 'ebpf' ? { lost: 'the programs of this gateway were taken off; it ends' } : {}),
     checkTurning: () => daemon.checkTurning(),
     refresh: () => {
       daemon.refresh();
@@ -118,6 +138,64 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     describe: describeGateway,
     stop: () => daemon.stop(),
   });
+}
+
+/** What to run on, or to detach. */
+function readPlace({ config, device, detach }: GatewayFlags): {
+  readonly file: string | undefined;
+  readonly device: string | undefined;
+} {
+  if (device !== undefined && (detach !== true || config !== undefined)) {
+    throw new PreflexError(
+      'ERR_INVALID_OPTION',
+      '--device goes with --detach, in the place of --config; a gateway that runs has it in its file.',
+    );
+  }
+  if (detach === true && device === undefined && config === undefined) {
+    throw new PreflexError(
+      'ERR_INVALID_OPTION',
+      '--config or --device is missing: --detach has to know which gateway.',
+    );
+  }
+  return { file: config, device };
+}
+
+async function readGatewayFile(
+  file: string,
+  { datapath }: GatewayFlags,
+): Promise<{ readonly config: GatewayConfig; readonly text: string }> {
+  const { parseGatewayConfig } = await import('../runtime/config.ts');
+  const { readConfigFile } = await import('../runtime/config-file.ts');
+  const text = readConfigFile(file);
+  return { config: await parseGatewayConfig(text, file, datapath), text };
+}
+
+/** What the datapath in this process alone has must not be asked of the other. */
+function rejectTunFlags({ offload, user }: GatewayFlags): void {
+  const flag = !offload ? '--no-offload' : user !== undefined ? '--user' : undefined;
+  if (flag === undefined) return;
+  throw new PreflexError(
+    'ERR_INVALID_OPTION',
+    `${flag} and --datapath ebpf exclude each other: it is of the TUN datapath.`,
+  );
+}
+
+/** Takes programs, rules and tables of a gateway away. */
+async function detachGateway(device: string, flags: GatewayFlags): Promise<void> {
+  requireNetAdmin('preflex gateway');
+  const { EbpfGatewayDatapath } = await import('../runtime/gateway-ebpf-datapath.ts');
+  const detached = EbpfGatewayDatapath.detach(device);
+  if (flags.json === true) printJson({ device, detached });
+  else print(detached ? `took the gateway behind ${device} away` : `there was no gateway behind ${device}`);
+}
+
+function describeKernel(status: KernelDatapathStatus | undefined, device: string): string[] {
+  if (status === undefined) return [];
+  return [
+    `packets stay in the kernel (${status.attachment})`,
+    ...(status.isTakenOver ? ['took over counters, ratios and memory of the programs that were there'] : []),
+    `programs, rules and tables go on when this gateway ends; preflex gateway --detach --device ${device} takes them away`,
+  ];
 }
 
 function describeRoute({ name, pathId, device, table, nat }: GatewayRouteConfig): string {

@@ -87,7 +87,7 @@ export class GatewayPrograms {
   readonly spec: ObjectSpec;
   /** Destinations there is room for. */
   readonly destinations: number;
-  readonly routeCount: number;
+  #routeCount: number;
   readonly #object: LoadedObject;
   readonly #names: { readonly outbound: string; readonly inbound: string };
   readonly #maps = new Map<string, BpfMap>();
@@ -105,7 +105,7 @@ export class GatewayPrograms {
     const spec = loadObjectSpec('gateway');
     this.spec = spec;
     this.destinations = destinations;
-    this.routeCount = gateway.routes.length;
+    this.#routeCount = gateway.routes.length;
     // Before anything is loaded: it checks the options.
     const settings = this.#encode(gateway, traffic);
     this.#names = PROGRAMS[purpose];
@@ -137,9 +137,18 @@ export class GatewayPrograms {
     this.#writeSettings(settings);
   }
 
-  /** Other settings, from the next packet on; scheme, routes and sizes stay. */
+  /**
+   * Other settings, from the next packet on; sizes stay. Other routes, no more than there were, and another scheme only
+   * while no packets pass.
+   */
   configure(gateway: GatewaySettings, traffic: GatewayTraffic): void {
+    this.#routeCount = gateway.routes.length;
     this.#writeSettings(this.#encode(gateway, traffic));
+  }
+
+  /** Routes of the gateway. */
+  get routeCount(): number {
+    return this.#routeCount;
   }
 
   /** Descriptor of the program of that direction. */
@@ -316,11 +325,10 @@ export class GatewayPrograms {
     return this.#probeMap(h1, h2, destination, slot).lookup();
   }
 
-  /** Forgets the FNE packets, flows, limits and counters; settings, destinations and prefixes stay. */
+  /** Forgets FNE packets, prefixes, flows, the total limit and counters; settings, destinations and devices stay. */
   forget(): void {
-    for (const name of ['fne_memory', 'watched'])
-      this.map(name).zero(this.#entriesOf(mapSpec(this.spec, name)));
-    for (const name of ['failing', 'probes']) this.map(name).clear();
+    this.map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
+    for (const name of ['prefixes4', 'prefixes6', 'failing', 'probes']) this.map(name).clear();
     for (const name of ['counters', 'limiter']) {
       const map = this.map(name);
       writeIndex(map, 0);

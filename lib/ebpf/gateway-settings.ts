@@ -13,7 +13,7 @@ export interface GatewayTraffic {
   readonly markMask: number;
   /** Slots that are up at all; default all. */
   readonly upMask?: number;
-  /** When a route was suspended last, ns of CLOCK_MONOTONIC; default never. */
+  /** When a route was suspended last, ns of CLOCK_MONOTONIC; default 0, as if at its start. */
   readonly suspendedAtNs?: number;
 }
 
@@ -35,7 +35,7 @@ const LONGEST_NS = 2 ** 62;
 export function encodeGatewaySettings(
   layout: StructLayout,
   gateway: GatewaySettings,
-  { markMask, upMask = 0xffff, suspendedAtNs = -3600e9 }: GatewayTraffic,
+  { markMask, upMask = 0xffff, suspendedAtNs = 0 }: GatewayTraffic,
 ): Uint8Array {
   const { routes, scheme, balancer } = gateway;
   for (const { name, nat } of routes) {

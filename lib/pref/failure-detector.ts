@@ -114,7 +114,8 @@ export class FailureDetector {
   private readonly clockNs = new Float64Array(1);
   /** The time, ms modulo 2^32. */
   private nowMs = 0;
-  private suspendedAtMs = 0;
+  /** When a route was suspended last, ms modulo 2^32; 0 as long as none was. */
+  suspendedAtMs = 0;
 
   constructor(settings: FailureSettings, table: RouteTable, probeShare: (routeCount: number) => number) {
     this.isOn = settings.isOn;

@@ -49,6 +49,10 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
       failureSampleEntries: failures.sampleEntries,
     },
     share: config.share,
+    kernel:
+      config.datapath === 'ebpf'
+        ? { markMask: config.markMask, destinations: config.maxDestinations }
+        : undefined,
     destinations: config.destinations.map((destination) => ({
       prefixes: destination.prefixes,
       pathIds: destination.routes.map((name) => pathIdOf.get(name) ?? 0),

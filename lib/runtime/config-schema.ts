@@ -10,6 +10,8 @@ import type * as Zod from 'zod';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { MAX_DEVICE_NAME } from '../netns/index.ts';
 import { configFields } from './config-fields.ts';
+import { DATAPATHS } from './config-kernel-checks.ts';
+import { DEFAULT_MARK_MASK, MARK_MASK_RULE, markMask } from './mark-mask.ts';
 import { parsePrefix } from './prefixes.ts';
 import { SHARE_NAME_RULE, isShareName } from './share/message.ts';
 import { serviceFields } from './service-config.ts';
@@ -92,6 +94,12 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
         .default(8192),
     }).prefault({}),
     notLect: choice(['default', 'hash']).default('hash'),
+    datapath: choice(DATAPATHS).default('tun'),
+    markMask: z
+      .int(MARK_MASK_RULE)
+      .refine((value) => markMask(value) !== undefined, MARK_MASK_RULE)
+      .default(DEFAULT_MARK_MASK),
+    maxDestinations: integer(1, 2 ** 20).optional(),
     share: mapping({
       // What an address may be is checked in config-checks.ts, which never shows a password.
       servers: list(z.string('an address'), 'servers'),

@@ -5,6 +5,8 @@
 import { BETAS } from '../pref/balancers/strategies.ts';
 import { carries, checkGatewayConfig } from './config-checks.ts';
 import { parseConfigText, readConfigFile } from './config-file.ts';
+import type { DatapathName } from './config-kernel-checks.ts';
+import { checkKernelFields } from './config-kernel-checks.ts';
 import type { ParsedGatewayConfig } from './config-schema.ts';
 import { gatewayConfigSchema } from './config-schema.ts';
 import { parsePrefix } from './prefixes.ts';
@@ -72,6 +74,12 @@ export interface GatewayConfig extends ServiceConfig {
     readonly sampleEntries: number;
   };
   readonly notLect: 'default' | 'hash';
+  /** Where packets pass: through this process, behind TUNs, or in the kernel by BPF programs. */
+  readonly datapath: DatapathName;
+  /** In the kernel: bits of the packets' mark that say the route. */
+  readonly markMask: number;
+  /** In the kernel: destinations there is room for. */
+  readonly maxDestinations?: number | undefined;
   /** The domain whose other gateways it shares its figures with. */
   readonly share?: ShareOptions | undefined;
   /** Where metrics are shown, as `parseListenAddress` reads it; without it they are not. */
@@ -89,11 +97,22 @@ export async function loadGatewayConfig(file: string): Promise<GatewayConfig> {
  * Parses the text of a configuration file.
  *
  * @param file - its name, for messages
+ * @param datapath - in the place of what the text says
  * @throws ConfigError with all problems at once
  */
-export async function parseGatewayConfig(text: string, file: string): Promise<GatewayConfig> {
+export async function parseGatewayConfig(
+  text: string,
+  file: string,
+  datapath?: DatapathName,
+): Promise<GatewayConfig> {
   const zod = await import('zod');
-  return complete(await parseConfigText(text, file, gatewayConfigSchema(zod), checkGatewayConfig));
+  const config = complete(
+    await parseConfigText(text, file, gatewayConfigSchema(zod), (data) => [
+      ...checkGatewayConfig(data),
+      ...checkKernelFields(data, datapath),
+    ]),
+  );
+  return { ...config, datapath: datapath ?? config.datapath };
 }
 
 /** Fills in the defaults that depend on other fields. */
@@ -125,6 +144,9 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     fne: parsed.fne,
     failures: parsed.failures,
     notLect: parsed.notLect,
+    datapath: parsed.datapath,
+    markMask: parsed.markMask,
+    maxDestinations: parsed.maxDestinations,
     share: parsed.share,
     metrics: parsed.metrics,
     ui: parsed.ui,

@@ -2,6 +2,7 @@
 import { PreflexError } from '../errors.ts';
 import { configDifferences } from './config-difference.ts';
 import { gatewayDaemonOptions } from './config-options.ts';
+import type { DatapathName } from './config-kernel-checks.ts';
 import type { GatewayConfig } from './config.ts';
 import { parseGatewayConfig } from './config.ts';
 import type { GatewayDaemon } from './gateway-daemon.ts';
@@ -29,19 +30,24 @@ export const LIVE_GATEWAY_FIELDS = [
 
 /** Keeps the configuration in force. */
 export class LiveGatewayConfig extends LiveConfig<GatewayConfig> {
-  /** @param text - what `config` was read from */
+  /**
+   * @param text - what `config` was read from
+   * @param given - the datapath, if it was not the file that said it
+   */
   constructor(
     file: string,
     text: string,
     config: GatewayConfig,
     daemon: Pick<GatewayDaemon, 'events' | 'reconfigure'>,
+    given?: DatapathName,
   ) {
     super({
       file,
       text,
       config,
       fields: LIVE_GATEWAY_FIELDS,
-      parse: parseGatewayConfig,
+      // What the command said stays.
+      parse: (next, name) => parseGatewayConfig(next, name, given),
       apply: (next, before) => {
         requireSameVersions(before, next);
         // The level of the log is the caller's affair.

@@ -8,14 +8,13 @@ import type { LexHostOptions } from '../lex/options.ts';
 import type { ConfigIssue } from './config-checks.ts';
 import { configFields } from './config-fields.ts';
 import { parseConfigText, readConfigFile } from './config-file.ts';
+import { DATAPATHS } from './config-kernel-checks.ts';
 import { SCHEMES } from './config-schema.ts';
 import type { HostAgentOptions } from './host-agent.ts';
 import { normalizeAddress } from './prefixes.ts';
 import type { ServiceConfig } from './service-config.ts';
 import { serviceFields } from './service-config.ts';
 
-/** Names of the datapaths. */
-export const DATAPATHS = ['tun', 'ebpf'] as const;
 /** Fields of the TUN datapath alone; `hostDriven` may be false. */
 export const TUN_ONLY_FIELDS = [
   'hostDriven',

@@ -224,6 +224,12 @@ static __always_inline void begin_flowlet(const struct pref_step *step, const st
 		__sync_fetch_and_add(&meter->flowlets, 1);
 }
 
+/* A function of its own, so that the layout of a report is in the object's BTF. */
+static __noinline int send_report(struct pref_report *record)
+{
+	return bpf_ringbuf_output(&reports, record, sizeof(*record), 0);
+}
+
 /* Tells the process of the flow in hand; where and what, for a loss or a flowlet. */
 __noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u32 slot)
 {
@@ -257,7 +263,7 @@ __noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u
 		record.payload_length = step->packet.payload_length;
 		record.tcp_flags = step->packet.tcp_flags;
 	}
-	if (bpf_ringbuf_output(&reports, &record, sizeof(record), 0)) {
+	if (send_report(&record)) {
 		struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
 
 		if (count)

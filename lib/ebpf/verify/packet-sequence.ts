@@ -17,9 +17,9 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from '../../wire/protocol-numbers.ts';
+import { damagePacket } from './damage.ts';
 import type { Dice } from './dice.ts';
 import type { NetworkFields, PacketWriter } from './packet-writer.ts';
-import { ETHERNET_BYTES } from './packet-writer.ts';
 
 /** One packet of a sequence; its bytes are in the writer. */
 export interface SequenceStep {
@@ -102,7 +102,7 @@ export class PacketSequence {
     const make = this.#repeat ?? this.#choose();
     if (dice.once(12)) this.#repeat = make;
     const step = make();
-    const length = dice.once(15) ? this.#damage(step.length) : step.length;
+    const length = dice.once(15) ? damagePacket(dice, this.#writer.bytes, step.length) : step.length;
     this.#times.push(this.#nowNs);
     return { ...step, length, nowNs: this.#nowNs };
   }
@@ -349,23 +349,6 @@ export class PacketSequence {
         return Array.from({ length: dice.below(41) }, () => (dice.once(2) ? 1 : dice.below(14)));
       default:
         return [];
-    }
-  }
-
-  /** Changes bytes of the headers, cuts the packet, or leaves padding behind it; the new length. */
-  #damage(length: number): number {
-    const dice = this.#dice;
-    const { bytes } = this.#writer;
-    switch (dice.below(4)) {
-      case 0:
-        return 1 + dice.below(length);
-      case 1:
-        return length + dice.below(20);
-      default:
-        for (let i = dice.below(3); i >= 0; i--) {
-          bytes[ETHERNET_BYTES + dice.below(Math.min(length, 70))] ^= 1 << dice.below(8);
-        }
-        return length;
     }
   }
 

@@ -1,0 +1,347 @@
+/**
+ * One truth: the same packets at the same times through the steps of the TypeScript gateway (lib/pref) and through the
+ * programs in the kernel (BPF_PROG_TEST_RUN), which must agree on route, reason, bytes, mark, counters, meters and
+ * credits, while ratios, routes, suspensions, prefixes and limits change between packets.
+ */
+import { handleInbound } from '../../pref/inbound.ts';
+import { GatewayCore } from '../../pref/gateway-core.ts';
+import type { GatewayOptions, GatewaySettings } from '../../pref/gateway-options.ts';
+import { checkGatewayOptions } from '../../pref/gateway-options.ts';
+import { METER_FIELDS } from '../../pref/meter.ts';
+import { handleOutbound } from '../../pref/outbound.ts';
+import { REASON_NAMES } from '../../pref/reasons.ts';
+import { FIELD_CREDIT, weightOf } from '../../pref/route-table.ts';
+import { TestRun } from '../../sys/bpf.ts';
+import { parsePrefix } from '../../wire/addr.ts';
+import { StructView } from '../btf.ts';
+import { GatewayPrograms } from '../gateway-programs.ts';
+import { DEFAULT_MARK_MASK, markShift } from '../gateway-settings.ts';
+import { Dice } from './dice.ts';
+import type { GatewayStep } from './gateway-sequence.ts';
+import { GatewaySequence } from './gateway-sequence.ts';
+import { changeGateway, drawGatewayOptions } from './gateway-changes.ts';
+import { ETHERNET_BYTES, PacketWriter } from './packet-writer.ts';
+import { TwinDetector } from './twin-detector.ts';
+import type { Mismatch, VerifyOptions, VerifyResult } from './verify-host.ts';
+
+/** Index of the device toward the inside, and of each route's by slot from the next one on, in test runs. */
+const INSIDE_DEVICE = 1;
+const FIRST_ROUTE_DEVICE = 2;
+/** Routes, destinations and entries of the FNE memory that a sequence has at most. */
+const MAX_ROUTES = 15;
+const MAX_DESTINATIONS = 8;
+const MAX_MEMORY = 256;
+const LONGEST_SEQUENCE = 200;
+/** Sequences that a gateway lives. */
+const LIFE = 8;
+/** After so many differences it ends. */
+const MAX_MISMATCHES = 5;
+const SHORTEST_IP = 40;
+/** EtherType 0x88b5, for experiments. @see IEEE 802 */
+const EXPERIMENTAL_TYPE = [0x88, 0xb5];
+const PROGRESS_EVERY = 1000;
+const PREFIXES = [
+  ['10.1.0.0/24', 'fd01::/44'],
+  ['10.1.1.0/24', 'fd01:0:0:100::/56'],
+  ['10.1.2.0/24'],
+  ['10.1.3.0/24', 'fd01:0:0:300::/56'],
+  ['10.1.1.128/25', '10.1.3.2/32', 'fd01:0:0:300::64/128'],
+];
+/** Times to begin at: anywhere, and shortly before milliseconds no longer fit 31 and 32 bits. */
+const STARTS_NS = [1e9, 1e9, 1e12, (2 ** 31 - 3000) * 1e6, (2 ** 32 - 3000) * 1e6];
+
+/** The programs in the kernel, the core, and what both are given. */
+export class GatewayVerifier {
+  readonly #programs: GatewayPrograms;
+  readonly #outbound: TestRun;
+  readonly #inbound: TestRun;
+  readonly #writer: PacketWriter;
+  readonly #contexts: readonly StructView[];
+  readonly #results: readonly StructView[];
+  #core: GatewayCore;
+  #detector: TwinDetector;
+
+  /** @throws PreflexError when the programs cannot be loaded */
+  constructor() {
+    const routes = Array.from({ length: MAX_ROUTES }, (_, i) => ({ pathId: i + 1, name: `r${i}` }));
+    const settings = checkGatewayOptions({ routes, scheme: 'full', fneMemoryEntries: MAX_MEMORY });
+    this.#programs = new GatewayPrograms({
+      purpose: 'test',
+      gateway: settings,
+      traffic: { markMask: DEFAULT_MARK_MASK },
+      destinations: MAX_DESTINATIONS,
+    });
+    const context = this.#programs.spec.btf.structLayout('__sk_buff');
+    this.#outbound = new TestRun('pref_outbound_at', this.#programs.programFd('outbound'), context.size);
+    this.#inbound = new TestRun('pref_inbound_at', this.#programs.programFd('inbound'), context.size);
+    this.#contexts = [this.#outbound, this.#inbound].map((run) => new StructView(context, run.context));
+    this.#results = [this.#outbound, this.#inbound].map((run) => new StructView(context, run.contextResult));
+    this.#writer = new PacketWriter(this.#outbound.packet);
+    this.#core = new GatewayCore(settings);
+    this.#detector = new TwinDetector(settings.failures, this.#core.table, () => 0);
+  }
+
+  /** The frame to be handled: written by the caller. */
+  get writer(): PacketWriter {
+    return this.#writer;
+  }
+
+  /** The gateway core. Who changes it says so to {@link sync}. */
+  get core(): GatewayCore {
+    return this.#core;
+  }
+
+  /** The detector of the core. */
+  get detector(): TwinDetector {
+    return this.#detector;
+  }
+
+  /** The programs. */
+  get programs(): GatewayPrograms {
+    return this.#programs;
+  }
+
+  /**
+   * Both begin anew with these options.
+   *
+   * @param options - with an FNE memory of 256 entries at most, which is the default here
+   * @param destinations - prefixes and path IDs of each
+   */
+  restart(
+    options: GatewayOptions,
+    destinations: readonly { readonly prefixes: readonly string[]; readonly pathIds: readonly number[] }[],
+  ): void {
+    const settings = checkGatewayOptions({ fneMemoryEntries: MAX_MEMORY, ...options });
+    const core = new GatewayCore(settings);
+    const detector = new TwinDetector(settings.failures, core.table, (count) =>
+      core.balancer.probeShare(count),
+    );
+    // The one place where a core has another detector than its own.
+    (core as { failures: GatewayCore['failures'] }).failures = detector;
+    this.#core = core;
+    this.#detector = detector;
+    this.#programs.forget();
+    this.configure(settings);
+    this.#programs.setDevice(INSIDE_DEVICE, { linkHeaderBytes: ETHERNET_BYTES, pathId: 0, isInside: true });
+    for (const [slot, { pathId }] of settings.routes.entries()) {
+      const device = { linkHeaderBytes: ETHERNET_BYTES, pathId, isInside: false };
+      this.#programs.setDevice(FIRST_ROUTE_DEVICE + slot, device);
+    }
+    for (const { prefixes, pathIds } of destinations) {
+      let allowed = 0;
+      for (const pathId of pathIds) allowed |= 1 << core.table.slotOf[pathId];
+      const destination = core.table.add(allowed);
+      core.table.upMask(destination);
+      this.#programs.resetDestination(destination, this.#creditsInCore(destination));
+      this.sync(destination);
+      for (const text of prefixes) this.setPrefix(text, destination);
+    }
+  }
+
+  /** Gives both other settings; the core has them already. */
+  configure(settings: GatewaySettings): void {
+    this.#programs.configure(settings, {
+      markMask: DEFAULT_MARK_MASK,
+      suspendedAtNs: this.#detector.suspendedAtMs * 1e6,
+    });
+  }
+
+  /** Gives a prefix to a destination in both. */
+  setPrefix(text: string, destination: number): void {
+    const prefix = parsePrefix(text);
+    this.#core.prefixes.insert(prefix.version, prefix.words, prefix.length, destination);
+    this.#programs.setPrefix(prefix, destination);
+  }
+
+  /** Takes a prefix away from both. */
+  removePrefix(text: string): void {
+    const prefix = parsePrefix(text);
+    this.#core.prefixes.remove(prefix.version, prefix.words, prefix.length);
+    this.#programs.removePrefix(prefix);
+  }
+
+  /** Tells the programs what the core has for a destination. */
+  sync(destination: number): void {
+    const { table } = this.#core;
+    const upMask = table.upMask(destination);
+    this.#programs.setDestination(destination, {
+      allowedMask: table.allowedMask(destination),
+      upMask,
+      suspendedMask: this.#detector.suspensions.maskOf(destination),
+      weights: Array.from({ length: table.routeCount }, (_, slot) =>
+        weightOf(table.ratio(destination, slot)),
+      ),
+    });
+  }
+
+  /**
+   * Gives the packet in the writer to both.
+   *
+   * @param mark - of the packet before
+   * @param slot - of the route that an inbound packet comes by
+   * @returns the reason, or a text that says how they differ
+   */
+  handle({ isOutbound, length, nowNs, gsoSize }: GatewayStep, mark = 0, slot = 0): number | string {
+    const core = this.#core;
+    const run = isOutbound ? this.#outbound : this.#inbound;
+    const context = this.#contexts[isOutbound ? 0 : 1];
+    // The kernel takes no test packet that says it is IP and is too short for that.
+    if (length < SHORTEST_IP) this.#outbound.packet.set(EXPERIMENTAL_TYPE, ETHERNET_BYTES - 2);
+    if (!isOutbound) run.packet.set(this.#outbound.packet.subarray(0, ETHERNET_BYTES + length));
+    context.write('cb', nowNs % 2 ** 32, 0);
+    context.write('cb', Math.floor(nowNs / 2 ** 32), 1);
+    context.write('cb', isOutbound ? INSIDE_DEVICE : FIRST_ROUTE_DEVICE + slot, 2);
+    context.write('mark', mark);
+    context.write('gso_size', gsoSize);
+    const verdict = run.run(ETHERNET_BYTES + length);
+
+    const view = new DataView(run.packet.buffer, ETHERNET_BYTES, length);
+    const pathId = isOutbound
+      ? handleOutbound(core, view, 0, length, nowNs, gsoSize)
+      : handleInbound(core, view, 0, length, nowNs, core.table.pathIdOf[slot], gsoSize);
+    const expected = core.reason | (pathId << 8);
+    if (verdict !== expected) {
+      return `${describe(verdict)} in the kernel, ${describe(expected)} in TypeScript: ${hex(run.packet, length)}`;
+    }
+    // The core has rewritten the very bytes that the programs were given a copy of.
+    if (!areEqual(run.packet, run.result, ETHERNET_BYTES + length)) {
+      return `${hex(run.result, length)} in the kernel, ${hex(run.packet, length)} in TypeScript`;
+    }
+    const shift = markShift(DEFAULT_MARK_MASK, MAX_ROUTES);
+    const expectedMark = isOutbound ? ((mark & ~DEFAULT_MARK_MASK) | (pathId << shift)) >>> 0 : mark;
+    const gotMark = this.#results[isOutbound ? 0 : 1].read('mark');
+    return gotMark === expectedMark ? core.reason : `mark ${gotMark} in the kernel, ${expectedMark} expected`;
+  }
+
+  /** A text that says how counters, meters or credits differ; undefined when they are alike. */
+  compareBooks(): string | undefined {
+    const core = this.#core;
+    const { table } = core;
+    const { pref } = this.#programs.counters();
+    for (const name of [
+      'packets',
+      'events',
+      'notLectBytes',
+      'unroutedLexMarkedBytes',
+      'inboundBytes',
+    ] as const) {
+      const [kernel, own] = [pref[name].join(), core.counters[name].join()];
+      if (kernel !== own) return `${name}: ${kernel} in the kernel, ${own} in TypeScript`;
+    }
+    const meters = this.#programs.readMeters(table.size);
+    for (let destination = 0; destination < table.size; destination++) {
+      for (let slot = 0; slot < table.routeCount; slot++) {
+        for (let field = 0; field < METER_FIELDS; field++) {
+          const kernel = meters[(destination * table.routeCount + slot) * METER_FIELDS + field];
+          const own = core.meter.total(destination, slot, field);
+          if (kernel !== own)
+            return `meter ${field} of ${destination}/${slot}: ${kernel} in the kernel, ${own} in TypeScript`;
+        }
+      }
+      const [kernel, own] = [this.#programs.creditsOf(destination), this.#creditsInCore(destination)];
+      if (kernel.join() !== own.join())
+        return `credits of ${destination}: ${kernel.join()} in the kernel, ${own.join()} in TypeScript`;
+    }
+    return undefined;
+  }
+
+  close(): void {
+    this.#programs.close();
+  }
+
+  #creditsInCore(destination: number): number[] {
+    const { table } = this.#core;
+    return Array.from({ length: table.routeCount }, (_, slot) => {
+      const credit = table.shares[0][table.shareAt(destination, slot) + FIELD_CREDIT];
+      return credit === 0 ? 0 : credit;
+    });
+  }
+}
+
+/**
+ * Runs generated sequences until they differ {@link MAX_MISMATCHES} times or are done. A gateway lives for
+ * {@link LIFE} sequences; where they differ, `sequence` is the first one of its life, and `packet` counts from there.
+ */
+export function verifyGateway(options: VerifyOptions): VerifyResult {
+  const { sequences, seed = 1, onProgress } = options;
+  const longest = Math.min(options.packets ?? 60, LONGEST_SEQUENCE);
+  const verifier = new GatewayVerifier();
+  const reasons = new Array<number>(REASON_NAMES.length).fill(0);
+  const mismatches: Mismatch[] = [];
+  let packets = 0;
+  let done = 0;
+  try {
+    while (done < sequences && mismatches.length < MAX_MISMATCHES) {
+      const life = Math.min(LIFE, sequences - done);
+      const { packet, what } = runLife(verifier, seed + done, life, longest, reasons);
+      packets += packet;
+      if (what !== undefined) mismatches.push({ sequence: seed + done, packet, what });
+      const before = done;
+      done += life;
+      if (Math.floor(before / PROGRESS_EVERY) < Math.floor(done / PROGRESS_EVERY))
+        onProgress?.(Math.floor(done / PROGRESS_EVERY) * PROGRESS_EVERY);
+    }
+  } finally {
+    verifier.close();
+  }
+  const counted = REASON_NAMES.map((name, reason) => [name, reasons[reason]] as const);
+  return {
+    sequences: done,
+    packets,
+    seed,
+    reasons: Object.fromEntries(counted.filter(([, count]) => count > 0)),
+    mismatches,
+  };
+}
+
+/** The sequences of one gateway; how they differ, and after how many packets. */
+function runLife(
+  verifier: GatewayVerifier,
+  seed: number,
+  sequences: number,
+  longest: number,
+  reasons: number[],
+): { readonly packet: number; readonly what: string | undefined } {
+  const dice = new Dice(seed);
+  const gateway = drawGatewayOptions(dice);
+  const pathIds = gateway.routes.map((route) => route.pathId);
+  verifier.restart(
+    gateway,
+    PREFIXES.map((prefixes) => ({ prefixes, pathIds: drawPathIds(dice, pathIds) })),
+  );
+  const { scheme } = verifier.core.settings;
+  let nowNs = dice.pick(STARTS_NS) + dice.below(1e9);
+  let packet = 0;
+  for (let i = 0; i < sequences; i++) {
+    const sequence = new GatewaySequence(dice, verifier.writer, scheme, pathIds, nowNs);
+    for (let left = 1 + dice.below(longest); left > 0; left--) {
+      if (dice.once(10)) changeGateway(dice, verifier, PREFIXES.flat(), sequence.nowNs);
+      const step = sequence.next();
+      const outcome = verifier.handle(step, dice.below(2 ** 32), dice.below(pathIds.length));
+      packet++;
+      if (typeof outcome === 'string') return { packet, what: outcome };
+      reasons[outcome]++;
+    }
+    nowNs = sequence.nowNs;
+  }
+  return { packet, what: verifier.compareBooks() };
+}
+
+/** Some of them, one at least. */
+function drawPathIds(dice: Dice, pathIds: readonly number[]): number[] {
+  const some = pathIds.filter(() => !dice.once(4));
+  return some.length === 0 ? [dice.pick(pathIds)] : some;
+}
+
+function describe(verdict: number): string {
+  const path = verdict >>> 8;
+  return `${REASON_NAMES[verdict & 0xff] ?? verdict}${path === 0 ? '' : ` of path ${path}`}`;
+}
+
+function hex(frame: Uint8Array, length: number): string {
+  return Buffer.from(frame.buffer, ETHERNET_BYTES, length).toString('hex');
+}
+
+function areEqual(a: Uint8Array, b: Uint8Array, length: number): boolean {
+  return Buffer.compare(a.subarray(0, length), b.subarray(0, length)) === 0;
+}

@@ -1,0 +1,226 @@
+/**
+ * The gateway whose packets stay in the kernel, on topology two-path:
+ *
+ *      host --- p0 [ programs ] a ---\
+ *                             b ---- router --- far
+ */
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { PinFolder } from '../../lib/ebpf/pins.ts';
+import { CommandError, inNamespace, listRules, run, waitFor } from '../../lib/netns/index.ts';
+import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
+import { preflexArgv, PreflexProcess, statusOf } from '../../namespaces-lab/processes/preflex-process.ts';
+import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
+import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
+import {
+  askUdp,
+  connectTcp,
+  echo,
+  openUdp,
+  patternBytes,
+  serveTcp,
+  withinNetns,
+} from '../support/in-netns.ts';
+import { describeNetns, snapshot, useLab } from '../support/netns.ts';
+import type { TestTwoPath } from '../support/two-path-lab.ts';
+import { prepareTwoPath, waitForAddresses } from '../support/two-path-lab.ts';
+
+const PORT = 7000;
+const BYTES = 100_000;
+const CONNECTIONS = 8;
+
+describeNetns('the gateway in the kernel', () => {
+  const lab = useLab();
+
+  /** The topology with an agent, and an echo server far away; the gateway is started by the test. */
+  async function prepare(options: Parameters<typeof twoPathConfig>[0] = {}) {
+    // A gap so long that a slow machine makes no flowlets.
+    const topology = prepareTwoPath(lab, { hostArgs: ['--flowlet-gap', '600'] });
+    await waitForAddresses(topology.gateway);
+    const file = join(lab.folder, 'kernel.yaml');
+    writeFileSync(file, twoPathConfig({ strategy: 'equal', intervalSeconds: 0.5, ...options }));
+    const startGateway = (netns = topology.gateway) =>
+      PreflexProcess.start(lab.scope, netns, ['gateway', '--datapath', 'ebpf', '--config', file]);
+    serveTcp(lab.scope, topology.far, PORT, (socket) => socket.pipe(socket));
+    return { ...topology, file, startGateway };
+  }
+
+  const connections = (topology: TestTwoPath, count: number) =>
+    Promise.all(Array.from({ length: count }, () => connectTcp(topology.host, TWO_PATH.farAddress, PORT)));
+  const read = async (gateway: PreflexProcess): Promise<GatewayDaemonStatus> =>
+    statusOf<GatewayDaemonStatus>(await gateway.counters());
+  const bytesOf = (status: GatewayDaemonStatus): number[] => status.routes.map(({ total }) => total.bytes);
+  const detach = (netns: string): unknown =>
+    JSON.parse(
+      run(inNamespace([...preflexArgv(['gateway', '--detach', '--device', 'p0']), '--json'], { netns })),
+    );
+
+  it('is killed and started again in the middle of traffic: nothing is lost, flows stay, counters go on; detached it leaves nothing', async () => {
+    const topology = await prepare();
+    const before = snapshot(topology.gateway, []);
+    const [agent, first] = await Promise.all([topology.startAgent(), topology.startGateway()]);
+    const sockets = await connections(topology, CONNECTIONS);
+    const data = patternBytes(BYTES, 'kill');
+    await Promise.all(sockets.map((socket) => echo(socket, data)));
+    const then = await read(first);
+    expect(then).toMatchObject({
+      datapath: 'ebpf',
+      kernel: { isTakenOver: false, reportsLost: 0, leftOutDestinations: 0 },
+      reasons: { outFneDrawn: CONNECTIONS, inAssignedAnswer: CONNECTIONS },
+    });
+    // The assignments reached the host, and its flows keep to them.
+    expect(then.routes.map(({ total }) => total.flowlets)).toEqual([CONNECTIONS / 2, CONNECTIONS / 2]);
+    expect(bytesOf(then).every((bytes) => bytes > (BYTES * CONNECTIONS) / 2)).toBe(true);
+
+    // One datagram after the other, each answered, while the gateway dies and another starts; none is sent again.
+    const server = await openUdp(lab.scope, topology.far, TWO_PATH.farAddress, PORT);
+    server.on('message', (message, { address, port }) => {
+      server.send(message, port, address);
+    });
+    const client = await openUdp(lab.scope, topology.host, TWO_PATH.hostAddress);
+    let isOver = false;
+    let asked = 0;
+    const asking = (async () => {
+      for (; !isOver; asked++) await askUdp(client, new Uint8Array([1]), TWO_PATH.farAddress, PORT);
+    })();
+    let rounds = 0;
+    const echoing = (async () => {
+      for (; !isOver; rounds++) await Promise.all(sockets.map((socket) => echo(socket, data)));
+    })();
+    first.child.kill('SIGKILL');
+    await once(first.child, 'exit');
+    const second = await topology.startGateway();
+    isOver = true;
+    await Promise.all([echoing, asking]);
+    expect(asked).toBeGreaterThan(10);
+    const now = await read(second);
+    expect(rounds).toBeGreaterThan(1);
+    expect(now.kernel).toMatchObject({ isTakenOver: true });
+    const carried = now.reasons['outPathId'];
+    expect(carried).toBeGreaterThan(then.reasons['outPathId'] + asked - 1);
+    expect(now.reasons['outFneDrawn']).toBe(CONNECTIONS + 1);
+    expect(now.outboundPackets).toBe(carried + CONNECTIONS + 1);
+    for (const [i, bytes] of bytesOf(now).entries())
+      expect(bytes - bytesOf(then)[i]).toBeGreaterThan((BYTES * CONNECTIONS * rounds) / 2);
+    // No flowlet began but that of the datagrams, none was without its route.
+    expect(now.routes.reduce((sum, { total }) => sum + total.flowlets, 0)).toBe(CONNECTIONS + 1);
+    expect(now.destinations.map(({ routes }) => routes.map(({ flowletRatio }) => flowletRatio))).toEqual([
+      [0.5, 0.5],
+      [0.5, 0.5],
+    ]);
+
+    // One ends in an orderly way: the programs go on as well. A second gateway is refused while one runs.
+    await expect(topology.startGateway()).rejects.toThrow(/already running/);
+    await second.stop();
+    await Promise.all(sockets.map((socket) => echo(socket, data)));
+    for (const socket of sockets) socket.end();
+    expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
+    expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: false });
+    expect(snapshot(topology.gateway, [])).toEqual(before);
+    expect(withinNetns(topology.gateway, () => new PinFolder('gateway:p0').names())).toEqual([]);
+    const bpf = run(
+      inNamespace(['tc', 'filter', 'show', 'dev', 'p0', 'ingress'], { netns: topology.gateway }),
+    );
+    expect(bpf).toBe('');
+    await agent.stop();
+    expect([agent.stderr, first.stderr, second.stderr]).toEqual(['', '', '']);
+  });
+
+  it('moves the flows of a route that is drained, reloads its file, and is refused what it does not have', async () => {
+    const topology = await prepare();
+    const [agent, gateway] = await Promise.all([topology.startAgent(), topology.startGateway()]);
+    const sockets = await connections(topology, 4);
+    const data = patternBytes(BYTES, 'drain');
+    const echoAll = () => Promise.all(sockets.map((socket) => echo(socket, data)));
+    await echoAll();
+    const name = gateway.lines[0]['name'] as string;
+    const control = (args: readonly string[]): unknown =>
+      JSON.parse(run([...preflexArgv(args), '--name', name, '--json']));
+    control(['set', '--drain', 'b']);
+    const before = bytesOf(await read(gateway));
+    await echoAll();
+    const after = await read(gateway);
+    expect(bytesOf(after)[1]).toBe(before[1]);
+    expect(bytesOf(after)[0] - before[0]).toBeGreaterThan(4 * BYTES);
+    expect(after.reasons['outDownPathId']).toBeGreaterThan(0);
+    control(['set', '--undrain', 'b']);
+    await echoAll();
+    expect(bytesOf(await read(gateway))[1]).toBeGreaterThan(before[1]);
+
+    const config = JSON.parse(twoPathConfig({ strategy: 'loss', intervalSeconds: 0.25 })) as object;
+    const destinations = [{ prefixes: ['0.0.0.0/0', '::/0'] }, { prefixes: ['10.71.9.0/24'], routes: ['b'] }];
+    writeFileSync(topology.file, JSON.stringify({ ...config, destinations }));
+    const from = gateway.lines.length;
+    gateway.child.kill('SIGHUP');
+    expect(await gateway.waitFor('reload', from)).toMatchObject({ ok: true });
+    const reloaded = bytesOf(await read(gateway));
+    await waitFor('the new destination and its figures', async () => {
+      await echoAll();
+      const status = await read(gateway);
+      const route = status.destinations.find(({ prefixes }) => prefixes[0] === '10.71.9.0/24')?.routes[0];
+      return route !== undefined && route.bytes > 0 && status.balancer === 'loss' ? true : undefined;
+    });
+    expect(bytesOf(await read(gateway))[0]).toBe(reloaded[0]);
+    for (const socket of sockets) socket.end();
+    await Promise.all([agent.stop(), gateway.stop()]);
+    expect([agent.stderr, gateway.stderr]).toEqual(['', '']);
+
+    const refusal = (args: readonly string[]): string => {
+      try {
+        run(inNamespace(preflexArgv(['gateway', ...args]), { netns: topology.gateway }));
+        return 'not refused';
+      } catch (error) {
+        return error instanceof CommandError ? error.stderr : String(error);
+      }
+    };
+    // Without --datapath ebpf: the programs are still there.
+    expect(refusal(['--config', topology.file])).toMatch(/goes on in the kernel.*--detach --device p0/s);
+    writeFileSync(topology.file, JSON.stringify({ ...config, strategy: 'self-tuning', user: 'nobody' }));
+    const refused = refusal(['--datapath', 'ebpf', '--config', topology.file]);
+    expect(refused).toMatch(/strategy: "self-tuning" is not allowed/);
+    expect(refused).toMatch(/user: "nobody" is not allowed/);
+    expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
+    expect(listRules(4, { netns: topology.gateway })).toHaveLength(3);
+  });
+
+  it('suspends a route that died by what the programs report, keeps that over a restart, and brings it back', async () => {
+    const topology = await prepare();
+    const [agent, first] = await Promise.all([topology.startAgent(), topology.startGateway()]);
+    const sockets = await connections(topology, 24);
+    const data = patternBytes(2000, 'fail');
+    let isOver = false;
+    const echoing = Promise.all(
+      sockets.map(async (socket) => {
+        while (!isOver) await echo(socket, data);
+      }),
+    );
+    const isSuspended = (status: GatewayDaemonStatus): boolean =>
+      status.destinations.some(({ routes }) => routes[1].suspended);
+    await waitFor('traffic on both routes', async () => {
+      const status = await read(first);
+      return status.intervals > 1 && bytesOf(status).every((bytes) => bytes > 100_000) ? true : undefined;
+    });
+    topology.links.b.forward.isBlackhole = true;
+    await waitFor('the suspension', async () => (isSuspended(await read(first)) ? true : undefined));
+    first.child.kill('SIGKILL');
+    await once(first.child, 'exit');
+    const second = await topology.startGateway();
+    expect(isSuspended(await read(second))).toBe(true);
+    // Every connection has found its way around.
+    isOver = true;
+    await echoing;
+    topology.links.b.forward.isBlackhole = false;
+    await waitFor('the return of the route', async () => {
+      const probe = await connectTcp(topology.host, TWO_PATH.farAddress, PORT);
+      await echo(probe, data);
+      probe.end();
+      return isSuspended(await read(second)) ? undefined : true;
+    });
+    for (const socket of sockets) socket.end();
+    await Promise.all([agent.stop(), second.stop()]);
+    expect([agent.stderr, first.stderr, second.stderr]).toEqual(['', '', '']);
+    expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
+  });
+});
