@@ -25,7 +25,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   device: ['sys', 'wire'],
   netns: ['sys'],
   sockets: ['sys', 'wire', 'lex'],
-  ebpf: ['sys', 'netns', 'wire', 'lex'],
+  ebpf: ['sys', 'netns', 'wire', 'lex', 'pref'],
   runtime: ['sys', 'device', 'netns', 'ebpf', 'wire', 'flow', 'lex', 'pref', 'sim'],
   web: ['runtime', 'sys', 'lex', 'pref'],
   bench: ['sys', 'sockets', 'wire', 'flow', 'lex', 'pref', 'sim'],

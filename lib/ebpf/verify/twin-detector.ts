@@ -18,7 +18,7 @@ export class TwinDetector extends FailureDetector {
     else this.#failing.set(flowName(h1, h2), where);
   }
 
-  override noteLoss(destination: number, slot: number, h1: number, h2: number): void {
+  override noteLoss(_destination: number, _slot: number, h1: number, h2: number): void {
     this.lastFlow = [h1, h2];
   }
 
