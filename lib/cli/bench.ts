@@ -68,6 +68,7 @@ function addTablesBench(bench: Command): void {
 
 interface EbpfFlags {
   pairs: number;
+  windows: number;
   seconds: number;
   flows: number[];
   prefixes: number[];
@@ -87,7 +88,8 @@ function addEbpfBench(bench: Command): void {
       'TCP and UDP of a host with programs or TUN agent against neither, what a gateway forwards against the kernel ' +
         'alone, ns a packet of the programs',
     )
-    .option('--pairs <count>', 'rounds, in each of which everything is measured once', parseCount, 5)
+    .option('--pairs <count>', 'pairs of runs', parseCount, 5)
+    .option('--windows <count>', 'pairs of windows with and without the programs of a host', parseCount, 60)
     .option('--seconds <count>', 'seconds a run', parseSeconds, 3)
     .option('--flows <list>', 'numbers of flows for the programs alone', parseNumbers, [10_000, 1_000_000])
     .option('--packets <count>', 'packets timed for each of them', parseCount, 50_000)

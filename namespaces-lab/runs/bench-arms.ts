@@ -1,12 +1,10 @@
 /**
- * How the benchmarks of datapaths measure: the same traffic with each of several things in its way, in turn, round after
- * round, every other round in the opposite order.
+ * How the benchmarks of datapaths measure: the same traffic through several things that stand side by side, in turn, round
+ * after round, every other round in the opposite order.
  */
-import { cpus } from 'node:os';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { linkCounters } from '../../lib/netns/links.ts';
 import { runIperf3 } from '../traffic/iperf3.ts';
-import { ProcessorWatch } from './processor-watch.ts';
 
 /** Traffic to measure with. */
 export interface BenchTraffic {
@@ -17,10 +15,12 @@ export interface BenchTraffic {
   readonly datagramBytes?: number;
 }
 
-/** Where it goes. */
-export interface BenchPlace {
+/** Something in the way of the traffic, or nothing, and the way. */
+export interface BenchArm {
+  readonly name: string;
   readonly clientNetns: string;
   readonly serverNetns: string;
+  /** Of the server. */
   readonly address: string;
   /** Device behind everything that is measured: it counts the datagrams that got through. */
   readonly counted: { readonly netns: string; readonly device: string };
@@ -35,118 +35,75 @@ export const BENCH_TRAFFIC: readonly BenchTraffic[] = [
   { name: 'UDP, 64 bytes', unit: 'thousand packets/s', flows: 1, datagramBytes: 64 },
 ];
 
-/** Something in the way of the traffic, or nothing. */
-export interface BenchArm {
-  readonly name: string;
-  /** Puts it there. */
-  readonly begin: () => Promise<void>;
-  /** Takes it away. */
-  readonly end: () => Promise<void>;
-}
-
-/** What traffic is like, by the names of {@link trafficMeasures}. */
-export type TrafficRates = Readonly<Record<string, number>>;
-
-/** What is measured with each kind of traffic: its rate, and what of it a processor carries in a second of its time. */
-export interface TrafficMeasure {
-  readonly name: string;
-  readonly unit: string;
-}
-
-/** The measures of {@link measureTraffic}, in its order. */
-export function trafficMeasures(all: readonly BenchTraffic[]): TrafficMeasure[] {
-  return all.flatMap(({ name, unit }) => [
-    { name, unit },
-    { name: byProcessor(name), unit: `${unit} a processor` },
-  ]);
-}
-
-/** Rates of the traffic now, one kind after the other. */
-export async function measureTraffic(
-  scope: LabScope,
-  place: BenchPlace,
-  all: readonly BenchTraffic[],
-  seconds: number,
-): Promise<TrafficRates> {
-  const rates: Record<string, number> = {};
-  for (const traffic of all) {
-    const processor = new ProcessorWatch();
-    const rate = await measureRate(scope, place, traffic, seconds);
-    // Of time that was not idle and not spent in programs of lower priority.
-    const processors = processor.use().busy * cpus().length;
-    rates[traffic.name] = rate;
-    rates[byProcessor(traffic.name)] = rate / processors;
-  }
-  return rates;
-}
-
-function byProcessor(name: string): string {
-  return `${name}, by processor time`;
-}
-
-async function measureRate(
-  scope: LabScope,
-  { counted, ...place }: BenchPlace,
-  { flows, datagramBytes }: BenchTraffic,
-  seconds: number,
-): Promise<number> {
-  if (datagramBytes === undefined) {
-    return (await runIperf3(scope, { ...place, seconds, flows })).bitsPerSec / 1e9;
-  }
-  const packets = (): number => linkCounters(counted.device, { netns: counted.netns }).txPackets;
-  const before = packets();
-  await runIperf3(scope, { ...place, seconds, flows, udpBitsPerSec: 0, datagramBytes });
-  return (packets() - before) / seconds / 1e3;
-}
-
 /** Options of {@link measureArms}. */
 export interface ArmOptions {
   readonly rounds: number;
+  readonly seconds: number;
   /** Told of each round, in words. */
   readonly onProgress?: ((line: string) => void) | undefined;
 }
 
-/** Values by the names of arm and measure, one a round. */
-export type ArmValues = ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>;
+/** Rates by the names of arm and traffic, one a round. */
+export type ArmRates = ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>;
 
-/** Measures with each of the arms in place, so many rounds. */
+/** Measures all traffic through each of the arms, so many rounds, after one to warm up. */
 export async function measureArms(
+  scope: LabScope,
   title: string,
   arms: readonly BenchArm[],
-  measure: () => Promise<TrafficRates>,
-  { rounds, onProgress }: ArmOptions,
-): Promise<ArmValues> {
-  const values = new Map(arms.map((arm) => [arm.name, new Map<string, number[]>()]));
-  for (let round = 0; round < rounds; round++) {
-    for (const arm of round % 2 === 0 ? arms : [...arms].reverse()) {
-      const ofArm = values.get(arm.name)!;
-      await arm.begin();
-      try {
-        for (const [name, value] of Object.entries(await measure())) {
-          ofArm.set(name, [...(ofArm.get(name) ?? []), value]);
-        }
-      } finally {
-        await arm.end();
+  all: readonly BenchTraffic[],
+  { rounds, seconds, onProgress }: ArmOptions,
+): Promise<ArmRates> {
+  for (const arm of arms) await measureRate(scope, arm, all[0], 1);
+  const rates = new Map(
+    arms.map(({ name }) => [name, new Map(all.map((one) => [one.name, [] as number[]]))]),
+  );
+  for (const traffic of all) {
+    for (let round = 0; round < rounds; round++) {
+      for (const arm of round % 2 === 0 ? arms : [...arms].reverse()) {
+        const rate = await measureRate(scope, arm, traffic, seconds);
+        rates.get(arm.name)!.get(traffic.name)!.push(rate);
       }
-    }
-    for (const name of values.get(arms[0].name)!.keys()) {
-      const found = arms.map((arm) => `${arm.name} ${values.get(arm.name)!.get(name)![round].toFixed(2)}`);
-      onProgress?.(`${title}, round ${round + 1} of ${rounds}: ${name}: ${found.join(', ')}`);
+      const found = arms.map(
+        ({ name }) => `${name} ${rates.get(name)!.get(traffic.name)![round].toFixed(2)}`,
+      );
+      onProgress?.(`${title}, ${traffic.name}, round ${round + 1} of ${rounds}: ${found.join(', ')}`);
     }
   }
-  return values;
+  return rates;
 }
 
-/** The pairs of two arms for a measure. */
+async function measureRate(
+  scope: LabScope,
+  { counted, clientNetns, serverNetns, address, dscp }: BenchArm,
+  { flows, datagramBytes }: BenchTraffic,
+  seconds: number,
+): Promise<number> {
+  const place = {
+    clientNetns,
+    serverNetns,
+    address,
+    seconds,
+    flows,
+    ...(dscp === undefined ? {} : { dscp }),
+  };
+  if (datagramBytes === undefined) return (await runIperf3(scope, place)).bitsPerSec / 1e9;
+  const packets = (): number => linkCounters(counted.device, { netns: counted.netns }).txPackets;
+  const before = packets();
+  await runIperf3(scope, { ...place, udpBitsPerSec: 0, datagramBytes });
+  return (packets() - before) / seconds / 1e3;
+}
+
+/** The pairs of two arms for a kind of traffic. */
 export function armPairs(
-  values: ArmValues,
-  measure: string,
+  rates: ArmRates,
+  traffic: string,
   arm: string,
   baseline: string,
 ): [number, number][] {
-  const ofBaseline = values.get(baseline)!.get(measure)!;
-  return values
+  const ofBaseline = rates.get(baseline)!.get(traffic)!;
+  return rates
     .get(arm)!
-    .get(measure)!
-    .map((value, round) => [value, ofBaseline[round]]);
+    .get(traffic)!
+    .map((rate, round) => [rate, ofBaseline[round]]);
 }

@@ -14,9 +14,10 @@ import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { CODEPOINT_LECT, encodeMark, markingScheme } from '../../lib/wire/marking/scheme.ts';
 import { removeProgramsAtEnd } from '../processes/datapath.ts';
 import { preflexArgv, PreflexProcess } from '../processes/preflex-process.ts';
+import type { OpenPairTopology } from '../topologies/open-pair.ts';
 import { buildOpenPair, OPEN_PAIR } from '../topologies/open-pair.ts';
 import type { BenchArm } from './bench-arms.ts';
-import { armPairs, BENCH_TRAFFIC, measureArms, measureTraffic, trafficMeasures } from './bench-arms.ts';
+import { armPairs, BENCH_TRAFFIC, measureArms } from './bench-arms.ts';
 import type { BenchDatapathOptions } from './bench-ebpf.ts';
 
 /** Options of the benchmark. */
@@ -26,43 +27,46 @@ export interface BenchGatewayOptions extends BenchDatapathOptions {
 }
 
 const KERNEL = 'kernel';
+const ARMS = ['ebpf', KERNEL, 'tun'] as const;
 /** An address of the outside that the main table reaches by the default route only. */
 const FAR = '20.0.0.1';
-const TRAFFIC = BENCH_TRAFFIC.filter(({ name }) => name !== 'eight TCP flows');
+const TRAFFIC = BENCH_TRAFFIC.filter(
+  ({ flows, datagramBytes }) => flows === 1 || datagramBytes !== undefined,
+);
 
-/** Runs all measurements. */
+/** Runs all measurements; three gateways stand side by side. */
 export async function benchGateway(
   scope: LabScope,
   options: BenchGatewayOptions = {},
 ): Promise<BenchResult[]> {
-  const { host, gateway, outside } = buildOpenPair(scope);
-  removeProgramsAtEnd(scope, gateway);
-  addAddress('lo', `${FAR}/32`, { netns: outside });
+  const { pairs: rounds = 5, seconds = 3, onProgress } = options;
   const folder = mkdtempSync(join(tmpdir(), 'preflex-bench-'));
   scope.defer(`folder ${folder}`, () => {
     rmSync(folder, { recursive: true, force: true });
   });
-  const { pairs: rounds = 5, seconds = 3, onProgress } = options;
-  const place = {
-    clientNetns: host,
-    serverNetns: outside,
-    address: FAR,
-    counted: { netns: gateway, device: 'wan0' },
-    dscp: encodeMark(markingScheme('pool2'), CODEPOINT_LECT, 1),
-  };
-  const measure = () => measureTraffic(scope, place, TRAFFIC, seconds);
-  // To warm up.
-  await measureTraffic(scope, place, TRAFFIC, 1);
+  const topologies = new Map(ARMS.map((name) => [name, buildArm(scope, name)]));
+  const arms = ARMS.map((name) => armOf(name, topologies.get(name)!));
   const results: BenchResult[] = [];
   for (const count of options.prefixes ?? [1, 1000, 100_000]) {
     const file = join(folder, `gateway-${count}.yaml`);
     writeFileSync(file, gatewayConfig(count));
-    const arms = ['ebpf', KERNEL, 'tun'].map((name) => arm(scope, name, gateway, file));
-    const label = `${count.toLocaleString('en-US')} prefixes`;
-    const values = await measureArms(`gateway, ${label}`, arms, measure, { rounds, onProgress });
-    for (const { name, unit } of trafficMeasures(TRAFFIC)) {
+    const label = `${count.toLocaleString('en-US')} ${count === 1 ? 'prefix' : 'prefixes'}`;
+    onProgress?.(`starting both gateways with ${label}`);
+    const start = (name: 'ebpf' | 'tun') => {
+      const args = ['gateway', '--config', file, '--datapath', name];
+      return PreflexProcess.start(scope, topologies.get(name)!.gateway, args);
+    };
+    const [ebpf, tun] = await Promise.all([start('ebpf'), start('tun')]);
+    const rates = await measureArms(scope, `gateway, ${label}`, arms, TRAFFIC, {
+      rounds,
+      seconds,
+      onProgress,
+    });
+    await Promise.all([ebpf.stop(), tun.stop()]);
+    detach(file, topologies.get('ebpf')!);
+    for (const { name, unit } of TRAFFIC) {
       const add = (subject: string, against: string, baseline: string): void => {
-        const pairs = armPairs(values, name, subject, baseline);
+        const pairs = armPairs(rates, name, subject, baseline);
         results.push(benchResult(`${subject} gateway, ${label}: ${name}`, unit, against, pairs));
       };
       add('ebpf', 'forwarding by the kernel alone', KERNEL);
@@ -71,6 +75,28 @@ export async function benchGateway(
     }
   }
   return results;
+}
+
+function buildArm(scope: LabScope, name: string): OpenPairTopology {
+  const topology = buildOpenPair(scope, `-${name}`);
+  addAddress('lo', `${FAR}/32`, { netns: topology.outside });
+  removeProgramsAtEnd(scope, topology.gateway);
+  return topology;
+}
+
+function armOf(name: string, { host, gateway, outside }: OpenPairTopology): BenchArm {
+  return {
+    name,
+    clientNetns: host,
+    serverNetns: outside,
+    address: FAR,
+    counted: { netns: gateway, device: 'wan0' },
+    dscp: encodeMark(markingScheme('pool2'), CODEPOINT_LECT, 1),
+  };
+}
+
+function detach(file: string, { gateway: netns }: OpenPairTopology): void {
+  run(inNamespace(preflexArgv(['gateway', '--config', file, '--detach']), { netns }));
 }
 
 function gatewayConfig(prefixes: number): string {
@@ -82,21 +108,4 @@ function gatewayConfig(prefixes: number): string {
     routes: OPEN_PAIR.routes,
     destinations,
   });
-}
-
-function arm(scope: LabScope, name: string, netns: string, file: string): BenchArm {
-  let gateway: PreflexProcess | undefined;
-  const config = ['gateway', '--config', file];
-  return {
-    name,
-    begin: async () => {
-      if (name !== KERNEL) {
-        gateway = await PreflexProcess.start(scope, netns, [...config, '--datapath', name]);
-      }
-    },
-    end: async () => {
-      await gateway?.stop();
-      if (name === 'ebpf') run(inNamespace(preflexArgv([...config, '--detach']), { netns }));
-    },
-  };
 }
