@@ -22,7 +22,7 @@ export function reportTwoPath(result: LabResult): string {
     `Traffic: ${flows.started} flows, host to far ${formatRate(flows.upload.bitsPerSec)}, ` +
       `far to host ${formatRate(flows.download.bitsPerSec)}; datapath ${String(result.meta['datapath'])}`,
     '',
-    'Packets of the host by codepoint (super-packets count once)',
+    `Packets of the host by codepoint (super-packets count ${'datapath' in host ? 'as what they become' : 'once'})`,
     formatTable([
       ['', 'packets', 'bytes'],
       ['LECT', formatCount(lect.packets), formatBytes(lect.bytes)],

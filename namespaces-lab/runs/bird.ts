@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PreflexError } from '../../lib/errors.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import { listRoutes } from '../../lib/netns/routes.ts';
+import { waitFor } from '../../lib/netns/wait.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
 import { Bird } from '../processes/bird.ts';
 import type { Datapath } from '../processes/datapath.ts';
@@ -160,6 +162,12 @@ export async function runBird(scope: LabScope, options: BirdRunOptions = {}): Pr
       Bird.start(scope, { netns, folder, name: `n${i + 1}`, config: neighbourBirdConfig(i) }),
     ),
   );
+  // A route that comes up later than another begins with less than an even share.
+  await waitFor(
+    'the kernel tables of both neighbours',
+    () => (hasAllRoutes(topology.gateway) ? true : undefined),
+    { timeoutMs: ROUTES_MS },
+  );
   const [gateway, agent] = await Promise.all([
     startDaemon(scope, topology.gateway, ['gateway', '--config', config], datapath),
     startDaemon(scope, topology.host, ['host', '--address', BIRD.hostAddress, '--device', 'h0'], datapath),
@@ -213,6 +221,14 @@ export function birdProblems(result: BirdResult): string[] {
         .map(([route, count]) => `${what}: ${count} bytes to ${name} went over ${route}`),
     ),
   ]);
+}
+
+/** Whether the kernel tables lead to both networks by both neighbours. */
+function hasAllRoutes(netns: string): boolean {
+  return BIRD.neighbours.every(({ table }) => {
+    const prefixes = listRoutes(4, table, { netns }).map((route) => route.prefix);
+    return BIRD.networks.every(({ prefix }) => prefixes.includes(prefix));
+  });
 }
 
 /** Waits until the gateway has the routes of a phase; returns its counters then. */

@@ -59,7 +59,8 @@ interface Iperf3Json {
 /** Runs iperf3 once. @throws PreflexError when it is missing, cannot connect, or reports an error */
 export async function runIperf3(scope: LabScope, options: Iperf3Options): Promise<Iperf3Result> {
   const port = options.port ?? 5201;
-  const server = scope.spawn(['iperf3', '-s', '-1', '-p', String(port)], {
+  // At its address, for a UDP server would answer from whichever the route back has.
+  const server = scope.spawn(['iperf3', '-s', '-1', '-p', String(port), '-B', options.address], {
     netns: options.serverNetns,
     stdio: 'ignore',
   });
