@@ -1,6 +1,6 @@
 /**
  * The gateway programs in the kernel, with their maps: made of the spec of gateway.bpf.o. Typed access to every map of
- * programs/gateway-maps.h; what to write there and when is the caller's.
+ * programs/gateway-maps.h; what to write there and when is the caller's. Long because every map has its accessors here.
  *
  * Flow hashes, here and in the reports, are uint32.
  */
@@ -16,6 +16,7 @@ import type { BpfMap } from '../sys/bpf.ts';
 import { fixedBytes } from '../sys/bpf.ts';
 import { LoadedObject } from '../sys/libbpf.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
+import type { StructLayout } from './btf.ts';
 import { StructView } from './btf.ts';
 import type { KernelGatewayCounters } from './gateway-counters.ts';
 import { decodeGatewayCounters } from './gateway-counters.ts';
@@ -79,6 +80,8 @@ const METER_NAMES: Record<number, string> = {
   [METER_FNE_REPEAT_BYTES]: 'fne_repeat_bytes',
   [METER_FLOWLETS]: 'flowlets',
 };
+/** Sets of the FNE memory that are looked at to tell how full it is. */
+const MEMORY_SETS_LOOKED_AT = 4096;
 const SUSPENDED_UNIT = 2 ** 32;
 const MAX_SLOTS = 16;
 
@@ -92,6 +95,8 @@ export class GatewayPrograms {
   readonly #names: { readonly outbound: string; readonly inbound: string };
   readonly #maps = new Map<string, BpfMap>();
   readonly #maxEntries: Readonly<Record<string, number>>;
+  /** Where a METER_ figure stands in struct pref_meter, in words of 32 bits. */
+  readonly #meterWords: readonly number[];
   readonly #destination: StructView;
   readonly #state: StructView;
 
@@ -129,6 +134,11 @@ export class GatewayPrograms {
       }),
     });
     for (const map of spec.maps) this.#maps.set(map.name, openMap(this.#object, map));
+    const { fields } = mapSpec(spec, 'meters').value;
+    this.#meterWords = Array.from({ length: METER_FIELDS }, (_, field) => {
+      const found = fields.find(({ name }) => name === METER_NAMES[field]);
+      return (found?.offset ?? 0) / 4;
+    });
     this.#destination = new StructView(mapSpec(spec, 'destinations').value, this.map('destinations').value);
     this.#state = new StructView(
       mapSpec(spec, 'destination_states').value,
@@ -269,21 +279,69 @@ export class GatewayPrograms {
     const figures = new Float64Array(count * METER_FIELDS);
     if (count === 0) return figures;
     const map = this.map('meters');
-    const layout = mapSpec(this.spec, 'meters').value;
     const values = fixedBytes(map.value.length * count);
     map.readRange(first * this.routeCount, count, values);
-    const view = new DataView(values.buffer);
-    const offsets = Array.from({ length: METER_FIELDS }, (_, field) => {
-      const found = layout.fields.find(({ name }) => name === METER_NAMES[field]);
-      return found?.offset ?? 0;
-    });
+    // Little-endian, as all machines are that this loads on.
+    const words = new Uint32Array(values.buffer);
+    const stride = map.value.length / 4;
     for (let i = 0; i < count; i++) {
       for (let field = 0; field < METER_FIELDS; field++) {
-        const at = i * layout.size + offsets[field];
-        figures[i * METER_FIELDS + field] = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+        const at = i * stride + this.#meterWords[field];
+        figures[i * METER_FIELDS + field] = words[at] + words[at + 1] * 2 ** 32;
       }
     }
     return figures;
+  }
+
+  /**
+   * What is remembered of a flow's FNE packet, whether or not its lifetime is over.
+   *
+   * @returns state | slot << 2 | tried slots << 8, and when, ms modulo 2^32; undefined when there is nothing
+   */
+  memoryOf(h1: number, h2: number): { readonly meta: number; readonly timeMs: number } | undefined {
+    const map = this.map('fne_memory');
+    const sets = this.#entriesOf(mapSpec(this.spec, 'fne_memory'));
+    writeIndex(map, h1 & (sets - 1));
+    map.lookupLocked();
+    const entry = this.spec.btf.structLayout('pref_memory_entry');
+    const entries = this.spec.btf
+      .structLayout('pref_memory_set')
+      .fields.find(({ name }) => name === 'entries');
+    const offset = entries?.offset ?? 0;
+    for (let way = 0; way < MEMORY_WAYS; way++) {
+      const view = new StructView(entry, map.value.subarray(offset + way * entry.size));
+      if (view.read('h1') !== h1 >>> 0 || view.read('h2') !== h2 >>> 0 || view.read('meta') === 0) continue;
+      return { meta: view.read('meta'), timeMs: view.read('time_ms') };
+    }
+    return undefined;
+  }
+
+  /**
+   * How many FNE packets are remembered whose lifetime is not over; of a large memory an estimate.
+   *
+   * @param nowMs - of CLOCK_MONOTONIC
+   */
+  memorySize(nowMs: number, lifetimeMs: number): number {
+    const map = this.map('fne_memory');
+    const sets = this.#entriesOf(mapSpec(this.spec, 'fne_memory'));
+    const looked = Math.min(sets, MEMORY_SETS_LOOKED_AT);
+    const bytes = fixedBytes(map.value.length * looked);
+    map.readRange(0, looked, bytes);
+    const entry = this.spec.btf.structLayout('pref_memory_entry');
+    const offsetOf = (layout: StructLayout, field: string): number =>
+      layout.fields.find(({ name }) => name === field)?.offset ?? 0;
+    const first = offsetOf(this.spec.btf.structLayout('pref_memory_set'), 'entries');
+    const [meta, time] = [offsetOf(entry, 'meta'), offsetOf(entry, 'time_ms')];
+    const view = new DataView(bytes.buffer);
+    let used = 0;
+    for (let set = 0; set < looked; set++) {
+      for (let way = 0; way < MEMORY_WAYS; way++) {
+        const at = set * map.value.length + first + way * entry.size;
+        const ageMs = ((nowMs | 0) - view.getUint32(at + time, true)) | 0;
+        if (view.getUint32(at + meta, true) !== 0 && ageMs >= 0 && ageMs <= lifetimeMs) used++;
+      }
+    }
+    return Math.round((used * sets) / looked);
   }
 
   /** Counters now. */

@@ -15,6 +15,7 @@
  */
 import type { DatapathPort } from '../pref/datapath-port.ts';
 import type { PrefGateway } from '../pref/gateway.ts';
+import type { FlowEnds } from '../pref/preview.ts';
 import { clockOriginNs } from '../sys/clock.ts';
 import { parsePrefix } from '../wire/addr.ts';
 import type { GatewayPrograms, InsideKind } from './gateway-programs.ts';
@@ -25,6 +26,7 @@ import { MeterReader } from './meter-reader.ts';
 import { ReportReader } from './report-reader.ts';
 
 const TURN_NS = 100e6;
+const NS_PER_MS = 1e6;
 /** Destinations whose meters are read in a turn; of more, each in its turn. */
 const METERS_A_TURN = 4096;
 /** Destinations written in one go. */
@@ -73,6 +75,9 @@ export class GatewaySync {
     this.#programs = programs;
     this.#markMask = markMask;
     this.#meters = new MeterReader(port, programs);
+    port.useMemory((nowNs) =>
+      programs.memorySize((nowNs + clockOriginNs) / NS_PER_MS, port.settings.fneMemoryLifetimeNs / NS_PER_MS),
+    );
     const earlier = isTakenOver ? new EarlierState(programs) : undefined;
     this.destinations = new KernelDestinations(gateway, port, programs, this.#meters, earlier);
     this.#reports = new ReportReader(port, programs, this.destinations, () => {
@@ -116,11 +121,11 @@ export class GatewaySync {
   /** Puts routes that went down or came up, limits, neighbours and rules of failures in force, at once. */
   applySettings(): void {
     const { upMask } = this.#port;
-    if (upMask !== this.#upMask) {
-      this.#upMask = upMask;
-      this.destinations.noteAll();
-    }
+    const isChanged = upMask !== this.#upMask;
+    this.#upMask = upMask;
+    // One write takes a route away from all destinations; their masks and weights follow.
     this.#writeSettings();
+    if (isChanged) this.destinations.noteAll();
   }
 
   /** The same after other limits came into force, whose buckets are full. */
@@ -171,6 +176,20 @@ export class GatewaySync {
   refresh(): void {
     this.readMeters();
     this.readCounters();
+  }
+
+  /** Brings what the programs know of a flow and its destination to the gateway, for a preview of its packets. */
+  readFlow(destination: number, ends: FlowEnds, nowNs: number): void {
+    const index = this.destinations.indexOf(destination);
+    if (index < 0) return;
+    this.#port.setCredits(destination, this.#programs.creditsOf(index));
+    const [h1, h2] = this.#port.flowHashOf(ends);
+    const remembered = this.#programs.memoryOf(h1, h2);
+    const ageMs =
+      remembered === undefined ? 0 : (((nowNs + clockOriginNs) / NS_PER_MS) | 0) - remembered.timeMs;
+    this.#port.setMemory(h1, h2, 0, nowNs);
+    if (remembered !== undefined)
+      this.#port.setMemory(h1, h2, remembered.meta, nowNs - (ageMs | 0) * NS_PER_MS);
   }
 
   /** Stops; the programs go on. What the gateway decided last is written, what was counted is read. */

@@ -46,6 +46,8 @@ export class KernelDestinations implements DestinationOwner {
   readonly #prefixes = new Map<string, { readonly prefix: AddressPrefix; readonly index: number }>();
   /** Destinations to write, by the gateway's index. */
   readonly #changed = new Set<number>();
+  /** Those of them that the maps have never had. */
+  readonly #fresh = new Set<number>();
   #leftOut = 0;
 
   constructor(
@@ -92,7 +94,7 @@ export class KernelDestinations implements DestinationOwner {
   addDestination(prefixes: readonly (string | AddressPrefix)[], pathIds: readonly number[]): number {
     const destination = this.#gateway.addDestination(prefixes, pathIds);
     const parsed = prefixes.map(readPrefix);
-    const { allowedMask } = this.#port.forwarding(destination);
+    const allowedMask = this.#port.allowedMask(destination);
     const earlier = this.#earlier?.claim(parsed, allowedMask);
     const index = earlier?.index ?? this.#allocate();
     this.#kernelOf[destination] = index;
@@ -102,7 +104,9 @@ export class KernelDestinations implements DestinationOwner {
     }
     this.#coreOf[index] = destination;
     if (earlier === undefined) {
-      this.#programs.resetDestination(index, this.#port.creditsOf(destination));
+      // Its claims are read when it is written: to ask for them now would give its routes their first shares before it
+      // is known which of them are up.
+      this.#fresh.add(destination);
       this.#meters.begin(index);
     } else this.#goOn(destination, earlier);
     this.#changed.add(destination);
@@ -122,6 +126,7 @@ export class KernelDestinations implements DestinationOwner {
     }
     this.#kernelOf[destination] = NONE;
     this.#changed.delete(destination);
+    this.#fresh.delete(destination);
     this.#gateway.removeDestination(destination);
   }
 
@@ -168,14 +173,18 @@ export class KernelDestinations implements DestinationOwner {
       if (written++ >= limit) break;
       this.#changed.delete(destination);
       const index = this.indexOf(destination);
-      if (index !== NONE && this.#port.has(destination))
-        this.#programs.setDestination(index, this.#port.forwarding(destination));
+      if (index === NONE || !this.#port.has(destination)) continue;
+      if (this.#fresh.delete(destination))
+        this.#programs.resetDestination(index, this.#port.creditsOf(destination));
+      this.#programs.setDestination(index, this.#port.forwarding(destination));
     }
-    for (const { prefix, index } of this.#prefixes.values()) {
+    for (const [key, { prefix, index }] of this.#prefixes) {
+      // Not before the destination that it leads to.
+      if (index !== NONE && this.#fresh.has(this.coreOf(index))) continue;
+      this.#prefixes.delete(key);
       if (index === NONE) this.#programs.removePrefix(prefix);
       else this.#programs.setPrefix(prefix, index);
     }
-    this.#prefixes.clear();
     for (const index of this.#leaving) this.#free.push(index);
     this.#leaving.length = 0;
   }

@@ -10,6 +10,8 @@ import type { TcpSegment } from './failure-detector.ts';
 import type { FailureEvent } from './failure-events.ts';
 import type { GatewayCore } from './gateway-core.ts';
 import type { GatewaySettings } from './gateway-options.ts';
+import { flowHashOf } from './preview.ts';
+import type { FlowEnds } from './preview.ts';
 import type { GatewayCounters } from './reasons.ts';
 import { CHUNK_BITS, FIELD_CREDIT, weightOf } from './route-table.ts';
 
@@ -64,6 +66,11 @@ export class DatapathPort {
     return this.core.table.takeChanged();
   }
 
+  /** Slots that lead to a destination, as a mask, whether or not they are up. */
+  allowedMask(destination: number): number {
+    return this.core.table.allowedMask(destination);
+  }
+
   /** Routes of a destination; allocates. */
   forwarding(destination: number): Forwarding {
     const { failures, table } = this.core;
@@ -88,7 +95,24 @@ export class DatapathPort {
     );
   }
 
-  /** Puts claims in the place of those, and what the datapath remembers of a flow: for {@link previewFlow}. */
+  /** The hash of a flow as the datapath remembers it: two int32. */
+  flowHashOf(ends: FlowEnds): readonly [h1: number, h2: number] {
+    return flowHashOf(this.core, ends);
+  }
+
+  /**
+   * Remembers an FNE packet as the datapath does, in the place of what was remembered of the flow: for a preview.
+   *
+   * @param meta - state | slot << 2 | tried slots << 8; 0 = nothing
+   */
+  setMemory(h1: number, h2: number, meta: number, timeNs: number): void {
+    const { memory } = this.core;
+    const entry = memory.find(h1, h2, timeNs);
+    if (entry >= 0) memory.remove(entry);
+    if (meta !== 0) memory.put(h1, h2, meta & 3, (meta >>> 2) & 0xf, meta >>> 8, timeNs);
+  }
+
+  /** Puts claims in the place of those: for a preview. */
   setCredits(destination: number, credits: readonly number[]): void {
     const { table } = this.core;
     table.upMask(destination);
@@ -139,6 +163,11 @@ export class DatapathPort {
     own.notLectBytes.set(counters.notLectBytes);
     own.inboundBytes.set(counters.inboundBytes);
     own.unroutedLexMarkedBytes.set(counters.unroutedLexMarkedBytes);
+  }
+
+  /** Lets reports ask the datapath how many FNE packets it remembers. */
+  useMemory(size: (nowNs: number) => number): void {
+    this.core.sizeOfMemory = size;
   }
 
   /** A flow exposed loss on a route. Hashes are int32. */

@@ -33,6 +33,8 @@ export class GatewayCore {
   readonly memory: FneMemory;
   readonly limiter: FneLimiter;
   readonly failures: FailureDetector;
+  /** How many FNE packets a datapath elsewhere remembers; undefined when packets pass here. */
+  sizeOfMemory: ((nowNs: number) => number) | undefined;
   /** Only with a route that has NAT. */
   readonly placements: Placements | undefined;
   /** Slots with NAT that the packet in hand may not be given, since its flow runs already. */

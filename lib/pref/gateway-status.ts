@@ -213,7 +213,7 @@ export function gatewayOccupancy(core: GatewayCore, nowNs: number): GatewayOccup
   return {
     destinations: table.size,
     prefixes: prefixes.size,
-    fneMemory: { size: memory.size(nowNs), capacity: memory.capacity },
+    fneMemory: { size: core.sizeOfMemory?.(nowNs) ?? memory.size(nowNs), capacity: memory.capacity },
     failureSample: { size: failures.sample.size, capacity: failures.sample.capacity },
     suspendedRoutes: failures.suspensions.count,
   };

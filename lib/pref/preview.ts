@@ -8,8 +8,9 @@
  */
 import { ipv4, ipv6, tcp, udp } from '../wire/index.ts';
 import { CODEPOINT_FNE, CODEPOINT_LECT, CODEPOINT_NOT_LECT } from '../wire/marking/scheme.ts';
-import { PARSE_OK, PacketView, TCP_ACK, parsePacket } from '../wire/packet-view.ts';
+import { PacketView, TCP_ACK, parsePacket } from '../wire/packet-view.ts';
 import { PROTOCOL_TCP } from '../wire/protocol-numbers.ts';
+import { FlowHash } from './flow-hash.ts';
 import { GatewayCore } from './gateway-core.ts';
 import { handleInbound } from './inbound.ts';
 import { handleOutbound } from './outbound.ts';
@@ -80,6 +81,16 @@ export function previewFlow(
   ];
 }
 
+/** The hash of a flow as the gateway remembers it: two int32. */
+export function flowHashOf(core: GatewayCore, ends: FlowEnds): readonly [h1: number, h2: number] {
+  const { view, bytes } = buildPacket(core, ends, CODEPOINT_FNE, 0);
+  const packet = new PacketView();
+  parsePacket(view, 0, bytes, packet);
+  const hash = new FlowHash(core.settings.seed);
+  hash.compute(view, packet, false, true);
+  return [hash.h1, hash.h2];
+}
+
 /** The twin: one destination with one prefix, the flow's outside address. */
 function makeTwin(core: GatewayCore, destination: number, ends: FlowEnds, nowNs: number): GatewayCore {
   const { settings, table } = core;
@@ -100,17 +111,11 @@ function makeTwin(core: GatewayCore, destination: number, ends: FlowEnds, nowNs:
   }
   twin.table.copyShares(table, destination, copy);
   twin.limiter.copyBuckets(core.limiter, destination, copy);
-  const { view, bytes } = buildPacket(core, ends, CODEPOINT_FNE, 0);
-  const packet = new PacketView();
-  if (parsePacket(view, 0, bytes, packet) === PARSE_OK) {
-    twin.flowHash.compute(view, packet, false, true);
-    const { h1, h2 } = twin.flowHash;
-    const entry = core.memory.find(h1, h2, nowNs);
-    if (entry >= 0) {
-      const { memory } = core;
-      twin.memory.put(h1, h2, memory.stateOf(entry), memory.slotOf(entry), memory.triedOf(entry), nowNs);
-    }
-  }
+  const [h1, h2] = flowHashOf(core, ends);
+  const { memory } = core;
+  const entry = memory.find(h1, h2, nowNs);
+  if (entry >= 0)
+    twin.memory.put(h1, h2, memory.stateOf(entry), memory.slotOf(entry), memory.triedOf(entry), nowNs);
   return twin;
 }
 

@@ -1,4 +1,5 @@
 /** Where the packets of a gateway daemon pass: what the daemon asks of its datapath, whichever it is. */
+import type { FlowEnds } from '../pref/preview.ts';
 import type { DeviceReport } from './device-report.ts';
 import type { DestinationTable } from './live-destinations.ts';
 import type { LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
@@ -44,6 +45,8 @@ export interface GatewayDatapath {
   checkTurning(): boolean;
   /** Reads what is only read now and then, before it is shown. */
   readFigures(): void;
+  /** Reads what is known of a flow to a destination, before the gateway previews its packets. */
+  readFlow(destination: number, ends: FlowEnds): void;
   /** Routes went down or came up. */
   routesChanged(): void;
   /** Limits, neighbours or rules of failures are others now. */

@@ -12,6 +12,8 @@ import { listAddresses, listRoutes, namespaceInode, TABLE_MAIN } from '../netns/
 import type { GatewayOptions } from '../pref/gateway-options.ts';
 import { checkGatewayOptions } from '../pref/gateway-options.ts';
 import type { PrefGateway } from '../pref/gateway.ts';
+import type { FlowEnds } from '../pref/preview.ts';
+import { nowNs } from '../sys/clock.ts';
 import { executeIn } from './change.ts';
 import type { DeviceReport } from './device-report.ts';
 import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
@@ -214,6 +216,10 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
 
   readFigures(): void {
     this.core.refresh();
+  }
+
+  readFlow(destination: number, ends: FlowEnds): void {
+    this.core.readFlow(destination, ends, nowNs());
   }
 
   routesChanged(): void {

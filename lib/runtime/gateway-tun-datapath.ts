@@ -118,6 +118,10 @@ export class TunGatewayDatapath implements GatewayDatapath {
     // They are the gateway's own.
   }
 
+  readFlow(): void {
+    // Likewise.
+  }
+
   routesChanged(): void {
     // The gateway looks at its own.
   }

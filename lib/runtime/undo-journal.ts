@@ -57,6 +57,9 @@ export interface RecoveredJournal {
   readonly changes: number;
 }
 
+/** The process of a journal that was left in an orderly way. */
+const NOBODY = 0;
+
 interface Header {
   readonly version: 1;
   readonly pid: number;
@@ -90,6 +93,7 @@ export class UndoJournal {
   readonly #directory: string;
   readonly #netnsInode: number;
   readonly #execute: Execute;
+  readonly #header: Header;
   #entries: Entry[] = [];
   /** Keys of a lasting journal before this one that nobody has asked for again. */
   readonly #unclaimed = new Set<string>();
@@ -132,6 +136,7 @@ export class UndoJournal {
       subject: options.subject,
       lasting: options.isLasting === true ? { cookie: this.#cookie } : undefined,
     };
+    this.#header = header;
     this.recovered = withLock(this.#directory, () => {
       const recovered = this.#recover();
       const holder = readJournals(this.#directory).find((journal) => journal.path === this.path);
@@ -207,7 +212,11 @@ export class UndoJournal {
 
   /** Ends this process's use of a lasting journal: everything stays, for the next one. */
   leave(): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
+    withLock(this.#directory, () => {
+      this.#write({ ...this.#header, pid: NOBODY }, this.#entries);
+    });
   }
 
   /**
@@ -233,12 +242,17 @@ export class UndoJournal {
     return undoCommands(entry.undo, this.#execute);
   }
 
-  #takeOver(header: Header, entries: readonly Entry[]): void {
+  /** Puts another file in the place of this one, in one step. */
+  #write(header: Header, entries: readonly Entry[]): void {
     const path = `${this.path}.new`;
     writeFileSync(path, [header, ...entries].map((line) => `${JSON.stringify(line)}\n`).join(''), {
       mode: 0o600,
     });
     renameSync(path, this.path);
+  }
+
+  #takeOver(header: Header, entries: readonly Entry[]): void {
+    this.#write(header, entries);
     this.#entries = [...entries];
     this.#takenOver = entries.length;
     for (const { key } of entries) this.#unclaimed.add(key);

@@ -169,11 +169,12 @@ describeNetns('namespaces and links', () => {
         { family, priority: 32, to: family === 4 ? '10.8.0.0/16' : 'fd08::/64', table: 254 },
       ] as const;
       for (const spec of specs) addRule(spec, where);
-      ip([`-${family}`, 'rule', 'add', 'pref', '33', 'fwmark', '1', 'lookup', '9'], where);
+      ip([`-${family}`, 'rule', 'add', 'pref', '33', 'fwmark', '1', 'oif', 'lo', 'lookup', '9'], where);
       const rules = listRules(family, where).filter((rule) => rule.priority > 0 && rule.priority < 1000);
       expect(rules.slice(0, 3).map(ruleArgs)).toEqual(specs.map(ruleArgs));
       expect(rules.slice(0, 3).map((rule) => rule.other)).toEqual(['', '', '']);
-      expect(rules[3]?.other).toContain('fwmark');
+      expect(rules[3]?.fwmark).toEqual({ value: 1, mask: 0xffff_ffff });
+      expect(rules[3]?.other).toContain('oif');
       for (const spec of specs) deleteRule(spec, where);
       expect(() => deleteRule(specs[0], where)).not.toThrow();
       expect(listRules(family, where).filter((rule) => [30, 31, 32].includes(rule.priority))).toEqual([]);

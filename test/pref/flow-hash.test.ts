@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { FlowHash } from '../../lib/pref/flow-hash.ts';
+import { FlowHash, seedOf } from '../../lib/pref/flow-hash.ts';
 import { PacketView, parsePacket } from '../../lib/wire/packet-view.ts';
 import { buildTcp, buildUdp, viewOf } from '../support/packets.ts';
 
@@ -56,5 +56,10 @@ describe('FlowHash', () => {
     }
     expect(words.size).toBe(20_000);
     for (const count of low) expect(Math.abs(count - 312.5)).toBeLessThan(90);
+  });
+
+  test('tells its seed from what a datapath elsewhere knows of it', () => {
+    for (const seed of [0, 1, 0x7fffffff, 0x80000000, 0xdeadbeef, 2 ** 32 - 1])
+      expect(seedOf(new FlowHash(seed).seed1)).toBe(seed);
   });
 });

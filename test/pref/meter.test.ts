@@ -36,6 +36,22 @@ describe('Meter', () => {
     expect(FIELDS.map((field) => meter.total(0, 0, field))).toEqual([0, 0, 0, 0]);
   });
 
+  test('counts sums from elsewhere as it counts packets, and figures from before the start in totals alone', () => {
+    const { meter } = meterWith(1);
+    meter.restore(0, 1, 7000, 700, 70, 7);
+    expect(meter.endInterval()).toBe(0);
+    expect(FIELDS.map((field) => meter.lastOfRoute(1, field))).toEqual([0, 0, 0, 0]);
+    meter.count(0, 1, 2000, 500, 60, 3);
+    meter.count(0, 0, 0, 0, 0, 1);
+    meter.count(0, 0, 0, 0, 0, 0);
+    expect(endInterval(meter)).toEqual([0]);
+    expect(FIELDS.map((field) => meter.last(0, 1, field))).toEqual([2000, 500, 60, 3]);
+    expect(FIELDS.map((field) => meter.lastOfRoute(1, field))).toEqual([2000, 500, 60, 3]);
+    expect(FIELDS.map((field) => meter.total(0, 1, field))).toEqual([9000, 1200, 130, 10]);
+    expect(FIELDS.map((field) => meter.routeTotal(1, field))).toEqual([9000, 1200, 130, 10]);
+    expect(meter.last(0, 0, METER_FLOWLETS)).toBe(1);
+  });
+
   test('lists only destinations that had traffic, each once', () => {
     const { meter } = meterWith(10_000);
     for (const destination of [9_999, 3, 9_999]) meter.addPacket(destination, 0, 100, false);

@@ -3,8 +3,10 @@ import { describe, expect, it } from 'vitest';
 import type { Link, Route, Rule } from '../../lib/netns/index.ts';
 import { describeChanges } from '../../lib/runtime/change.ts';
 import { allTables, planGatewayPlumbing, resolveGatewayPlumbing } from '../../lib/runtime/gateway-plan.ts';
+import { kernelDiversion, planKernelPlumbing } from '../../lib/runtime/gateway-kernel-plan.ts';
 import { planHostPlumbing, resolveHostPlumbing } from '../../lib/runtime/host-plan.ts';
 import type { MachineState } from '../../lib/runtime/machine-state.ts';
+import { requireMarkMask } from '../../lib/runtime/mark-mask.ts';
 import { mirrorRoutes, routeDifference } from '../../lib/runtime/route-mirror.ts';
 
 const link = (name: string, more: Partial<Link> = {}): Link => ({
@@ -348,5 +350,92 @@ describe('the plan of a gateway', () => {
     ],
   ])('refuses bad options: %j', (bad, message) => {
     expect(() => resolveGatewayPlumbing({ ...base, ...bad })).toThrow(message);
+  });
+});
+
+describe('the plan of a gateway in the kernel', () => {
+  const devices = ['lo', 'lan', 'wan1', 'wan2'];
+  const base = {
+    insideDevice: 'lan',
+    insidePrefixes: ['10.0.0.0/24'],
+    routes: [
+      { name: 'a', device: 'wan1', nextHop: '10.1.0.2' },
+      { name: 'b', device: 'wan2', table: 102 },
+    ],
+    destinations: ['0.0.0.0/0'],
+  };
+  const options = resolveGatewayPlumbing(base);
+  const mainRoutes = {
+    4: [route('default', 'wan1'), route('10.1.0.0/24', 'wan1'), route('10.8.0.0/16', 'vpn')],
+    6: [],
+  };
+  const state = machine(devices, { mainRoutes, sysctls: new Map() });
+  const kernel = {
+    mark: requireMarkMask('markMask', 0x3f00_0000),
+    pathIds: new Map([
+      ['a', 1],
+      ['b', 6],
+    ]),
+    standing: new Set<string>(),
+  };
+
+  it('fills its tables, then looks into the table of a route by the mark, of what comes from inside alone', () => {
+    const { changes, warnings } = planKernelPlumbing(state, options, kernel);
+    expect(warnings).toEqual([]);
+    expect(describeChanges(changes).split('\n')).toEqual([
+      'ip -4 route replace default via 10.1.0.2 dev wan1 table 7210',
+      'ip -4 rule add priority 7010 iif lan fwmark 0x1000000/0x3f000000 lookup 7210',
+      'ip -4 rule add priority 7010 iif lan fwmark 0x6000000/0x3f000000 lookup 102',
+    ]);
+  });
+
+  it('takes what an earlier daemon made for its own, and warns of rules that look at its bits of the mark', () => {
+    const { changes } = planKernelPlumbing(state, options, kernel);
+    const standing = new Set(changes.map(({ key }) => key));
+    const own: Rule = {
+      family: 4,
+      priority: 7010,
+      iif: 'lan',
+      fwmark: { value: 0x1000000, mask: 0x3f000000 },
+      table: 7210,
+      other: '',
+    };
+    const other: Rule = {
+      ...own,
+      priority: 8000,
+      iif: undefined,
+      fwmark: { value: 1, mask: 0x1000001 },
+      table: 9,
+    };
+    const rules = { 4: [localRule(4), own, other], 6: [] };
+    const again = planKernelPlumbing({ ...state, rules }, options, { ...kernel, standing });
+    expect(again.changes.map(({ key }) => key)).toEqual([...standing]);
+    expect(again.warnings).toEqual([
+      expect.stringMatching(
+        /rule "priority 8000 fwmark 0x1\/0x1000001 lookup 9" looks at bits .*"markMask"/,
+      ),
+    ]);
+    expect(() => planKernelPlumbing({ ...state, rules }, options, kernel)).toThrow(/table 7210 is in use/);
+  });
+
+  it('leaves alone what the main table knows better, the machine itself, and groups', () => {
+    const { diverted, passed } = kernelDiversion(state, options);
+    expect(diverted).toEqual(['0.0.0.0/0']);
+    expect(passed).toEqual([
+      ...['10.0.0.0/24', '10.1.0.0/24', '10.8.0.0/16'],
+      ...['224.0.0.0/4', '255.255.255.255/32', '169.254.0.0/16', '10.0.0.1/32'],
+    ]);
+    const some = kernelDiversion(state, resolveGatewayPlumbing({ ...base, destinations: ['100.64.0.0/10'] }));
+    expect(some.diverted).toEqual(['100.64.0.0/10']);
+    expect(some.passed).toContain('0.0.0.0/0');
+  });
+
+  it.each([0, 0x1f00_0000, 0x5f00_0000, -1, 2 ** 32])('refuses the mask %j', (mask) => {
+    expect(() => requireMarkMask('markMask', mask)).toThrow(/markMask: .* whose ones stand together/);
+  });
+
+  it('takes masks at both ends of the mark', () => {
+    expect(requireMarkMask('markMask', 0x3f)).toEqual({ mask: 0x3f, shift: 0, width: 6 });
+    expect(requireMarkMask('markMask', 0xff00_0000)).toEqual({ mask: 0xff00_0000, shift: 24, width: 8 });
   });
 });

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CommandError, processInfo } from '../../lib/netns/index.ts';
+import { CommandError, namespaceInode, processInfo } from '../../lib/netns/index.ts';
 import type { Change, Command } from '../../lib/runtime/change.ts';
 import { UndoJournal } from '../../lib/runtime/undo-journal.ts';
 
@@ -270,5 +270,85 @@ describe('the folder of the journals', () => {
 
   it('a subject cannot lead out of it', () => {
     expect(() => open('../../etc/passwd')).toThrow(/subject/);
+  });
+});
+
+describe('a lasting journal', () => {
+  const openLasting = (subject = 'lan', netnsInode = namespaceInode()): UndoJournal =>
+    UndoJournal.open({ directory: folder, role: 'gateway', subject, netnsInode, execute, isLasting: true });
+  const leaveBehind = (changes: readonly Change[]): string => {
+    const journal = openLasting();
+    for (const change of changes) journal.apply(change);
+    journal.leave();
+    rewriteHeader(journal.path, { pid: deadPid() });
+    log = [];
+    return journal.path;
+  };
+
+  it('is not undone when its process is dead, but taken over, with the ways back that it had', () => {
+    leaveBehind([set('net/a')]);
+    const other = UndoJournal.open({
+      directory: folder,
+      role: 'host',
+      subject: 'x',
+      netnsInode: namespaceInode(),
+      execute,
+    });
+    expect(other.recovered).toEqual([]);
+    expect(other.peerKeys()).toEqual(new Set(['sysctl net/a']));
+    other.close();
+    const next = openLasting();
+    expect([next.isTakenOver, next.keys]).toEqual([true, ['sysctl net/a']]);
+    // It finds the setting as it is now, and would put that back.
+    next.apply({ ...set('net/a'), undo: [] });
+    next.dropUnclaimed();
+    expect(machine.get('net/a')).toBe('1');
+    next.close();
+    expect(machine.get('net/a')).toBe('0');
+    expect(journals()).toEqual([]);
+  });
+
+  it('takes back what the next process does not make again', () => {
+    leaveBehind([set('net/a'), set('net/b')]);
+    const next = openLasting();
+    next.apply(set('net/b'));
+    next.dropUnclaimed();
+    expect([...machine.values()]).toEqual(['0', '1']);
+    expect(next.keys).toEqual(['sysctl net/b']);
+  });
+
+  it('makes over what somebody took away, and is content with what is there', () => {
+    const rule: Change = {
+      key: 'rule',
+      run: [{ kind: 'ip', args: ['rule', 'add'] }],
+      undo: [{ kind: 'ip', args: ['rule', 'del'] }],
+    };
+    leaveBehind([rule]);
+    onCommand = () => {
+      throw new CommandError(['ip', 'rule', 'add'], 2, 'RTNETLINK answers: File exists');
+    };
+    expect(() => openLasting().apply(rule)).not.toThrow();
+    onCommand = undefined;
+  });
+
+  it('keeps a daemon out that does not know how to go on with it', () => {
+    const path = leaveBehind([set('net/a')]);
+    expect(() =>
+      UndoJournal.open({
+        directory: folder,
+        role: 'gateway',
+        subject: 'lan',
+        netnsInode: namespaceInode(),
+        execute,
+      }),
+    ).toThrow(/goes on in the kernel .*--detach --device lan/);
+    expect(readFileSync(path, 'utf8')).toContain('net/a');
+  });
+
+  it('is forgotten when its namespace is gone, whose number another has now', () => {
+    const path = leaveBehind([set('net/a')]);
+    rewriteHeader(path, { lasting: { cookie: '1' } });
+    const next = openLasting();
+    expect([next.isTakenOver, next.keys, log]).toEqual([false, [], []]);
   });
 });

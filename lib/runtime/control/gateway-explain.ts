@@ -82,6 +82,8 @@ export function explainTarget(
     dst: outside.address,
     dstPort: outside.port,
   };
+  const found = gateway.findDestination(ends.dst);
+  if (found !== undefined) daemon.datapath.readFlow(found.destination, ends);
   const packets = gateway.previewFlow(ends, nowNs())?.map((packet): ExplainedPacket => {
     const isAssigned = packet.direction === 'out' || packet.pathId !== 0;
     return { ...packet, route: isAssigned ? (names.get(packet.pathId) ?? defaultRoute) : undefined };
