@@ -48,12 +48,12 @@ export async function benchGateway(
   const arms = ARMS.map((name) => armOf(name, topologies.get(name)!));
   const results: BenchResult[] = [];
   for (const count of options.prefixes ?? [1, 1000, 100_000]) {
-    const file = join(folder, `gateway-${count}.yaml`);
-    writeFileSync(file, gatewayConfig(count));
     const label = `${count.toLocaleString('en-US')} ${count === 1 ? 'prefix' : 'prefixes'}`;
     onProgress?.(`starting both gateways with ${label}`);
+    const fileOf = (name: 'ebpf' | 'tun') => join(folder, `${name}-${count}.yaml`);
     const start = (name: 'ebpf' | 'tun') => {
-      const args = ['gateway', '--config', file, '--datapath', name];
+      writeFileSync(fileOf(name), gatewayConfig(name, count));
+      const args = ['gateway', '--config', fileOf(name)];
       return PreflexProcess.start(scope, topologies.get(name)!.gateway, args);
     };
     const [ebpf, tun] = await Promise.all([start('ebpf'), start('tun')]);
@@ -63,7 +63,7 @@ export async function benchGateway(
       onProgress,
     });
     await Promise.all([ebpf.stop(), tun.stop()]);
-    detach(file, topologies.get('ebpf')!);
+    detach(fileOf('ebpf'), topologies.get('ebpf')!);
     for (const { name, unit } of TRAFFIC) {
       const add = (subject: string, against: string, baseline: string): void => {
         const pairs = armPairs(rates, name, subject, baseline);
@@ -99,7 +99,7 @@ function detach(file: string, { gateway: netns }: OpenPairTopology): void {
   run(inNamespace(preflexArgv(['gateway', '--config', file, '--detach']), { netns }));
 }
 
-function gatewayConfig(prefixes: number): string {
+function gatewayConfig(datapath: 'ebpf' | 'tun', prefixes: number): string {
   const destinations = Array.from({ length: prefixes }, (_, i) => ({
     prefixes: [`${20 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.0/24`],
   }));
@@ -107,5 +107,7 @@ function gatewayConfig(prefixes: number): string {
     inside: { device: 'p0', prefixes: OPEN_PAIR.insidePrefixes },
     routes: OPEN_PAIR.routes,
     destinations,
+    datapath,
+    ...(datapath === 'ebpf' ? { maxDestinations: prefixes } : {}),
   });
 }
