@@ -100,7 +100,8 @@ export class GatewaySync {
   begin(): void {
     this.destinations.finishTakeover();
     this.applySettings();
-    this.destinations.flush();
+    // What goes makes room.
+    while (this.destinations.isPending) this.destinations.flush();
     this.readCounters();
   }
 

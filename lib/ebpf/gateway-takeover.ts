@@ -39,7 +39,8 @@ export class EarlierState {
     let nextIndex = 0;
     for (const version of [4, 6] as const) {
       const map = programs.map(`prefixes${version}`);
-      const [keyBytes, valueBytes] = [map.key.length, map.value.length];
+      const { key, value } = mapSpec(programs.spec, `prefixes${version}`);
+      const [keyBytes, valueBytes] = [key.size, value.size];
       map.readBatches(BATCH, (keys, values, count) => {
         const keyView = new DataView(keys.buffer);
         const valueView = new DataView(values.buffer);

@@ -27,6 +27,8 @@ export type DestinationOwner = Pick<
 >;
 
 const NONE = -1;
+/** For as many routes as there can be. */
+const NO_CREDITS = new Float64Array(16);
 
 /** Stands in front of a gateway for those who change its destinations. */
 export class KernelDestinations implements DestinationOwner {
@@ -48,7 +50,8 @@ export class KernelDestinations implements DestinationOwner {
   readonly #changed = new Set<number>();
   /** Those of them that the maps have never had. */
   readonly #fresh = new Set<number>();
-  #leftOut = 0;
+  /** Destinations that found no room, by the gateway's index. */
+  readonly #leftOut = new Set<number>();
 
   constructor(
     gateway: DestinationOwner,
@@ -72,7 +75,7 @@ export class KernelDestinations implements DestinationOwner {
 
   /** Destinations that the maps have no room for: what goes there is treated as if no prefix covered it. */
   get leftOut(): number {
-    return this.#leftOut;
+    return this.#leftOut.size;
   }
 
   /** Whether {@link flush} has something to write. */
@@ -96,28 +99,14 @@ export class KernelDestinations implements DestinationOwner {
     const parsed = prefixes.map(readPrefix);
     const allowedMask = this.#port.allowedMask(destination);
     const earlier = this.#earlier?.claim(parsed, allowedMask);
-    const index = earlier?.index ?? this.#allocate();
-    this.#kernelOf[destination] = index;
-    if (index === NONE) {
-      this.#leftOut++;
-      return destination;
-    }
-    this.#coreOf[index] = destination;
-    if (earlier === undefined) {
-      // Its claims are read when it is written: to ask for them now would give its routes their first shares before it
-      // is known which of them are up.
-      this.#fresh.add(destination);
-      this.#meters.begin(index);
-    } else this.#goOn(destination, earlier);
-    this.#changed.add(destination);
-    for (const prefix of parsed) this.#lead(prefix, index);
+    this.#place(destination, earlier?.index ?? this.#allocate(), parsed, earlier);
     return destination;
   }
 
   /** See {@link PrefGateway.removeDestination}. */
   removeDestination(destination: number): void {
     const index = this.indexOf(destination);
-    if (index === NONE) this.#leftOut--;
+    if (index === NONE) this.#leftOut.delete(destination);
     else {
       this.#meters.read(index, index + 1, this);
       for (const prefix of this.#gateway.prefixesOf(destination)) this.#lead(parsePrefix(prefix), NONE);
@@ -187,6 +176,7 @@ export class KernelDestinations implements DestinationOwner {
     }
     for (const index of this.#leaving) this.#free.push(index);
     this.#leaving.length = 0;
+    this.#placeLeftOut();
   }
 
   /** Takes away what an earlier process had and this one has not: to be called once all destinations were added. */
@@ -195,6 +185,41 @@ export class KernelDestinations implements DestinationOwner {
     const { indices, prefixes } = this.#earlier.takeRest();
     for (const prefix of prefixes) this.#lead(prefix, NONE);
     this.#leaving.push(...indices);
+  }
+
+  /** Gives a destination its place in the maps, or notes that there is none. */
+  #place(
+    destination: number,
+    index: number,
+    prefixes: readonly AddressPrefix[],
+    earlier: EarlierDestination | undefined,
+  ): void {
+    this.#kernelOf[destination] = index;
+    if (index === NONE) {
+      this.#leftOut.add(destination);
+      return;
+    }
+    this.#coreOf[index] = destination;
+    if (earlier === undefined) {
+      // The claims follow when it is written: to ask for them now would give its routes their first shares before it is
+      // known which of them are up.
+      this.#programs.resetDestination(index, NO_CREDITS);
+      this.#fresh.add(destination);
+      this.#meters.begin(index);
+    } else this.#goOn(destination, earlier);
+    this.#changed.add(destination);
+    for (const prefix of prefixes) this.#lead(prefix, index);
+  }
+
+  /** Others have gone: there may be room now. */
+  #placeLeftOut(): void {
+    for (const destination of this.#leftOut) {
+      const index = this.#allocate();
+      if (index === NONE) return;
+      this.#leftOut.delete(destination);
+      const prefixes = this.#gateway.prefixesOf(destination).map(readPrefix);
+      this.#place(destination, index, prefixes, undefined);
+    }
   }
 
   #goOn(destination: number, { figures, index, ratios, suspendedMask }: EarlierDestination): void {

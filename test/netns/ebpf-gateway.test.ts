@@ -7,10 +7,13 @@
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { PinFolder } from '../../lib/ebpf/pins.ts';
 import { CommandError, inNamespace, listRules, run, waitFor } from '../../lib/netns/index.ts';
-import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
+import type { GatewayDaemonStatus, GatewayDestination } from '../../lib/runtime/gateway-daemon.ts';
+import { GatewayDaemon } from '../../lib/runtime/gateway-daemon.ts';
+import { EbpfGatewayDatapath } from '../../lib/runtime/gateway-ebpf-datapath.ts';
 import { preflexArgv, PreflexProcess, statusOf } from '../../namespaces-lab/processes/preflex-process.ts';
 import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
 import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
@@ -23,13 +26,17 @@ import {
   serveTcp,
   withinNetns,
 } from '../support/in-netns.ts';
-import { describeNetns, snapshot, useLab } from '../support/netns.ts';
+import { connect, describeNetns, snapshot, useLab } from '../support/netns.ts';
 import type { TestTwoPath } from '../support/two-path-lab.ts';
 import { prepareTwoPath, waitForAddresses } from '../support/two-path-lab.ts';
 
 const PORT = 7000;
 const BYTES = 100_000;
 const CONNECTIONS = 8;
+/** Outages until one is found. */
+const ATTEMPTS = 4;
+/** More than are read from the kernel in one call, of each IP version. */
+const MANY = 9000;
 
 describeNetns('the gateway in the kernel', () => {
   const lab = useLab();
@@ -188,29 +195,52 @@ describeNetns('the gateway in the kernel', () => {
   it('suspends a route that died by what the programs report, keeps that over a restart, and brings it back', async () => {
     const topology = await prepare();
     const [agent, first] = await Promise.all([topology.startAgent(), topology.startGateway()]);
-    const sockets = await connections(topology, 24);
-    const data = patternBytes(2000, 'fail');
-    let isOver = false;
-    const echoing = Promise.all(
-      sockets.map(async (socket) => {
-        while (!isOver) await echo(socket, data);
-      }),
-    );
+    const data = patternBytes(200, 'fail');
     const isSuspended = (status: GatewayDaemonStatus): boolean =>
       status.destinations.some(({ routes }) => routes[1].suspended);
-    await waitFor('traffic on both routes', async () => {
-      const status = await read(first);
-      return status.intervals > 1 && bytesOf(status).every((bytes) => bytes > 100_000) ? true : undefined;
-    });
-    topology.links.b.forward.isBlackhole = true;
-    await waitFor('the suspension', async () => (isSuspended(await read(first)) ? true : undefined));
+    /** Route b dies under traffic of its own. Ends the traffic when every connection has found its way around. */
+    const failRoute = async (): Promise<() => Promise<void>> => {
+      const before = bytesOf(await read(first));
+      const sockets = await connections(topology, 40);
+      let isOver = false;
+      const echoing = Promise.all(
+        sockets.map(async (socket) => {
+          while (!isOver) {
+            await echo(socket, data);
+            // So many a second that this process, which is the links as well, has time for all.
+            await delay(25);
+          }
+          socket.end();
+        }),
+      );
+      await waitFor('traffic on both routes', async () => {
+        const bytes = bytesOf(await read(first));
+        return bytes.every((count, i) => count > before[i] + 40_000) ? true : undefined;
+      });
+      topology.links.b.forward.isBlackhole = true;
+      return async () => {
+        isOver = true;
+        await echoing;
+      };
+    };
+    // A machine that stalls for a moment looks like all routes failing: then there is another attempt.
+    let endTraffic: () => Promise<void> = () => Promise.resolve();
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      endTraffic = await failRoute();
+      try {
+        await waitFor('the suspension', async () => (isSuspended(await read(first)) ? true : undefined));
+        break;
+      } catch (error) {
+        await endTraffic();
+        topology.links.b.forward.isBlackhole = false;
+        if (attempt === ATTEMPTS) throw error;
+      }
+    }
     first.child.kill('SIGKILL');
     await once(first.child, 'exit');
     const second = await topology.startGateway();
     expect(isSuspended(await read(second))).toBe(true);
-    // Every connection has found its way around.
-    isOver = true;
-    await echoing;
+    await endTraffic();
     topology.links.b.forward.isBlackhole = false;
     await waitFor('the return of the route', async () => {
       const probe = await connectTcp(topology.host, TWO_PATH.farAddress, PORT);
@@ -218,9 +248,68 @@ describeNetns('the gateway in the kernel', () => {
       probe.end();
       return isSuspended(await read(second)) ? undefined : true;
     });
-    for (const socket of sockets) socket.end();
     await Promise.all([agent.stop(), second.stop()]);
     expect([agent.stderr, first.stderr, second.stderr]).toEqual(['', '', '']);
     expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
+  });
+
+  it('knows thousands of destinations again, gives their places to others when they go, and has room for no more', () => {
+    const netns = lab.scope.namespace('many');
+    for (const name of ['p0', 'w1', 'w2']) {
+      connect({ netns, name }, { netns, name: `${name}-far` });
+    }
+    const startWith = (destinations: readonly GatewayDestination[]): GatewayDaemon =>
+      GatewayDaemon.start({
+        plumbing: {
+          insideDevice: 'p0',
+          insidePrefixes: ['10.0.0.0/24', 'fd00::/64'],
+          routes: [
+            { name: 'a', device: 'w1' },
+            { name: 'b', device: 'w2' },
+          ],
+          destinations: ['0.0.0.0/0', '::/0'],
+          journalDirectory: lab.folder,
+        },
+        gateway: {
+          routes: [
+            { name: 'a', pathId: 1 },
+            { name: 'b', pathId: 2 },
+          ],
+        },
+        kernel: { destinations: MANY },
+        destinations,
+      });
+    const many = Array.from({ length: MANY }, (_, i) => ({
+      prefixes: [i % 2 === 0 ? `32.${i >> 8}.${i & 255}.0/24` : `2001:db8:${i.toString(16)}::/48`],
+      pathIds: [1, 2],
+    }));
+    const others = many.slice(0, 10).map((_, i) => ({ prefixes: [`100.64.${i}.0/24`], pathIds: [1] }));
+    withinNetns(netns, () => {
+      const places = (daemon: GatewayDaemon): (readonly [string, number])[] => {
+        const table = (daemon.datapath as EbpfGatewayDatapath).destinationTable;
+        return daemon.destinations.entries.map(({ index, prefixes }) => [prefixes[0], table.indexOf(index)]);
+      };
+      const first = startWith(many);
+      const before = places(first);
+      expect(new Set(before.map(([, place]) => place)).size).toBe(MANY);
+      first.stop();
+      // In another order, without the last ten, and with ten others in their places.
+      const second = startWith([...many.slice(0, -10).reverse(), ...others]);
+      expect(second.status(0).kernel).toMatchObject({ isTakenOver: true, leftOutDestinations: 0 });
+      const kept = new Map(places(second));
+      for (const [prefix, place] of before.slice(0, -10)) expect(kept.get(prefix)).toBe(place);
+      second.stop();
+      const third = startWith([...many, ...others]);
+      expect(third.status(0).kernel).toMatchObject({ leftOutDestinations: 10 });
+      const { destinationTable } = third.datapath as EbpfGatewayDatapath;
+      for (const { index } of third.destinations.entries.slice(0, 10))
+        destinationTable.removeDestination(index);
+      destinationTable.flush();
+      expect(third.datapath.kernelStatus).toMatchObject({ leftOutDestinations: 0 });
+      const left = places(third).slice(10);
+      expect(new Set(left.map(([, place]) => place)).size).toBe(MANY);
+      third.stop();
+      expect(EbpfGatewayDatapath.detach('p0', lab.folder)).toBe(true);
+    });
   });
 });
