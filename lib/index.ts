@@ -21,7 +21,7 @@ export { mixed } from './pref/balancers/mixed.ts';
 export type { MixedOptions } from './pref/balancers/mixed.ts';
 export { selfTuning } from './pref/balancers/self-tuning.ts';
 export type { SelfTuningOptions } from './pref/balancers/self-tuning.ts';
-export type { FailureDecision, FailureEvent } from './pref/failure-events.ts';
+export type { EvidenceKind, EvidenceSum, FailureDecision, FailureEvent } from './pref/failure-events.ts';
 export { PrefGateway } from './pref/gateway.ts';
 export type {
   BalancingOptions,

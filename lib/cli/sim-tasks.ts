@@ -1,10 +1,14 @@
 /** What a worker of `preflex sim` can run: one simulation each, data in and data out. */
 import { runBulkFlows } from '../sim/scenarios/bulk-flows.ts';
 import type { BulkFlowsOptions, BulkFlowsRecord } from '../sim/scenarios/bulk-flows.ts';
+import { runCongestion } from '../sim/scenarios/congestion-run.ts';
+import type { CongestionOptions, CongestionRecord } from '../sim/scenarios/congestion-run.ts';
 import { runFigure1 } from '../sim/scenarios/figure1-run.ts';
 import type { Figure1Record } from '../sim/scenarios/figure1-run.ts';
 import { runManyRoutes } from '../sim/scenarios/many-routes.ts';
 import type { ManyRoutesOptions, ManyRoutesRecord } from '../sim/scenarios/many-routes.ts';
+import { runRecovery } from '../sim/scenarios/recovery-run.ts';
+import type { RecoveryOptions, RecoveryRecord } from '../sim/scenarios/recovery-run.ts';
 import type { Betas } from '../pref/balancers/strategies.ts';
 import type { Figure1Scenario } from '../sim/scenarios/scenario.ts';
 
@@ -15,6 +19,8 @@ export interface SimKinds {
     readonly record: Figure1Record;
   };
   readonly routes: { readonly options: ManyRoutesOptions; readonly record: ManyRoutesRecord };
+  readonly congestion: { readonly options: CongestionOptions; readonly record: CongestionRecord };
+  readonly recovery: { readonly options: RecoveryOptions; readonly record: RecoveryRecord };
   readonly bulk: { readonly options: BulkFlowsOptions; readonly record: BulkFlowsRecord };
 }
 
@@ -43,6 +49,10 @@ export function runTask(task: SimTask, onShare: (share: number) => void): SimKin
     }
     case 'routes':
       return runManyRoutes((task as SimTask<'routes'>).options);
+    case 'congestion':
+      return runCongestion((task as SimTask<'congestion'>).options, onShare);
+    case 'recovery':
+      return runRecovery((task as SimTask<'recovery'>).options);
     case 'bulk':
       return runBulkFlows((task as SimTask<'bulk'>).options);
   }

@@ -1,14 +1,20 @@
 /** `preflex sim`: networks in virtual time, on any operating system and without privileges. */
+import { Option } from 'commander';
 import type { Command } from 'commander';
-import { parseSeconds } from './host.ts';
+import { parseCount, parseSeconds } from './host.ts';
 import { parseBetas, parseStrategy } from './balance.ts';
 import { runCommand } from './output.ts';
 import { addBalancersCommand } from './sim-balancers.ts';
+import type { CongestionFlags } from './sim-congestion.ts';
 import type { Figure1Flags } from './sim-figure1.ts';
 import { addFluidCommand } from './sim-fluid.ts';
 import type { LossTableFlags } from './sim-loss-table.ts';
 import { parseNumbers, parseWorkers } from './sim-output.ts';
+import type { RecoveryFlags } from './sim-recovery.ts';
 import type { SweepFlags } from './sim-sweep.ts';
+
+/** What of L2 can die. */
+const DEAD = ['forward', 'backward', 'both'];
 
 /** Adds the command and its simulations. */
 export function addSimCommand(program: Command): void {
@@ -60,6 +66,46 @@ export function addSimCommand(program: Command): void {
       runCommand(async () => {
         const { runLossTableCommand } = await import('./sim-loss-table.ts');
         await runLossTableCommand(flags);
+      }),
+    );
+  sim
+    .command('recovery')
+    .description(
+      'two PREFLEX domains, 60 running connections, L2 dead for 30 s: how long do they stand still',
+    )
+    .option(
+      '--mode <name>',
+      'how both gateways divide their traffic; equal infers no failures',
+      parseStrategy,
+      'loss',
+    )
+    .addOption(
+      new Option('--dead <directions>', 'of L2: forward is that of the data')
+        .choices(DEAD)
+        .default('forward'),
+    )
+    .option('--seeds <list>', 'seeds of chance', parseNumbers, [1, 2, 3])
+    .option('--fne-after-timeouts <count>', 'timeouts after which a host gives up a path', parseCount)
+    .option('--no-exposed', 'the gateways do not show each other the marks')
+    .option('--workers <count>', 'threads; default one for each processor', parseWorkers)
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: RecoveryFlags) =>
+      runCommand(async () => {
+        const { runRecoveryCommand } = await import('./sim-recovery.ts');
+        await runRecoveryCommand(flags);
+      }),
+    );
+  sim
+    .command('congestion')
+    .description('losses of 0.1 to 8 %, bursts and full queues, nothing fails: no route may be suspended')
+    .option('--seconds <count>', 'simulated seconds of each kind of congestion', parseSeconds, 3600)
+    .option('--seeds <list>', 'seeds of chance', parseNumbers, [1])
+    .option('--workers <count>', 'threads; default one for each processor', parseWorkers)
+    .option('--json', 'print the result as one JSON object')
+    .action((flags: CongestionFlags) =>
+      runCommand(async () => {
+        const { runCongestionCommand } = await import('./sim-congestion.ts');
+        await runCongestionCommand(flags);
       }),
     );
   addFluidCommand(sim);

@@ -367,6 +367,18 @@ export class GatewayPrograms {
     return this.#flowMap('failing', h1, h2).delete();
   }
 
+  /** Says that what a flow acknowledged came again: when its FNE packet comes, it probes no suspended route. */
+  setRepeated(h1: number, h2: number): void {
+    const map = this.#flowMap('repeated', h1, h2);
+    map.value.fill(0);
+    map.update();
+  }
+
+  /** Says that a flow had new data since; false when it was not known for the opposite. */
+  clearRepeated(h1: number, h2: number): boolean {
+    return this.#flowMap('repeated', h1, h2).delete();
+  }
+
   /** Lets a flow stay on a suspended route. */
   setProbe(h1: number, h2: number, destination: number, slot: number): void {
     const map = this.#probeMap(h1, h2, destination, slot);
@@ -387,7 +399,7 @@ export class GatewayPrograms {
   /** Forgets FNE packets, prefixes, flows, the total limit and counters; settings, destinations and devices stay. */
   forget(): void {
     this.map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
-    for (const name of ['prefixes4', 'prefixes6', 'failing', 'probes']) this.map(name).clear();
+    for (const name of ['prefixes4', 'prefixes6', 'failing', 'probes', 'repeated']) this.map(name).clear();
     for (const name of ['counters', 'limiter']) {
       const map = this.map(name);
       writeIndex(map, 0);

@@ -1,7 +1,7 @@
 /**
  * Brings what the programs report of single flows (struct pref_report) to the gateway's detector of failures, at the
  * times at which it happened, and tells the programs what came of it: flows that are failing, flowlets that are no probes
- * any more.
+ * any more, flows whose data came again.
  */
 import type { DatapathPort } from '../pref/datapath-port.ts';
 import { clockOriginNs } from '../sys/clock.ts';
@@ -13,6 +13,7 @@ import type { IndexTable } from './meter-reader.ts';
 const REPORT_LOSS = 1;
 const REPORT_FLOWLET = 2;
 const REPORT_INBOUND = 3;
+const REPORT_DATA = 4;
 /** Reports handled before other work of the process gets its turn. */
 const REPORTS_A_TURN = 4096;
 /** Flows found failing that are looked at again, all of them, so often. */
@@ -35,6 +36,8 @@ export class ReportReader {
   readonly #offsets: ReadonlyMap<string, number>;
   /** Flows that the programs were told are failing, by their hash. */
   readonly #failing = new Map<number, FailingFlow>();
+  /** Flows that the programs were told receive again what they acknowledged: second word of the hash by the first. */
+  readonly #repeated = new Map<number, number>();
   #sweepAtNs = 0;
   #reports = 0;
 
@@ -68,6 +71,7 @@ export class ReportReader {
     if (nowNs < this.#sweepAtNs) return;
     this.#sweepAtNs = nowNs + SWEEP_NS;
     for (const flow of this.#failing.values()) this.#settle(flow.destination, flow.h1, flow.h2);
+    for (const [h1, h2] of this.#repeated) this.#settleRepeated(h1, h2);
   }
 
   /** A suspension begins: what probed the route in an earlier one is no probe of this. @param index - the programs' */
@@ -121,11 +125,33 @@ export class ReportReader {
       // A probe that nobody watches is a loss for nothing.
       if (!isWatched) this.#endProbe(destination, index, slot, h1, h2);
       this.#settle(destination, h1, h2);
+    } else if (kind === REPORT_DATA) {
+      const segment = {
+        tcpFlags: read('tcp_flags'),
+        payloadLength: read('payload_length'),
+        seqNumber: read('seq'),
+        ackNumber: 0,
+      };
+      this.#port.noteData(destination, slot, h1, h2, segment, read('ack'), timeNs);
+      this.#settleRepeated(h1, h2);
     }
   };
 
   #endProbe(destination: number, index: number, slot: number, h1: number, h2: number): void {
     if ((this.#port.suspendedMask(destination) >>> slot) & 1) this.#programs.deleteProbe(h1, h2, index, slot);
+  }
+
+  /** Tells the programs whether what a flow acknowledged came again, where that changed. */
+  #settleRepeated(h1: number, h2: number): void {
+    const isRepeated = this.#port.isRepeated(h1, h2);
+    const isKnown = this.#repeated.get(h1) === h2;
+    if (isRepeated && !isKnown) {
+      this.#repeated.set(h1, h2);
+      this.#programs.setRepeated(h1, h2);
+    } else if (isKnown && !isRepeated) {
+      this.#repeated.delete(h1);
+      this.#programs.clearRepeated(h1, h2);
+    }
   }
 
   /** Tells the programs whether a flow is failing, where that changed. */

@@ -195,6 +195,29 @@ export class DatapathPort {
     failures.noteInbound(flow, segment);
   }
 
+  /** Data of a flow came from outside whose acknowledgments take a route, up to a number so far. */
+  noteData(
+    destination: number,
+    slot: number,
+    h1: number,
+    h2: number,
+    segment: TcpSegment,
+    ackNumber: number,
+    timeNs: number,
+  ): void {
+    const { failures } = this.core;
+    if (!failures.isOn) return;
+    failures.setTime(timeNs);
+    failures.noteAck(destination, slot, h1, h2, ackNumber);
+    const flow = failures.repeats.sample.find(h1, h2);
+    if (flow >= 0) failures.noteInboundData(flow, segment);
+  }
+
+  /** Whether what a flow acknowledged came again since there was new data. */
+  isRepeated(h1: number, h2: number): boolean {
+    return this.core.failures.isRepeated({ h1, h2 });
+  }
+
   /** The slot on which a flow is known to be failing, -1 for none. */
   failingSlot(destination: number, h1: number, h2: number): number {
     return this.core.failures.failingSlot(destination, h1, h2);

@@ -26,7 +26,7 @@ import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../wire/packet-view.ts';
 import type { PacketView } from '../wire/packet-view.ts';
 import { seqAfter } from '../wire/seq.ts';
 import { FailureEvents } from './failure-events.ts';
-import type { FailureDecision } from './failure-events.ts';
+import type { EvidenceKind, EvidenceSum, FailureDecision } from './failure-events.ts';
 import { FailureEvidence } from './failure-evidence.ts';
 import {
   FLAG_ANSWERED,
@@ -35,12 +35,15 @@ import {
   FLAG_PROBE,
   FLAG_SEEN,
   FlowSample,
+  QUIET_MS,
   WORD_ACK,
   WORD_ANSWER,
   WORD_META,
   WORD_QUESTION,
   WORD_SEQ,
 } from './failure-sample.ts';
+import type { FlowHash } from './flow-hash.ts';
+import { RepeatWatch } from './repeat-watch.ts';
 import type { RouteTable } from './route-table.ts';
 import { Suspensions } from './suspensions.ts';
 
@@ -64,8 +67,6 @@ export interface FailureSettings extends FailureRules {
 /** What {@link FailureDetector.noteInbound} looks at of a TCP segment. */
 export type TcpSegment = Pick<PacketView, 'tcpFlags' | 'payloadLength' | 'seqNumber' | 'ackNumber'>;
 
-/** Silence before an exposure, ms: shorter than the 200 ms by which a sender's RTO exceeds its RTT. */
-const QUIET_MS = 150;
 /** Answers to probes in a row, each of another flow or QUIET_MS apart, that bring a route back. */
 const ANSWERS_TO_RETURN = 3;
 /** How long after a suspension only new connections are probes, ms. */
@@ -76,6 +77,13 @@ const USUAL_INTERVALS = 16;
 const TICKS = 20;
 const NS_PER_MS = 1e6;
 const NONE = -1;
+
+/**
+ * Without a packet for so long, ms, this gateway may have stood still itself; then answers may wait to be read, and what
+ * is overdue says nothing until it has run on for some time, ms.
+ */
+const STEADY_STEP_MS = 50;
+const STEADY_MS = 100;
 
 /** No decision waits for other routes to show life. */
 const LIFE_KNOWN = 0;
@@ -90,6 +98,8 @@ export class FailureDetector {
   readonly events = new FailureEvents();
   readonly suspensions: Suspensions;
   readonly sample: FlowSample;
+  /** Flows that receive. */
+  readonly repeats: RepeatWatch;
 
   private readonly evidence: FailureEvidence;
   private readonly table: RouteTable;
@@ -98,6 +108,8 @@ export class FailureDetector {
   private tickNs: number;
 
   // By group.
+  /** Of a suspended one: 1 = it was what came again that said so. */
+  private readonly byRepeats: Uint8Array;
   private readonly probeAnswers: Int32Array;
   private readonly probesLost: Int32Array;
   private readonly lifeStates: Uint8Array;
@@ -116,6 +128,12 @@ export class FailureDetector {
   private nowMs = 0;
   /** When a route was suspended last, ms modulo 2^32; 0 as long as none was. */
   suspendedAtMs = 0;
+  /** When the time last went on by more than a step, ms. */
+  private unsteadyAtMs = 0;
+  /** When a route was answered again after all had failed, ms. */
+  private revivedAtMs = 0;
+  /** When a flow that only sends was looked at last, ms. */
+  private sampledAtMs = 0;
 
   constructor(settings: FailureSettings, table: RouteTable, probeShare: (routeCount: number) => number) {
     this.isOn = settings.isOn;
@@ -126,7 +144,9 @@ export class FailureDetector {
     this.suspensions = new Suspensions(table, probeShare);
     this.sample = new FlowSample(settings.sampleEntries, settings.sample);
     this.evidence = new FailureEvidence(this.sample, this.windowMs, settings.share);
+    this.repeats = new RepeatWatch(settings.sampleEntries, settings.sample, this.windowMs, settings.share);
     const { groupCount } = this.sample;
+    this.byRepeats = new Uint8Array(groupCount);
     this.probeAnswers = new Int32Array(groupCount);
     this.probesLost = new Int32Array(groupCount);
     this.lifeStates = new Uint8Array(groupCount);
@@ -143,7 +163,9 @@ export class FailureDetector {
     this.windowMs = windowNs / NS_PER_MS;
     this.tickNs = windowNs / TICKS;
     this.evidence.configure(this.windowMs, share);
+    this.repeats.evidence.configure(this.windowMs, share);
     if (isOn) return;
+    this.repeats.clear();
     this.waitingCount = 0;
     this.isWaiting.fill(0);
     const { sample } = this;
@@ -158,7 +180,9 @@ export class FailureDetector {
   /** Tells the time, ns; before any note of that moment. @hotpath */
   setTime(nowNs: number): void {
     this.clockNs[0] = nowNs;
-    this.nowMs = (nowNs / NS_PER_MS) | 0;
+    const nowMs = (nowNs / NS_PER_MS) | 0;
+    if (((nowMs - this.nowMs) | 0) > STEADY_STEP_MS) this.unsteadyAtMs = nowMs;
+    this.nowMs = nowMs;
   }
 
   /** A flow exposes loss on a route: LEx, or an FNE packet that repeats one sent on that route. @hotpath */
@@ -187,6 +211,40 @@ export class FailureDetector {
       this.probesLost[group]++;
     }
     this.tickIfDue();
+  }
+
+  /** Tells the time, and whether the millisecond is another one than at the last call. @hotpath */
+  isToSample(nowNs: number): boolean {
+    this.setTime(nowNs);
+    if (this.sampledAtMs === this.nowMs) return false;
+    this.sampledAtMs = this.nowMs;
+    return true;
+  }
+
+  /**
+   * A flow sends on a route, and exposes nothing: one a millisecond is looked at, so that the sample is not only of
+   * flows that begin or are in trouble. It enters a group that is there; for this alone none is made.
+   *
+   * @hotpath
+   */
+  noteSending(destination: number, slot: number, h1: number, h2: number): void {
+    const { evidence, nowMs, sample } = this;
+    const group = sample.findGroup(destination, slot);
+    if (group < 0 || sample.isPinned[group] === 1) return;
+    const flow = sample.find(h1, h2);
+    if (flow < 0) sample.join(h1, h2, group, 0, nowMs);
+    else if (sample.groupOf(flow) === group) sample.noteSent(flow, nowMs);
+    if (evidence.isQuiet(group, nowMs)) this.wait(group);
+    this.tickIfDue();
+  }
+
+  /**
+   * A segment that only acknowledges leaves by a route.
+   *
+   * @hotpath
+   */
+  noteAck(destination: number, slot: number, h1: number, h2: number, ackNumber: number): void {
+    this.repeats.noteAck(destination, slot, h1, h2, ackNumber, this.nowMs);
   }
 
   /**
@@ -256,6 +314,16 @@ export class FailureDetector {
   }
 
   /**
+   * A TCP segment with payload from outside, of a flow of {@link repeats}.
+   *
+   * @hotpath
+   */
+  noteInboundData(flow: number, packet: TcpSegment): void {
+    const group = this.repeats.noteData(flow, packet, this.nowMs);
+    if (group >= 0) this.evaluateRepeats(group);
+  }
+
+  /**
    * Whether a flowlet may probe a suspended route. While connections that ran over it are still looking for
    * another way, only new ones may: a connection in trouble cannot always be told from one that begins a flowlet.
    *
@@ -263,6 +331,13 @@ export class FailureDetector {
    */
   mayProbe(isNewConnection: boolean): boolean {
     return isNewConnection || ((this.nowMs - this.suspendedAtMs) | 0) > SETTLING_MS;
+  }
+
+  /** Whether what a flow acknowledged came again since there was new data. @hotpath */
+  isRepeated({ h1, h2 }: Pick<FlowHash, 'h1' | 'h2'>): boolean {
+    const { sample } = this.repeats;
+    const flow = sample.find(h1, h2);
+    return flow >= 0 && sample.exposuresOf(flow) > 0;
   }
 
   /** The slot on which a flow is known to be failing, -1 for none. @hotpath */
@@ -295,6 +370,15 @@ export class FailureDetector {
     }
   }
 
+  /** What there was to decide about so far, by its kind. */
+  sums(): Record<EvidenceKind, EvidenceSum> {
+    const { evidence, repeats, sample } = this;
+    return {
+      losses: { exposures: sample.exposureCount, closest: evidence.closest },
+      repeats: { exposures: repeats.sample.exposureCount, closest: repeats.evidence.closest },
+    };
+  }
+
   /** When {@link handleTimeout} has work, ns; Infinity for none. */
   pollTimeout(): number {
     return this.waitingCount > 0 ? this.tickAtNs[0] : Infinity;
@@ -325,6 +409,7 @@ export class FailureDetector {
     if (group < 0 || this.sample.isPinned[group] === 1) return;
     this.suspensions.begin(destination, slot);
     this.sample.isPinned[group] = 1;
+    this.byRepeats[group] = 0;
     this.probeAnswers[group] = 0;
     this.probesLost[group] = 0;
   }
@@ -332,6 +417,7 @@ export class FailureDetector {
   /** Forgets a destination that is removed. */
   forget(destination: number): void {
     for (let slot = 0; slot < this.table.routeCount; slot++) {
+      this.repeats.removeGroup(destination, slot);
       const group = this.sample.findGroup(destination, slot);
       if (group >= 0) this.sample.removeGroup(group);
     }
@@ -375,6 +461,7 @@ export class FailureDetector {
     }
     if (this.lifeStates[group] !== LIFE_KNOWN) {
       // What was seen while all routes failed was a failure, and is no reason to ask for more.
+      if (this.lifeStates[group] === LIFE_MISSED) this.revivedAtMs = nowMs;
       this.lifeStates[group] = LIFE_KNOWN;
       evidence.dropSurge(group);
     } else if (exposures > 0) evidence.learnSurge(group, nowMs);
@@ -394,11 +481,18 @@ export class FailureDetector {
   private evaluate(group: number): void {
     const { evidence, nowMs, sample, suspensions } = this;
     evidence.count(group, nowMs);
+    if (((nowMs - this.unsteadyAtMs) | 0) < STEADY_MS) evidence.dropOverdue();
     if (!evidence.isEnough(group, nowMs)) {
       if (this.lifeStates[group] === LIFE_AWAITED) this.lifeStates[group] = LIFE_KNOWN;
       return;
     }
     if (!evidence.areMost) {
+      this.wait(group);
+      return;
+    }
+    // Its flows will be answered when their own timers run out.
+    const sinceRevivalMs = (nowMs - this.revivedAtMs) | 0;
+    if (this.lifeStates[group] === LIFE_MISSED && sinceRevivalMs >= 0 && sinceRevivalMs < this.windowMs) {
       this.wait(group);
       return;
     }
@@ -412,15 +506,44 @@ export class FailureDetector {
       this.lift(destination);
     } else if (this.areSilent(destination, others)) {
       this.awaitLife(group);
-    } else {
-      suspensions.begin(destination, slot, this.usualRatios[group]);
+    } else if (this.lifeStates[group] === LIFE_AWAITED) {
+      // What was answered first after a pause of all may be followed by the rest: a tick decides.
       this.lifeStates[group] = LIFE_KNOWN;
-      sample.isPinned[group] = 1;
-      this.probeAnswers[group] = 0;
-      this.probesLost[group] = 0;
-      this.suspendedAtMs = nowMs;
-      this.log('suspended', group);
-    }
+      this.wait(group);
+    } else this.suspend(group, false);
+  }
+
+  /** Decides about a route whose acknowledgments seem not to arrive. */
+  private evaluateRepeats(watched: number): void {
+    const { nowMs, repeats, suspensions } = this;
+    const destination = repeats.sample.destinationOf(watched);
+    const slot = repeats.sample.slotOf(watched);
+    const up = this.table.upMask(destination);
+    const suspended = suspensions.maskOf(destination);
+    if ((((up & ~suspended) >>> slot) & 1) === 0) return;
+    const group = this.groupOf(destination, slot);
+    if (group < 0) return;
+    // How long an answer takes is measured where something is asked.
+    repeats.evidence.useRtt(watched, this.evidence.rttMsOf(group));
+    repeats.evidence.count(watched, nowMs);
+    if (!repeats.evidence.isEnough(watched, nowMs) || !repeats.evidence.areMost) return;
+    const others = up & ~suspended & ~(1 << slot);
+    if (others === 0) {
+      this.noteAllFailing(group);
+      this.lift(destination);
+    } else if (repeats.isAlive(destination, others, nowMs)) this.suspend(group, true);
+  }
+
+  private suspend(group: number, isByRepeats: boolean): void {
+    const { sample } = this;
+    this.suspensions.begin(sample.destinationOf(group), sample.slotOf(group), this.usualRatios[group]);
+    this.lifeStates[group] = LIFE_KNOWN;
+    sample.isPinned[group] = 1;
+    this.byRepeats[group] = isByRepeats ? 1 : 0;
+    this.probeAnswers[group] = 0;
+    this.probesLost[group] = 0;
+    this.suspendedAtMs = this.nowMs;
+    this.log('suspended', group);
   }
 
   /**
@@ -477,7 +600,9 @@ export class FailureDetector {
       const group = this.waiting[i];
       this.isWaiting[group] = 0;
       // Groups that wait on are put back, below i.
-      if (this.sample.isPinned[group] === 0 && this.sample.sizes[group] > 0) this.evaluate(group);
+      if (this.sample.isPinned[group] === 1 || this.sample.sizes[group] === 0) continue;
+      this.evaluate(group);
+      if (this.sample.isPinned[group] === 0 && this.evidence.isQuiet(group, this.nowMs)) this.wait(group);
     }
     this.tickAtNs[0] = this.clockNs[0] + this.tickNs;
   }
@@ -485,9 +610,15 @@ export class FailureDetector {
   private bringBack(group: number): void {
     const { evidence, nowMs, sample } = this;
     this.suspensions.restore(sample.destinationOf(group), sample.slotOf(group));
+    const watched = this.repeats.sample.findGroup(sample.destinationOf(group), sample.slotOf(group));
+    const isByRepeats = this.byRepeats[group] === 1;
     // Not one probe was lost: it was over before it was decided, and next time more is asked.
-    if (this.probesLost[group] === 0) evidence.learnSurge(group, nowMs);
+    if (this.probesLost[group] === 0 && !isByRepeats) evidence.learnSurge(group, nowMs);
     else evidence.dropSurge(group);
+    if (watched >= 0) {
+      if (this.probesLost[group] === 0 && isByRepeats) this.repeats.evidence.learnSurge(watched, nowMs);
+      else this.repeats.evidence.dropSurge(watched);
+    }
     this.release(group);
     this.log('returned', group);
   }
@@ -520,20 +651,26 @@ export class FailureDetector {
   }
 
   private log(decision: FailureDecision, group: number): void {
-    const { evidence, sample } = this;
-    evidence.count(group, this.nowMs);
+    const { sample } = this;
+    const watched = this.repeats.sample.findGroup(sample.destinationOf(group), sample.slotOf(group));
+    const isByRepeats = decision === 'suspended' && this.byRepeats[group] === 1 && watched >= 0;
+    const evidence = isByRepeats ? this.repeats.evidence : this.evidence;
+    const judged = isByRepeats ? watched : group;
+    evidence.count(judged, this.nowMs);
     this.events.add({
       timeNs: this.clockNs[0],
       destination: sample.destinationOf(group),
       pathId: this.table.pathIdOf[sample.slotOf(group)],
       decision,
+      by: isByRepeats ? 'repeats' : 'losses',
       sampleFlows: evidence.flows,
       failingFlows: evidence.failing,
+      overdueFlows: evidence.overdue,
       answeredFlows: evidence.answered,
       exposures: evidence.exposures,
-      silenceNs: evidence.silenceMsOf(group, this.nowMs) * NS_PER_MS,
+      silenceNs: evidence.silenceMsOf(judged, this.nowMs) * NS_PER_MS,
       probeAnswers: decision === 'returned' ? this.probeAnswers[group] : 0,
-      usualFailingShare: evidence.usualShareOf(group),
+      usualFailingShare: evidence.usualShareOf(judged),
       windowNs: this.windowNs,
     });
   }

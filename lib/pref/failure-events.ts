@@ -18,6 +18,9 @@ export const FAILURE_DECISIONS = [
   'switchedOff',
 ] as const;
 
+/** What a suspension rests on: {@link FailureEvent.by}. */
+export type EvidenceKind = 'losses' | 'repeats';
+
 /** One decision. */
 export interface FailureEvent {
   /** Counts from 0; a gap shows that older events were dropped. */
@@ -27,10 +30,20 @@ export interface FailureEvent {
   readonly destination: number;
   readonly pathId: number;
   readonly decision: FailureDecision;
+  /**
+   * What `suspended` rests on. `losses`: hosts inside exposed loss, by LEx and repeated FNE packets. `repeats`: hosts
+   * outside repeated what had been acknowledged over the route; then the sampled flows are those that receive, an
+   * exposure is such a repeat, and an answer is new data.
+   */
+  readonly by: EvidenceKind;
   /** Flows of the sample that had an event within the last 2 s. */
   readonly sampleFlows: number;
   /** Of these: exposed loss within the window, and nothing has come back since. */
   readonly failingFlows: number;
+  /**
+   * Of these: sent, and have waited for an answer for twice the RTT, but expose no loss yet. With `repeats` 0.
+   */
+  readonly overdueFlows: number;
   /** Of these: answered a moment ago. */
   readonly answeredFlows: number;
   /** Timeouts that the failing flows exposed. */
@@ -42,6 +55,14 @@ export interface FailureEvent {
   /** The part of the flows that is failing in ordinary times, 0..1. */
   readonly usualFailingShare: number;
   readonly windowNs: number;
+}
+
+/** What there was to decide about, of one kind of evidence. */
+export interface EvidenceSum {
+  /** Exposures of sampled flows so far: losses told by a sender's timer. */
+  readonly exposures: number;
+  /** How near a route has come to being suspended for them, of all that is asked for: 0..1, 1 = it came to it. */
+  readonly closest: number;
 }
 
 /** Events kept. */

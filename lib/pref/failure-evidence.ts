@@ -10,12 +10,20 @@
  *
  * Silence says it sooner. While a route carries anything, some of its flows are answered, whatever the others lose. So
  * when no flow of the group has been answered for `GAP_FACTOR` times the longest usual gap, though `MIN_ACTIVE` of them
- * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss, that is enough.
+ * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss or are overdue, so many that it comes
+ * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough, if e is small.
  *
  * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it.
  */
 
-import { FLAG_ANSWERED, FLAG_DEPARTED, IDLE_MS, WORD_ANSWER, WORD_QUESTION } from './failure-sample.ts';
+import {
+  FLAG_ANSWERED,
+  FLAG_DEPARTED,
+  IDLE_MS,
+  WORD_ANSWER,
+  WORD_QUESTION,
+  WORD_SENT,
+} from './failure-sample.ts';
 import type { FlowSample } from './failure-sample.ts';
 
 /** An answer is recent for this part of the window, or for the route's RTT if that is longer. */
@@ -45,22 +53,40 @@ const FIRST_PEAK = 8;
 const FIRST_PEAK_MS = 20_000;
 /** The longest RTT that is believed, ms. */
 const MAX_RTT_MS = 2000;
-/** Shortest silence that says something, ms: shorter than a sender's least RTO. @see RFC 6298, and Linux's 200 ms */
+/**
+ * Shortest silence that says something, ms, by itself and beyond an RTT: shorter than a sender's least RTO. What is sent
+ * when a burst of losses is over is answered an RTT later. @see RFC 6298, and Linux's 200 ms
+ */
 const LEAST_SILENCE_MS = 150;
+const LEAST_BEYOND_RTT_MS = 100;
+/**
+ * A flow that sends is overdue after twice the RTT, as its own tail loss probe would be, but after so many ms beyond the
+ * RTT at least (delayed acknowledgments), and at most (Linux's least RTO). @see RFC 8985 section 7.2
+ */
+const LEAST_OVERDUE_MS = 100;
+const MOST_OVERDUE_MS = 200;
 /** So many times the longest usual gap between answers. */
 const GAP_FACTOR = 3;
 /** Gaps up to here are not worth a note, ms. */
 const SHORT_GAP_MS = 20;
 /** The longest gap assumed of a route at first, ms; forgotten as FIRST_PEAK is. */
 const FIRST_GAP_MS = 200;
+/** No gap is learned for so long, ms; FIRST_GAP_MS stands in. */
+const BEGINNING_MS = 5000;
 /** Time constant of forgetting the longest gap, ms. */
-const GAP_MS = 60_000;
+const GAP_MS = 600_000;
 /** A flow was active that was answered so long before the silence at most, ms. */
 const ACTIVE_MS = 500;
 /** Active flows whose silence says something, and how many of them must expose loss. */
 const MIN_ACTIVE = 8;
+/** Active flows whose gap is learned. */
+const MIN_LEARNING = 4;
 const MIN_SILENT = 4;
 const SILENT_SHARE = 0.2;
+/** -ln of the chance that is left when the route is silent as well: 1e-7. */
+const SILENT_EVIDENCE = 16;
+/** Silence is believed of routes on which e is at most this: on rougher ones it comes about by bursts of losses. */
+const SMOOTH_SHARE = 0.03;
 
 /** Judges the groups of a sample. */
 export class FailureEvidence {
@@ -70,13 +96,17 @@ export class FailureEvidence {
   failing = 0;
   /** Of these: answered a moment ago. */
   answered = 0;
+  /** Of these: sent, and wait for an answer for twice the RTT, but expose nothing yet. */
+  overdue = 0;
   /** Exposures of the failing ones. */
   exposures = 0;
-  /** Whether the failing flows are the given share of those that are failing or were just answered. */
+  /** Whether failing and overdue flows are the given share of those and of what was just answered. */
   areMost = false;
+  /** How near any group has come to being suspended, of what is asked for: 0..1, 1 = it was, or would have been. */
+  closest = 0;
   /** Of the flows: answered just before the last answer of all, or then. */
   private active = 0;
-  /** Of these: failing. */
+  /** Of these: failing or overdue. */
   private silent = 0;
 
   private readonly sample: FlowSample;
@@ -133,11 +163,26 @@ export class FailureEvidence {
 
   /** A flow that runs over the route was answered. @hotpath */
   noteAnswer(group: number, nowMs: number): void {
-    const gapMs = (nowMs - this.answeredAtMs[group]) | 0;
+    const beforeMs = this.answeredAtMs[group];
+    const gapMs = (nowMs - beforeMs) | 0;
     this.answeredAtMs[group] = nowMs;
     if (gapMs <= SHORT_GAP_MS || gapMs <= this.learnedGap(group, nowMs)) return;
+    // Flows that begin together leave gaps that they do not leave later; and a gap among a few is no measure for more.
+    if (((nowMs - this.madeAtMs[group]) | 0) < BEGINNING_MS || !this.wasActive(group, beforeMs)) return;
     this.gaps[group] = gapMs;
     this.gapAtMs[group] = nowMs;
+  }
+
+  /** Whether enough flows were active before a gap that began then, the one that ended it counted as well. */
+  private wasActive(group: number, beforeMs: number): boolean {
+    const { sample } = this;
+    let active = 0;
+    for (let i = sample.sizes[group] - 1; i >= 0 && active < MIN_LEARNING; i--) {
+      const flow = sample.memberOf(group, i);
+      const isRecent = ((beforeMs - sample.words[flow + WORD_ANSWER]) | 0) <= ACTIVE_MS;
+      if (sample.hasFlag(flow, FLAG_ANSWERED) && isRecent) active++;
+    }
+    return active >= MIN_LEARNING;
   }
 
   /** How long no flow of the group has been answered, ms. */
@@ -160,6 +205,16 @@ export class FailureEvidence {
     const measured = sampleMs < MAX_RTT_MS ? sampleMs : MAX_RTT_MS;
     const before = this.rttMs[group];
     this.rttMs[group] = before === 0 ? measured : before + (measured - before) / 8;
+  }
+
+  /** The smoothed RTT, ms; 0 when none was measured. */
+  rttMsOf(group: number): number {
+    return this.rttMs[group];
+  }
+
+  /** Takes over an RTT that was measured elsewhere, ms. */
+  useRtt(group: number, rttMs: number): void {
+    this.rttMs[group] = rttMs;
   }
 
   /** A failing flow was answered: the surge that it was part of was no failure. @hotpath */
@@ -191,7 +246,10 @@ export class FailureEvidence {
     let exposures = 0;
     let newFailing = 0;
     let newExposures = 0;
+    const rttMs = this.rttMs[group];
+    const overdueMs = rttMs + Math.min(MOST_OVERDUE_MS, Math.max(LEAST_OVERDUE_MS, rttMs));
     this.answered = 0;
+    this.overdue = 0;
     this.active = 0;
     this.silent = 0;
     for (let i = sample.sizes[group] - 1; i >= 0; i--) {
@@ -209,6 +267,12 @@ export class FailureEvidence {
       }
       if (isActive) this.active++;
       if (exposed === 0) {
+        const waitsMs = words[flow + WORD_SENT] === 0 ? 0 : (nowMs - words[flow + WORD_SENT]) | 0;
+        // Later its own timer would have shown it.
+        if (isActive && waitsMs > overdueMs && waitsMs <= overdueMs + this.windowMs) {
+          this.overdue++;
+          this.silent++;
+        }
         if (wasAnswered && ((nowMs - words[flow + WORD_ANSWER]) | 0) <= recentMs) this.answered++;
       } else if (this.isWithinWindow(flow, nowMs)) {
         if (isActive) this.silent++;
@@ -227,32 +291,62 @@ export class FailureEvidence {
     this.failing = failing + supporters;
     this.exposures = exposures;
     this.flows = sample.sizes[group] - (newFailing - supporters);
-    this.areMost = this.failing >= this.share * (this.failing + this.answered);
+    this.areMost = this.failingShare >= this.share;
+  }
+
+  /** Leaves flows that are overdue out of what was counted last. */
+  dropOverdue(): void {
+    this.silent -= this.overdue;
+    this.overdue = 0;
+    this.areMost = this.failingShare >= this.share;
   }
 
   /** Whether what was counted last is more than chance; if not, it is learned as what is usual. */
   isEnough(group: number, nowMs: number): boolean {
-    if (this.isSilent(group, nowMs)) return true;
     const isSurge = this.failing >= SURGE_SHARE * (this.failing + this.answered);
     if (isSurge && this.exposures > this.surges[group]) this.surges[group] = this.exposures;
-    const least = Math.max(MIN_EXPOSURES, PEAK_FACTOR * this.peakOf(group, nowMs));
-    if (this.failing >= MIN_FAILING && this.exposures >= least) {
-      const evidence = -Math.log(this.usualShareOf(group)) * this.exposures;
-      if (evidence - logChoose(this.flows, this.failing) >= EVIDENCE) return true;
-    }
+    const found = Math.max(this.silenceOf(group, nowMs), this.improbabilityOf(group, nowMs));
+    this.closest = Math.max(this.closest, Math.min(1, found, this.failingShare / this.share));
+    if (found >= 1) return true;
     this.learnUsualShare(group, nowMs);
     return false;
   }
 
-  /** Whether the route has fallen silent, as counted last. */
-  private isSilent(group: number, nowMs: number): boolean {
-    if (this.active < MIN_ACTIVE || this.silent < Math.max(MIN_SILENT, SILENT_SHARE * this.active))
-      return false;
+  private get failingShare(): number {
+    const failing = this.failing + this.overdue;
+    return failing / Math.max(1, failing + this.answered);
+  }
+
+  /** Whether a group may be falling silent, so that it is worth looking at it again soon. */
+  isQuiet(group: number, nowMs: number): boolean {
+    const silenceMs = this.silenceMsOf(group, nowMs);
+    return silenceMs >= LEAST_SILENCE_MS && silenceMs < IDLE_MS && this.sample.sizes[group] >= MIN_ACTIVE;
+  }
+
+  /** How improbable by chance is what was counted last: 1 and more is enough. */
+  private improbabilityOf(group: number, nowMs: number): number {
+    const least = Math.max(MIN_EXPOSURES, PEAK_FACTOR * this.peakOf(group, nowMs));
+    const found = Math.min(this.failing / MIN_FAILING, this.exposures / least);
+    if (found === 0) return 0;
+    const evidence =
+      -Math.log(this.usualShareOf(group)) * this.exposures - logChoose(this.flows, this.failing);
+    return Math.min(found, evidence / EVIDENCE);
+  }
+
+  /** How silent the route has fallen, as counted last: 1 and more is enough. */
+  private silenceOf(group: number, nowMs: number): number {
     const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
     const usualMs = Math.max(FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedGap(group, nowMs));
-    return (
-      this.silenceMsOf(group, nowMs) >= Math.max(LEAST_SILENCE_MS, this.rttMs[group], GAP_FACTOR * usualMs)
+    const beyondMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group] + LEAST_BEYOND_RTT_MS);
+    const leastMs = Math.max(beyondMs, GAP_FACTOR * usualMs);
+    const found = Math.min(
+      this.active / MIN_ACTIVE,
+      this.silent / Math.max(MIN_SILENT, SILENT_SHARE * this.active),
+      this.silenceMsOf(group, nowMs) / leastMs,
     );
+    if (found === 0) return 0;
+    const evidence = -Math.log(this.usualShareOf(group)) * this.silent - logChoose(this.active, this.silent);
+    return Math.min(found, evidence / SILENT_EVIDENCE, SMOOTH_SHARE / this.usualShareOf(group));
   }
 
   private learnedGap(group: number, nowMs: number): number {
@@ -262,7 +356,7 @@ export class FailureEvidence {
 
   private learnUsualShare(group: number, nowMs: number): void {
     const elapsedMs = Math.max(0, (nowMs - this.usualAtMs[group]) | 0);
-    const found = this.flows === 0 ? 0 : this.failing / this.flows;
+    const found = this.flows === 0 ? 0 : Math.min(1, (this.failing + this.overdue) / this.flows);
     this.usualAtMs[group] = nowMs;
     this.usualShares[group] =
       this.usualShares[group] * Math.exp(-elapsedMs / USUAL_MS) +

@@ -5,7 +5,7 @@
  *
  * ```
  * flow (8 int32, a set of two is one cache line)
- *   hash 1 | hash 2 | meta | last answer, ms | last question, ms | ack | seq end | -
+ *   hash 1 | hash 2 | meta | last answer, ms | last question, ms | ack | seq end | sent, ms
  *   meta: group, position in it << 12, exposures since the last answer << 18, departed to slot << 21, flags
  *
  * group = a route of a destination: key, up to `groupSize` members (indices of flows), a set of four
@@ -28,6 +28,8 @@ export const WORD_QUESTION = 4;
 export const WORD_ACK = 5;
 /** Word of a flow: where its highest segment from outside ends. */
 export const WORD_SEQ = 6;
+/** Word of a flow: when it was first seen to send since the last answer, ms modulo 2^32 and odd; 0 = it was not. */
+export const WORD_SENT = 7;
 
 const GROUP_MASK = 0xfff;
 const POSITION_SHIFT = 12;
@@ -50,6 +52,8 @@ const FLAG_USED = 1 << 30;
 
 /** A flow or a group without any event for so long may be replaced, ms. @see Blink, section 4.2 */
 export const IDLE_MS = 2000;
+/** Silence before an exposure, ms: shorter than the 200 ms by which a sender's RTO exceeds its RTT. */
+export const QUIET_MS = 150;
 
 const WORDS = 8;
 const WAYS = 2;
@@ -66,6 +70,8 @@ export class FlowSample {
   readonly sizes: Int32Array;
   /** By group: 1 = may not be replaced, since its route is suspended. */
   readonly isPinned: Uint8Array;
+  /** Exposures of all flows so far. */
+  exposureCount = 0;
 
   /**
    * By place: 0 when it is free, else a few bits of the hash. Every inbound segment asks whether its flow is in the
@@ -197,6 +203,7 @@ export class FlowSample {
     words[flow + WORD_META] = FLAG_USED | flags;
     words[flow + WORD_ANSWER] = nowMs;
     words[flow + WORD_QUESTION] = nowMs;
+    words[flow + WORD_SENT] = 0;
     this.enter(flow, group);
     return flow;
   }
@@ -216,6 +223,7 @@ export class FlowSample {
     this.tags[flow >>> 3] = (this.words[flow + 1] >>> 24) | 1;
     this.words[flow + WORD_META] = FLAG_USED | kept | flags;
     this.words[flow + WORD_QUESTION] = nowMs;
+    this.words[flow + WORD_SENT] = 0;
     this.enter(flow, group);
     return true;
   }
@@ -255,6 +263,7 @@ export class FlowSample {
     if (this.exposuresOf(flow) < MAX_EXPOSURES) this.words[flow + WORD_META] += 1 << EXPOSURES_SHIFT;
     this.words[flow + WORD_QUESTION] = nowMs;
     this.usedAtMs[this.groupOf(flow)] = nowMs;
+    this.exposureCount++;
   }
 
   /** Notes an answer at this time: what was exposed before is settled. @hotpath */
@@ -263,6 +272,12 @@ export class FlowSample {
     words[flow + WORD_META] =
       (words[flow + WORD_META] & ~((MAX_EXPOSURES << EXPOSURES_SHIFT) | FLAG_ASKED)) | FLAG_ANSWERED;
     words[flow + WORD_ANSWER] = nowMs;
+    words[flow + WORD_SENT] = 0;
+  }
+
+  /** Notes that the flow sends. @hotpath */
+  noteSent(flow: number, nowMs: number): void {
+    if (this.words[flow + WORD_SENT] === 0) this.words[flow + WORD_SENT] = nowMs | 1;
   }
 
   /** Notes that the flow goes on over another route, while its evidence stays here. @hotpath */

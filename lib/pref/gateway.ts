@@ -35,7 +35,7 @@ import type {
   RouteStatus,
   SampledRoute,
 } from './gateway-status.ts';
-import type { FailureDecision, FailureEvent } from './failure-events.ts';
+import type { EvidenceKind, EvidenceSum, FailureDecision, FailureEvent } from './failure-events.ts';
 import { handleInbound } from './inbound.ts';
 import { handleOutbound } from './outbound.ts';
 import { previewFlow } from './preview.ts';
@@ -365,6 +365,11 @@ export class PrefGateway {
    */
   failureEvents(since = 0): readonly FailureEvent[] {
     return this.core.failures.events.since(since);
+  }
+
+  /** What there was to decide about failed routes, and how near it came: by `losses` and by `repeats`; allocates. */
+  failureEvidence(): Record<EvidenceKind, EvidenceSum> {
+    return this.core.failures.sums();
   }
 
   /**

@@ -7,6 +7,7 @@
  *   parsePacket
  *   decode, clear a path ID from outside
  *   failures.noteInbound             of a flow in the sample: an answer?
+ *   failures.noteInboundData         of a flow that receives: new, or repeated?
  *   occasionOf                       is it to be assigned?
  *     a packet of a flow whose path is suspended
  *     an answer to an FNE packet that a host inside sent
@@ -126,6 +127,13 @@ function considerAssignment(
     if (flow >= 0) {
       core.failures.setTime(nowNs);
       core.failures.noteInbound(flow, packet);
+    }
+    if (packet.payloadLength > 0) {
+      const receiver = core.failures.repeats.sample.find(flowHash.h1, flowHash.h2);
+      if (receiver >= 0) {
+        core.failures.setTime(nowNs);
+        core.failures.noteInboundData(receiver, packet);
+      }
     }
   }
   // A SYN without ACK acknowledges nothing: repeated, it tells that our SYN-ACK has not arrived.
@@ -248,18 +256,21 @@ function assignRoute(
     core.reason = limit === LIMIT_DESTINATION ? IN_DESTINATION_LIMIT : IN_TOTAL_LIMIT;
     return NO_ROUTE;
   }
-  // Answers and reassignments are of flows that run already: they are not used as probes.
+  // Answers and reassignments are of flows that run already, and others may be in trouble: they are no probes.
   const barred = core.placements === undefined ? 0 : core.placements.mask;
-  let slot = core.selector.pick(destination, (remembered < 0 ? 0 : suspended) | barred);
+  failures.setTime(nowNs);
+  const isSyn = core.packet.protocol === PROTOCOL_TCP && (core.packet.tcpFlags & TCP_SYN) !== 0;
+  const isProbe =
+    suspended !== 0 && remembered < 0 && failures.mayProbe(isSyn) && !failures.isRepeated(flowHash);
+  let slot = core.selector.pick(destination, (isProbe ? 0 : suspended) | barred, flowHash.h1);
   if (((barred >>> slot) & 1) === 1) {
     // Only routes with NAT are left, and the flow began elsewhere.
     core.reason = IN_NO_ROUTE_UP;
     return NO_ROUTE;
   }
   if (((suspended >>> slot) & 1) === 1) {
-    failures.setTime(nowNs);
     const isSampled = failures.noteFlowlet(destination, slot, flowHash.h1, flowHash.h2);
-    if (!isSampled) slot = core.selector.pick(destination, suspended | barred);
+    if (!isSampled) slot = core.selector.pick(destination, suspended | barred, flowHash.h1);
   }
   core.beginFlowlet(destination, slot);
   // So that the host's own FNE packet, a SYN-ACK for one, leaves by the same route without a second draw.

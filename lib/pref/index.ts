@@ -22,7 +22,7 @@ export type { Mix } from './balancers/splits.ts';
 export { balancerOf, BETAS, STRATEGIES } from './balancers/strategies.ts';
 export type { Betas, Strategy } from './balancers/strategies.ts';
 export { FAILURE_DECISIONS } from './failure-events.ts';
-export type { FailureDecision, FailureEvent } from './failure-events.ts';
+export type { EvidenceKind, EvidenceSum, FailureDecision, FailureEvent } from './failure-events.ts';
 export { PrefGateway } from './gateway.ts';
 export type { BalancingOptions, GatewayOptions, PolicyOptions, RouteOptions } from './gateway-options.ts';
 export type {

@@ -14,20 +14,23 @@
  *     routeForNotLect                  unmarked traffic
  *     routeUnassigned                  marked, not assigned yet
  *   notePlacement                    where a flow begins, if there are routes with NAT
- *   noteLoss                         LEx is evidence about its route
+ *   noteLoss, noteFlow               LEx is evidence about its route; what else flows do there
  *   countBytes                       T_i and L_i, or Not-LECT bytes
  *   leaveDomain                      path ID cleared, codepoint kept only where it is welcome
  * ```
  */
 
 import { writeDscp } from '../wire/ip.ts';
-import { CODEPOINT_FNE, CODEPOINT_LEX, CODEPOINT_NOT_LECT } from '../wire/marking/scheme.ts';
+import { CODEPOINT_FNE, CODEPOINT_LECT, CODEPOINT_LEX, CODEPOINT_NOT_LECT } from '../wire/marking/scheme.ts';
 import {
   FRAGMENT_NONE,
   PARSE_BAD_HEADER,
   PARSE_NOT_IP,
   PARSE_OK,
   PARSE_TRUNCATED,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_RST,
   TCP_SYN,
   parsePacket,
 } from '../wire/packet-view.ts';
@@ -100,9 +103,13 @@ export function handleOutbound(
   }
   const pathId = slot < 0 ? 0 : core.table.pathIdOf[slot];
   core.counters.packets[core.reason]++;
-  if ((mark & 3) === CODEPOINT_LEX && slot >= 0 && hasPorts && core.reason !== OUT_PLACED_DOWN) {
-    core.failures.setTime(nowNs);
-    noteLoss(core, view, destination, slot);
+  if (slot >= 0 && hasPorts && core.reason !== OUT_PLACED_DOWN) {
+    if ((mark & 3) === CODEPOINT_LEX) {
+      core.failures.setTime(nowNs);
+      noteLoss(core, view, destination, slot);
+    } else if (core.failures.isOn && packet.protocol === PROTOCOL_TCP && packet.fragment === FRAGMENT_NONE) {
+      noteFlow(core, view, mark & 3, destination, slot, nowNs);
+    }
   }
   countBytes(core, mark & 3, destination, slot, pathId, bytes);
   leaveDomain(core, view, at, mark & 3, pathId);
@@ -266,9 +273,13 @@ function routeForFne(
     const avoid = failures.suspensions.maskOf(destination);
     const isSyn = (core.packet.tcpFlags & TCP_SYN) !== 0;
     const isProbe = avoid !== 0 && tried === 0 && isWatched && failures.mayProbe(isSyn);
-    slot = selector.pick(destination, avoidedBy(up & ~core.barred, tried, isProbe ? 0 : avoid) | core.barred);
+    slot = selector.pick(
+      destination,
+      avoidedBy(up & ~core.barred, tried, isProbe ? 0 : avoid) | core.barred,
+      h1,
+    );
     if (((avoid >>> slot) & 1) === 1 && !failures.noteFlowlet(destination, slot, h1, h2)) {
-      slot = selector.pick(destination, avoid | core.barred);
+      slot = selector.pick(destination, avoid | core.barred, h1);
     }
     // One that is chosen again is the same flowlet.
     if (tried === 0) core.beginFlowlet(destination, slot);
@@ -342,6 +353,27 @@ function noteLoss(core: GatewayCore, view: DataView, destination: number, slot: 
   if (core.turnover !== undefined) core.turnover.noteLoss(destination, core.flowHash.h1);
   if (!isWatched) return;
   core.failures.noteLoss(destination, slot, core.flowHash.h1, core.flowHash.h2);
+}
+
+/** Shows the detector of failures where acknowledgments go, and now and then where a flow sends. */
+function noteFlow(
+  core: GatewayCore,
+  view: DataView,
+  codepoint: number,
+  destination: number,
+  slot: number,
+  nowNs: number,
+): void {
+  const { failures, flowHash, packet } = core;
+  if (packet.payloadLength === 0) {
+    if ((packet.tcpFlags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) !== TCP_ACK) return;
+    failures.setTime(nowNs);
+    flowHash.compute(view, packet, false, true);
+    failures.noteAck(destination, slot, flowHash.h1, flowHash.h2, packet.ackNumber);
+  } else if (codepoint === CODEPOINT_LECT && failures.isToSample(nowNs)) {
+    flowHash.compute(view, packet, false, true);
+    failures.noteSending(destination, slot, flowHash.h1, flowHash.h2);
+  }
 }
 
 function countBytes(

@@ -70,6 +70,8 @@ const LINE_WIDTH = 8;
 /** What `slotOf` holds for a path ID without route. */
 export const NO_SLOT = 255;
 
+/** The first credits of a destination's routes are apart by this number of bits at most: 1/128 of a flowlet. */
+const FIRST_CREDIT_BITS = WEIGHT_BITS - 7;
 const MASK_BITS = 16;
 const SLOT_MASK = (1 << MASK_BITS) - 1;
 const MAX_VERSION = 0x7fff;
@@ -323,7 +325,8 @@ export class RouteTable {
 
   /**
    * Equal shares, and credits that differ from destination to destination: if all began at 0, the first
-   * flowlet of each of a million prefixes would take the same route.
+   * flowlet of each of a million prefixes would take the same route. They differ by little, so that the order in which
+   * routes with equal ratios are drawn is left to the flows (selector.ts).
    */
   private start(destination: number, up: number): void {
     const shares = this.shares[destination >>> CHUNK_BITS];
@@ -331,7 +334,7 @@ export class RouteTable {
     for (let slot = 0; slot < this.routeCount; slot++) {
       if (((up >>> slot) & 1) === 0) continue;
       const random = mixBits(mixBits(destination ^ this.seed) + Math.imul(slot + 1, 0x9e3779b1));
-      shares[this.shareAt(destination, slot) + FIELD_CREDIT] = random >> (32 - WEIGHT_BITS);
+      shares[this.shareAt(destination, slot) + FIELD_CREDIT] = random >> (32 - FIRST_CREDIT_BITS);
     }
   }
 

@@ -16,6 +16,15 @@ import {
 } from './route-table.ts';
 import type { RouteTable } from './route-table.ts';
 
+/**
+ * How much of the order of the draws is left to chance: 2^20 steps. Without it two gateways that face each other draw in
+ * step, and all connections that one sends over its route i would be answered over the same route j of the other: neither
+ * could then tell a failure of i from one of j. With less than 0.2 two routes still take turns as their ratios say.
+ */
+export const DITHER_BITS = 20;
+/** A step in parts of {@link WEIGHT_SCALE}, so that all of them are 0.1875 of a flowlet. */
+export const DITHER_STEP = 3;
+
 /** Chooses among the routes that are up; every method returns a slot, or -1 when none is up. */
 export class Selector {
   private readonly table: RouteTable;
@@ -27,14 +36,16 @@ export class Selector {
   /**
    * The route for the next flowlet, by smooth weighted round robin: every route gains its weight in credit,
    * the richest is chosen and pays what all have gained. After n choices at fixed ratios every route was chosen
-   * n * ratio times, give or take less than the number of routes; a coin toss would stray by sqrt(n).
+   * n * ratio times, give or take less than the number of routes; a coin toss would stray by sqrt(n). Which of two
+   * that are nearly as rich comes first is decided by the flow's hash.
    *
    * All in whole numbers, so that the programs in the kernel choose the same.
    *
    * @param excludeMask - slots not to choose, as long as another is up
+   * @param h1 - first word of the flow's hash
    * @hotpath
    */
-  pick(destination: number, excludeMask: number): number {
+  pick(destination: number, excludeMask: number, h1: number): number {
     const table = this.table;
     const up = table.upMask(destination);
     if (up === 0) return -1;
@@ -66,8 +77,9 @@ export class Selector {
       gains += gain;
       const credit = shares[route + FIELD_CREDIT] + gain;
       shares[route + FIELD_CREDIT] = credit;
-      if (credit > bestCredit) {
-        bestCredit = credit;
+      const dithered = credit + ditherOf(h1, slot);
+      if (dithered > bestCredit) {
+        bestCredit = dithered;
         best = slot;
       }
     }
@@ -161,6 +173,11 @@ function settleCredits(shares: Float64Array, first: number, routeCount: number, 
     shares[route + FIELD_CREDIT] -= rest > 0 ? mean + 1 : mean;
     rest--;
   }
+}
+
+/** What a flow adds to the credit of a route, 0 to less than 0.1875 flowlets. @hotpath */
+function ditherOf(h1: number, slot: number): number {
+  return (mixBits(h1 + Math.imul(slot, 0x9e3779b1)) >>> (32 - DITHER_BITS)) * DITHER_STEP;
 }
 
 /**

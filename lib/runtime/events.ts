@@ -14,8 +14,10 @@ import { nowNs } from '../sys/clock.ts';
 /** The evidence of a decision about a failed route; the fields are those of a gateway's failure event. */
 export type DecisionEvidence = Pick<
   FailureEvent,
+  | 'by'
   | 'sampleFlows'
   | 'failingFlows'
+  | 'overdueFlows'
   | 'answeredFlows'
   | 'exposures'
   | 'silenceNs'
@@ -170,8 +172,12 @@ export function describeEvent(event: EventBody): string {
 
 const LIMIT_WORDS = { prefix: 'of one prefix', total: 'in total' } as const;
 
-function describeEvidence({ sampleFlows, failingFlows, answeredFlows, exposures }: DecisionEvidence): string {
-  return `${failingFlows} of ${sampleFlows} sampled flows failing with ${exposures} timeouts, ${answeredFlows} just answered`;
+function describeEvidence(evidence: DecisionEvidence): string {
+  const { answeredFlows, by, exposures, failingFlows, overdueFlows, sampleFlows } = evidence;
+  if (by === 'repeats') {
+    return `what was acknowledged over it came again, ${exposures} times in ${failingFlows} of ${sampleFlows} sampled flows, ${answeredFlows} just went on`;
+  }
+  return `${failingFlows} of ${sampleFlows} sampled flows failing with ${exposures} timeouts, ${overdueFlows} overdue, ${answeredFlows} just answered`;
 }
 
 function percent(ratio: number): string {

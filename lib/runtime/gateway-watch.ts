@@ -66,8 +66,10 @@ export class GatewayWatch implements TimedCore {
       this.#nextFailure = event.number + 1;
       const entry = this.#destinations.entries.find(({ index }) => index === event.destination);
       const {
+        by,
         sampleFlows,
         failingFlows,
+        overdueFlows,
         answeredFlows,
         exposures,
         silenceNs,
@@ -81,8 +83,10 @@ export class GatewayWatch implements TimedCore {
           prefix: entry?.prefixes[0] ?? `destination ${event.destination}`,
           route: this.#nameOf(event.pathId),
           evidence: {
+            by,
             sampleFlows,
             failingFlows,
+            overdueFlows,
             answeredFlows,
             exposures,
             silenceNs,

@@ -147,3 +147,29 @@ describe('sim loss-table', () => {
     ]);
   });
 });
+
+describe('sim recovery', () => {
+  it('has a row for each seed and one for all', async () => {
+    const { code, stdout } = await sim(['recovery', '--dead', 'both', '--seeds', '1,2']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^seed +stood still +median/);
+    expect(stdout).toMatch(/\n1 +\d+ +[\d.]+ s/);
+    expect(stdout).toMatch(/\nall +\d+ +[\d.]+ s +[\d.]+ s +[\d.]+ s +0 +\d+ of \d+\n$/);
+  });
+
+  it('refuses a direction that is none', async () => {
+    const { code, stderr } = await sim(['recovery', '--dead', 'sideways']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('forward, backward, both');
+  });
+});
+
+describe('sim congestion', () => {
+  it('counts the suspensions of all kinds of congestion', async () => {
+    const { code, stdout } = await sim(['congestion', '--seconds', '10', '--json']);
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout) as { suspensions: number; records: { regime: string }[] };
+    expect(report.suspensions).toBe(0);
+    expect(report.records.map(({ regime }) => regime)).toContain('8 % in bursts of 5');
+  });
+});

@@ -14,6 +14,7 @@ import { CommandError, inNamespace, listRules, run, waitFor } from '../../lib/ne
 import type { GatewayDaemonStatus, GatewayDestination } from '../../lib/runtime/gateway-daemon.ts';
 import { GatewayDaemon } from '../../lib/runtime/gateway-daemon.ts';
 import { EbpfGatewayDatapath } from '../../lib/runtime/gateway-ebpf-datapath.ts';
+import { nowNs } from '../../lib/sys/clock.ts';
 import { preflexArgv, PreflexProcess, statusOf } from '../../namespaces-lab/processes/preflex-process.ts';
 import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
 import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
@@ -145,6 +146,18 @@ describeNetns('the gateway in the kernel', () => {
     const name = gateway.lines[0]['name'] as string;
     const control = (args: readonly string[]): unknown =>
       JSON.parse(run([...preflexArgv(args), '--name', name, '--json']));
+    // What is explained is what the kernel remembers: an unanswered datagram would go the same way again.
+    await openUdp(lab.scope, topology.far, TWO_PATH.farAddress, PORT);
+    const client = await openUdp(lab.scope, topology.host, TWO_PATH.hostAddress);
+    client.send('unanswered', PORT, TWO_PATH.farAddress);
+    await waitFor('the datagram', async () =>
+      (await read(gateway)).reasons['outFneDrawn'] === 5 ? true : undefined,
+    );
+    const flow = `${TWO_PATH.hostAddress}:${client.address().port}`;
+    const explained = control(['explain', 'udp', flow, `${TWO_PATH.farAddress}:${PORT}`]);
+    expect(JSON.stringify(explained)).toMatch(
+      /"codepoint":"FNE","carries":0,"pathId":[12],"reason":"outFneRepeatedDatagram"/,
+    );
     control(['set', '--drain', 'b']);
     const before = bytesOf(await read(gateway));
     await echoAll();
@@ -292,6 +305,10 @@ describeNetns('the gateway in the kernel', () => {
       const first = startWith(many);
       const before = places(first);
       expect(new Set(before.map(([, place]) => place)).size).toBe(MANY);
+      expect(first.gateway.occupancy(nowNs())).toMatchObject({
+        destinations: MANY,
+        fneMemory: { size: 0, capacity: 65_536 },
+      });
       first.stop();
       // In another order, without the last ten, and with ten others in their places.
       const second = startWith([...many.slice(0, -10).reverse(), ...others]);

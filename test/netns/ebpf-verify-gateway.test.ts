@@ -27,6 +27,8 @@ const ROUTES = [
   { pathId: 2, name: 'b' },
 ];
 const DSCP_FNE = 7;
+/** LECT on path 6. */
+const UNKNOWN_PATH = 51;
 const SYN = 2;
 
 describeNetns('the gateway programs and the gateway core', () => {
@@ -37,6 +39,26 @@ describeNetns('the gateway programs and the gateway core', () => {
     // Those of routes with NAT there are not.
     const without = [OUT_PLACED, OUT_PLACED_DOWN, IN_ASSIGNED_PLACED];
     expect(Object.keys(result.reasons)).toEqual(REASON_NAMES.filter((_, i) => !without.includes(i)));
+  });
+
+  it('choose alike by ratio for 10,000 flows', () => {
+    const verifier = new GatewayVerifier();
+    try {
+      const pathIds = [1, 2, 3, 4, 5];
+      const routes = pathIds.map((pathId) => ({ pathId, name: `r${pathId}` }));
+      verifier.restart({ routes }, [{ prefixes: ['10.0.1.0/24'], pathIds }]);
+      verifier.core.table.setRatios(0, Float64Array.of(0.31, 0.29, 0.2, 0.15, 0.05));
+      verifier.sync(0);
+      const outcomes = new Set<number | string>();
+      for (let srcPort = 0; srcPort < 10_000; srcPort++) {
+        const packet = buildTcp({ srcPort, dscp: UNKNOWN_PATH });
+        verifier.writer.bytes.set(packet, ETHERNET_BYTES);
+        outcomes.add(verifier.handle({ isOutbound: true, length: packet.length, nowNs: 1e9, gsoSize: 0 }));
+      }
+      expect([...outcomes]).toEqual([REASON_NAMES.indexOf('outUnknownPathId')]);
+    } finally {
+      verifier.close();
+    }
   });
 
   it.each(['memory', 'weights', 'credits'] as const)('are found to differ in their %s', (what) => {
@@ -171,6 +193,14 @@ describeNetns('a gateway program', () => {
     run.packet.set(packet, ETHERNET_BYTES);
     run.run(60 + ETHERNET_BYTES);
     expect(programs.readMeters(1)[METER_BYTES]).toBe(packet.length);
+  });
+
+  it('uses suspended routes as before when nothing else is up', () => {
+    const weights = [0.5 * WEIGHT_SCALE, 0.5 * WEIGHT_SCALE];
+    programs.setDestination(0, { allowedMask: 3, upMask: 3, suspendedMask: 1, weights });
+    expect(send(buildTcp({ dscp: 8 + 3 }))).toBe(2);
+    programs.setDestination(0, { allowedMask: 3, upMask: 1, suspendedMask: 1, weights });
+    expect(send(buildTcp({ dscp: 8 + 3 }))).toBe(1);
   });
 
   it('takes a route away from all destinations at once', () => {

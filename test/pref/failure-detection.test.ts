@@ -44,6 +44,8 @@ function fail(flowsARoute: number, rttMs: number, out: number[], back: number[] 
   }
   model.run(WARM_UP_MS);
   for (const flow of model.flows) flow.stalls.length = 0;
+  // What is sent on another route arrives, so that the times are those of the failure alone.
+  model.isLossy = false;
   for (const pathId of out) model.deadOut.add(pathId);
   for (const pathId of back) model.deadBack.add(pathId);
   const flows = model.flows.filter((flow) => flow.lastRoute === 2);
@@ -71,7 +73,7 @@ const CLAIMS = [
   [100, 500, 350, 600, 1300],
   [300, 5, 1750, 1900, 1900],
   [300, 20, 750, 1900, 1900],
-  [300, 60, 700, 900, 1900],
+  [300, 60, 710, 900, 1900],
 ] as const;
 
 describe('a route that fails', () => {

@@ -110,7 +110,7 @@ describe('the gateway among hosts', () => {
   test('moves flowlets to the routes that lose less until loss is the same or they have it all', () => {
     const world = new World(gatewayWithRoutes({ balancer: loss() }));
     world.lossRatios.splice(1, 3, 0.04, 0.01, 0.01);
-    world.run(60 * S, 20);
+    world.run(120 * S, 20);
     expect(routeOf(world.gateway, 1).lossRatio).toBeGreaterThan(0.02);
     expect(world.gateway.flowletRatio(0, 1)).toBeLessThan(0.05);
     expect(world.gateway.flowletRatio(0, 2) + world.gateway.flowletRatio(0, 3)).toBeGreaterThan(0.95);

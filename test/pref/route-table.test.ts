@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { mixBits } from '../../lib/pref/flow-hash.ts';
 import { FIELD_CREDIT, RouteTable } from '../../lib/pref/route-table.ts';
 import { Selector } from '../../lib/pref/selector.ts';
 
@@ -161,14 +162,14 @@ describe('RouteTable', () => {
         const table = tableWith([1, 2, 3, 4], (count) => betaE / count);
         const selector = new Selector(table);
         const destination = table.add(0b1111);
-        for (const step of changes) {
+        for (const [i, step] of changes.entries()) {
           if (step.kind === 'route') table.setRouteUp(step.slot, step.isUp);
           else if (step.kind === 'here') table.setDestinationRouteUp(destination, step.slot, step.isUp);
           else if (step.kind === 'ratios') table.setRatios(destination, Float64Array.from(step.next));
           const up = table.upMask(destination);
           const ratios = ratiosOf(table, destination);
           if (up !== 0) expect(Math.abs(sum(ratios) - 1)).toBeLessThan(1e-12);
-          selector.pick(destination, 0);
+          selector.pick(destination, 0, mixBits(i));
           const credits = creditsOf(table, destination);
           expect(sum(credits)).toBe(0);
           expect(credits.every((credit) => Number.isSafeInteger(credit))).toBe(true);

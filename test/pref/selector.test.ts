@@ -15,6 +15,13 @@ function selectorWith(ratios: number[], seed = 1) {
   return { table, destination, selector: new Selector(table) };
 }
 
+let flows = 0;
+
+/** The choice for a flowlet of yet another flow. */
+function pick(selector: Selector, destination: number, excludeMask = 0): number {
+  return selector.pick(destination, excludeMask, mixBits(++flows));
+}
+
 function tally(count: number, choices: number, choose: (i: number) => number): number[] {
   const counts = Array<number>(count).fill(0);
   for (let i = 0; i < choices; i++) counts[choose(i)]++;
@@ -30,7 +37,7 @@ describe('the choice for a new flowlet', () => {
         const total = ratios.reduce((sum, weight) => sum + weight, 0);
         const picked = ratios.map(() => 0);
         for (let n = 1; n <= 300; n++) {
-          picked[selector.pick(destination, 0)]++;
+          picked[pick(selector, destination)]++;
           for (const [slot, count] of picked.entries()) {
             expect(Math.abs(count - (n * ratios[slot]) / total)).toBeLessThan(ratios.length);
           }
@@ -42,50 +49,60 @@ describe('the choice for a new flowlet', () => {
 
   test('interleaves the routes', () => {
     const { selector, destination } = selectorWith([0.6, 0.4]);
-    const picks = Array.from({ length: 50 }, () => selector.pick(destination, 0)).join('');
+    const picks = Array.from({ length: 50 }, () => pick(selector, destination)).join('');
     expect(picks).not.toMatch(/000|11/);
+  });
+
+  test('goes on in an order that two gateways for the same flows do not share', () => {
+    const [one, two] = [1, 2].map((seed) => ({ ...selectorWith([1, 1, 1], seed), seed }));
+    const pairs = tally(9, 900, (i) => {
+      const of = ({ selector, destination, seed }: typeof one): number =>
+        selector.pick(destination, 0, mixBits(mixBits(seed) ^ i));
+      return of(one) * 3 + of(two);
+    });
+    for (const count of pairs) expect(Math.abs(count - 100)).toBeLessThan(40);
   });
 
   test('comes to a rare route even when ratios are set anew every few flowlets', () => {
     const { table, selector, destination } = selectorWith([29, 1]);
     const counts = tally(2, 300, (i) => {
       if (i % 5 === 0) table.setRatios(destination, Float64Array.of(29, 1));
-      return selector.pick(destination, 0);
+      return pick(selector, destination);
     });
     expect(counts[1]).toBeGreaterThanOrEqual(9);
   });
 
   test('leaves out what is excluded as long as another route is up', () => {
     const { table, selector, destination } = selectorWith([0.8, 0.1, 0.1]);
-    expect(tally(3, 40, () => selector.pick(destination, 0b001))[0]).toBe(0);
+    expect(tally(3, 40, () => pick(selector, destination, 0b001))[0]).toBe(0);
     table.setRouteUp(1, false);
     table.setRouteUp(2, false);
-    expect(selector.pick(destination, 0b001)).toBe(0);
+    expect(pick(selector, destination, 0b001)).toBe(0);
   });
 
   test('spreads by the ratios of those left when one is excluded, and owes that one nothing', () => {
     const { selector, destination } = selectorWith([0.5, 0.3, 0.2]);
-    const counts = tally(3, 1000, (i) => selector.pick(destination, i % 2 === 0 ? 0b001 : 0));
+    const counts = tally(3, 1000, (i) => pick(selector, destination, i % 2 === 0 ? 0b001 : 0));
     expect(Math.abs(counts[0] - 250)).toBeLessThan(3);
     expect(Math.abs(counts[1] - 450)).toBeLessThan(3);
   });
 
   test('takes turns among routes with ratio 0 while nothing else is left', () => {
     const { selector, destination } = selectorWith([1, 0, 0]);
-    expect(tally(3, 40, () => selector.pick(destination, 0b001))).toEqual([0, 20, 20]);
+    expect(tally(3, 40, () => pick(selector, destination, 0b001))).toEqual([0, 20, 20]);
   });
 
   test('never takes a route with ratio 0 while there is another', () => {
     const { selector, destination } = selectorWith([0, 1]);
-    expect(tally(2, 50, () => selector.pick(destination, 0))).toEqual([0, 50]);
-    expect(selector.pick(destination, 0b10)).toBe(0);
+    expect(tally(2, 50, () => pick(selector, destination))).toEqual([0, 50]);
+    expect(pick(selector, destination, 0b10)).toBe(0);
   });
 
   test('is -1 when no route is up', () => {
     const { table, selector, destination } = selectorWith([1]);
     table.setRouteUp(0, false);
     expect([
-      selector.pick(destination, 0),
+      pick(selector, destination),
       selector.chooseEqually(destination, 1, 2),
       selector.chooseByRatio(destination, 1, 2),
     ]).toEqual([-1, -1, -1]);

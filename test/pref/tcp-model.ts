@@ -132,6 +132,8 @@ export class TcpModel {
   /** Path IDs of routes whose way out loses everything, and whose way back does. */
   readonly deadOut = new Set<number>();
   readonly deadBack = new Set<number>();
+  /** Whether packets are lost by chance. */
+  isLossy = true;
   readonly flows: ModelFlow[] = [];
   packets = 0;
   lost = 0;
@@ -268,7 +270,7 @@ export class TcpModel {
 
   private isLost(route: ModelRoute): boolean {
     if (this.deadOut.has(route.pathId)) return true;
-    if (route.loss === undefined) return false;
+    if (route.loss === undefined || !this.isLossy) return false;
     const { goodToBad, badToGood, lossInGood, lossInBad } = route.loss;
     const wasBad = this.isBad.has(route.pathId);
     const isBad = wasBad ? this.draw() >= badToGood : this.draw() < goodToBad;

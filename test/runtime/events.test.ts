@@ -5,8 +5,10 @@ import { EventLog, MAX_EVENTS, describeEvent, eventLevel } from '../../lib/runti
 import { nowNs } from '../../lib/sys/clock.ts';
 
 const EVIDENCE = {
+  by: 'losses' as const,
   sampleFlows: 12,
   failingFlows: 9,
+  overdueFlows: 2,
   answeredFlows: 1,
   exposures: 20,
   probeAnswers: 3,
@@ -57,7 +59,17 @@ describe('an event in words', () => {
     [
       { kind: 'suspended', prefix: '0.0.0.0/0', route: 'a', evidence: EVIDENCE },
       'warning',
-      'route a suspended for 0.0.0.0/0: 9 of 12 sampled flows failing with 20 timeouts, 1 just answered',
+      'route a suspended for 0.0.0.0/0: 9 of 12 sampled flows failing with 20 timeouts, 2 overdue, 1 just answered',
+    ],
+    [
+      {
+        kind: 'suspended',
+        prefix: '0.0.0.0/0',
+        route: 'a',
+        evidence: { ...EVIDENCE, by: 'repeats' as const },
+      },
+      'warning',
+      'route a suspended for 0.0.0.0/0: what was acknowledged over it came again, 20 times in 9 of 12 sampled flows, 1 just went on',
     ],
     [
       { kind: 'returned', prefix: '0.0.0.0/0', route: 'a', evidence: EVIDENCE },
@@ -67,7 +79,7 @@ describe('an event in words', () => {
     [
       { kind: 'allFailing', prefix: '0.0.0.0/0', route: 'a', evidence: EVIDENCE },
       'warning',
-      'every route of 0.0.0.0/0 looks failed, nothing changed; a: 9 of 12 sampled flows failing with 20 timeouts, 1 just answered',
+      'every route of 0.0.0.0/0 looks failed, nothing changed; a: 9 of 12 sampled flows failing with 20 timeouts, 2 overdue, 1 just answered',
     ],
     [
       { kind: 'lifted', prefix: '0.0.0.0/0', route: 'a', evidence: EVIDENCE },

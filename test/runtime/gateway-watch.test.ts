@@ -120,8 +120,10 @@ describe('the watch over ratios', () => {
 describe('the watch over failures', () => {
   it('tells each decision once, with its time and evidence', () => {
     const evidence = {
+      by: 'losses' as const,
       sampleFlows: 10,
       failingFlows: 8,
+      overdueFlows: 0,
       answeredFlows: 0,
       exposures: 16,
       probeAnswers: 0,

@@ -20,6 +20,7 @@ import * as fneMemory from '../../pref/fne-memory.ts';
 import * as log2 from '../../pref/log2.ts';
 import * as prefReasons from '../../pref/reasons.ts';
 import * as routeTable from '../../pref/route-table.ts';
+import * as selector from '../../pref/selector.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
 import * as codepoint from '../../wire/marking/codepoint.ts';
 import * as packetView from '../../wire/packet-view.ts';
@@ -27,7 +28,7 @@ import * as protocols from '../../wire/protocol-numbers.ts';
 
 const MODULES = [
   ...[reasons, counters, flowState, rtt, exchange, datagram, fragmentMemory],
-  ...[fneLimiter, fneMemory, log2, prefReasons, routeTable],
+  ...[fneLimiter, fneMemory, log2, prefReasons, routeTable, selector],
   ...[packetView, codepoint, protocols, ipv6],
 ];
 /** Where Debian keeps asm/types.h, by the machine's name. */

@@ -149,10 +149,14 @@ struct pref_counters {
 #define REPORT_LOSS 1
 #define REPORT_FLOWLET 2
 #define REPORT_INBOUND 3
+#define REPORT_DATA 4
 
 /*
  * What FailureDetector is to be told: noteLoss, noteFlowlet or noteInbound, with the time. Destination and slot are 0
- * in a report of an inbound segment, its last four fields 0 in the others.
+ * in a report of an inbound segment, its last four fields 0 in those of a loss or a flowlet.
+ *
+ * REPORT_DATA is noteAck and noteInboundData in one: an inbound segment with payload; where the flow's acknowledgments
+ * go, and the highest of them.
  */
 struct pref_report {
 	__u64 time_ns;
@@ -186,6 +190,36 @@ struct pref_watched_flow {
 #define WATCHED_MS 4000
 /* Segments of a flow that is not in trouble are not all reported. */
 #define REPORT_GAP_MS 5
+
+/*
+ * A flow that receives: lib/pref/repeat-watch.ts. Found by its hash alone; it keeps its place until it was idle for a
+ * while.
+ */
+struct pref_receiver {
+	__u32 h2;
+	__u32 is_used;
+	/* ms modulo 2^32: last acknowledgment or data. */
+	__u32 time_ms;
+	/* ms modulo 2^32: last report. */
+	__u32 reported_ms;
+	/* Where its acknowledgments go. */
+	__u32 destination;
+	__u32 slot;
+	/* The highest of them on this route. */
+	__u32 ack;
+	/* Where its highest segment from outside ends, once there was one. */
+	__u32 end;
+	__u32 has_end;
+	/* Data that came again was reported, and no new data since. */
+	__u32 is_repeated;
+};
+
+#define RECEIVERS 1024
+/* FlowSample: IDLE_MS. */
+#define RECEIVER_IDLE_MS 2000
+/* New data of a flow is not all reported, nor all of what comes again at once. */
+#define DATA_GAP_MS 20
+#define REPEAT_GAP_MS 1
 
 struct pref_probe_key {
 	__u32 h1;
@@ -305,6 +339,13 @@ struct {
 	__type(value, struct pref_watched_flow);
 } watched SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RECEIVERS);
+	__type(key, __u32);
+	__type(value, struct pref_receiver);
+} receivers SEC(".maps");
+
 /* Flowlets that probe a suspended route; made by the programs, deleted by the process when they expose loss. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -320,5 +361,13 @@ struct {
 	__type(key, struct pref_flow_key);
 	__type(value, struct pref_failing);
 } failing SEC(".maps");
+
+/* Flows whose data came again, as the process found: FailureDetector.isRepeated. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct pref_flow_key);
+	__type(value, __u32);
+} repeated SEC(".maps");
 
 #endif

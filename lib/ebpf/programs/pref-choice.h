@@ -213,6 +213,12 @@ static __always_inline void settle_credits(const struct pref_destination *found,
 	}
 }
 
+/* ditherOf in selector.ts. */
+static __always_inline __s64 dither_of(__u32 h1, __u32 slot)
+{
+	return (__u64)(mix_bits(h1 + slot * 0x9e3779b1) >> (32 - DITHER_BITS)) * DITHER_STEP;
+}
+
 /* Selector.pick; a slot, or NO_ROUTE when none is up. */
 __noinline int pick(struct pref_step *step, __u32 exclude)
 {
@@ -224,6 +230,7 @@ __noinline int pick(struct pref_step *step, __u32 exclude)
 		return NO_ROUTE;
 	__u32 up_mask = set->up_mask;
 	__u32 destination = step->destination;
+	__u32 h1 = step->h1;
 	struct pref_destination *found = bpf_map_lookup_elem(&destinations, &destination);
 	struct pref_destination_state *state = bpf_map_lookup_elem(&destination_states, &destination);
 	if (!found || !state)
@@ -247,12 +254,13 @@ __noinline int pick(struct pref_step *step, __u32 exclude)
 	FOR_EACH_SLOT {
 		__u64 gain = (found->weights[slot] * total / sum | equal_gain) & -((candidates >> slot) & 1);
 		__s64 credit = state->credits[slot] + gain;
+		__s64 dithered = credit + dither_of(h1, slot);
 		/* Gains something, and is richer than those before. */
-		__u64 is_best = mask_below_zero(-(__s64)gain) & mask_below_zero(best_credit - credit);
+		__u64 is_best = mask_below_zero(-(__s64)gain) & mask_below_zero(best_credit - dithered);
 
 		gains += gain;
 		state->credits[slot] = credit;
-		best_credit += (credit - best_credit) & is_best;
+		best_credit += (dithered - best_credit) & is_best;
 		best ^= (best ^ slot) & is_best;
 	}
 	state->credits[best & (MAX_ROUTES - 1)] -= gains;

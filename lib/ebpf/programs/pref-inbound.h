@@ -58,8 +58,10 @@ static __always_inline int assign_route(struct pref_step *step, const struct pre
 		step->reason = limit == LIMIT_DESTINATION ? IN_DESTINATION_LIMIT : IN_TOTAL_LIMIT;
 		return NO_ROUTE;
 	}
-	/* Answers and reassignments are of flows that run already: they are not used as probes. */
-	int slot = pick(step, remembered < 0 ? 0 : step->suspended);
+	/* Answers and reassignments are of flows that run already, and others may be in trouble: they are no probes. */
+	int is_syn = step->packet.protocol == PROTOCOL_TCP && (step->packet.tcp_flags & TCP_SYN);
+	int probes = step->suspended && remembered < 0 && may_probe(step, set, is_syn) && !is_repeated(step);
+	int slot = pick(step, probes ? 0 : step->suspended);
 	if (slot >= 0 && has_slot(step->suspended, slot)) {
 		if (begin_probe(step, slot))
 			report(step, REPORT_FLOWLET, step->destination, slot);
@@ -86,6 +88,8 @@ static __always_inline int consider_assignment(struct pref_step *step, const str
 	__u32 meta = find_fne(step);
 	if (is_tcp && set->is_watching)
 		report_inbound(step);
+	if (is_tcp && set->is_watching && step->packet.payload_length)
+		report_data(step);
 	/* A SYN without ACK acknowledges nothing: repeated, it tells that our SYN-ACK has not arrived. */
 	int is_request = is_tcp && (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 	int is_answer = meta && state_of(meta) == FNE_SENT && !is_request;

@@ -185,6 +185,21 @@ static __always_inline void note_loss(struct pref_step *step, const struct pref_
 	report(step, REPORT_LOSS, step->destination, slot);
 }
 
+/*
+ * Shows where acknowledgments go. That a flow only sends is not shown (noteSending): a report lost of its answer would
+ * count against its route.
+ */
+static __always_inline void note_flow(struct pref_step *step, const struct pref_settings *set, __u32 slot)
+{
+	if (!set->is_watching || step->packet.protocol != PROTOCOL_TCP || step->packet.fragment != FRAGMENT_NONE)
+		return;
+	if (step->packet.payload_length ||
+	    (step->packet.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK)
+		return;
+	hash_flow(step, 0, 1);
+	note_ack(step, slot);
+}
+
 static __always_inline void count_bytes(const struct pref_step *step, const struct pref_settings *set,
 					struct pref_counters *count, int slot, __u32 path_id)
 {
@@ -237,8 +252,12 @@ static __always_inline __u32 handle_outbound(struct __sk_buff *skb, struct pref_
 	if (slot >= 0)
 		path_id = set->path_id_of[slot & 15];
 	count->packets[step->reason & (PREF_REASON_SLOTS - 1)]++;
-	if (step->codepoint == CODEPOINT_LEX && slot >= 0 && step->has_ports)
-		note_loss(step, set, slot);
+	if (slot >= 0 && step->has_ports) {
+		if (step->codepoint == CODEPOINT_LEX)
+			note_loss(step, set, slot);
+		else
+			note_flow(step, set, slot);
+	}
 	count_bytes(step, set, count, slot, path_id);
 	leave_domain(skb, step, set, path_id);
 	return path_id;

@@ -137,7 +137,7 @@ function suspendOrRestore(verifier: GatewayVerifier, destination: number, slot: 
   verifier.configure(core.settings);
 }
 
-/** Says that a flow is failing or not any more, or that a probe failed. */
+/** Says that a flow is failing or not any more, that its data came again or not any more, or that a probe failed. */
 function tellOfFlow(dice: Dice, verifier: GatewayVerifier, destination: number, slot: number): void {
   const { detector, programs } = verifier;
   const [probe] = [...detector.probes];
@@ -146,7 +146,12 @@ function tellOfFlow(dice: Dice, verifier: GatewayVerifier, destination: number, 
     programs.deleteProbe(...probe[1]);
   } else if (detector.lastFlow !== undefined) {
     const [h1, h2] = detector.lastFlow;
-    if (dice.once(4)) {
+    if (dice.once(3)) {
+      const isRepeated = !dice.once(3);
+      detector.setRepeated(h1, h2, isRepeated);
+      if (isRepeated) programs.setRepeated(h1, h2);
+      else programs.clearRepeated(h1, h2);
+    } else if (dice.once(4)) {
       detector.setFailing(h1, h2, undefined);
       programs.clearFailing(h1, h2);
     } else {

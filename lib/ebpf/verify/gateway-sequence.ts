@@ -233,6 +233,8 @@ export class GatewaySequence {
 
   #wait(): void {
     const dice = this.#dice;
+    // Or at the very same time, where buckets and lifetimes have their edges.
+    if (dice.once(10)) return;
     const kind = dice.below(40);
     const ms =
       kind < 28 ? dice.below(30) : kind < 36 ? dice.below(500) : kind < 39 ? dice.below(4000) : 12_000;

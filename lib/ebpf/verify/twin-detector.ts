@@ -3,11 +3,13 @@
  * the judgement to the process. For holding the programs against the gateway core.
  */
 import { FailureDetector } from '../../pref/failure-detector.ts';
+import type { FlowHash } from '../../pref/flow-hash.ts';
 
 /** Answers from what it is told, and judges nothing. */
 export class TwinDetector extends FailureDetector {
   /** Probes, named by flow and route. */
   readonly probes = new Map<string, readonly [h1: number, h2: number, destination: number, slot: number]>();
+  readonly #repeated = new Set<string>();
   readonly #failing = new Map<string, readonly [destination: number, slot: number]>();
   /** The flow that was reported last, as its two hashes. */
   lastFlow: readonly [number, number] | undefined;
@@ -16,6 +18,12 @@ export class TwinDetector extends FailureDetector {
   setFailing(h1: number, h2: number, where: readonly [destination: number, slot: number] | undefined): void {
     if (where === undefined) this.#failing.delete(flowName(h1, h2));
     else this.#failing.set(flowName(h1, h2), where);
+  }
+
+  /** Says whether what a flow acknowledged came again. */
+  setRepeated(h1: number, h2: number, isRepeated: boolean): void {
+    if (isRepeated) this.#repeated.add(flowName(h1, h2));
+    else this.#repeated.delete(flowName(h1, h2));
   }
 
   override noteLoss(_destination: number, _slot: number, h1: number, h2: number): void {
@@ -33,6 +41,22 @@ export class TwinDetector extends FailureDetector {
 
   override noteInbound(): void {
     // Judged by the process.
+  }
+
+  override noteInboundData(): void {
+    // Likewise.
+  }
+
+  override noteSending(): void {
+    // Likewise.
+  }
+
+  override noteAck(): void {
+    // Likewise.
+  }
+
+  override isRepeated({ h1, h2 }: Pick<FlowHash, 'h1' | 'h2'>): boolean {
+    return this.#repeated.has(flowName(h1, h2));
   }
 
   override isProbe(destination: number, slot: number, h1: number, h2: number): boolean {

@@ -70,7 +70,7 @@ export class FluidGateway {
    * @hotpath
    */
   pick(destination: number): number {
-    const slot = this.#selector.pick(destination, 0);
+    const slot = this.#selector.pick(destination, 0, 0);
     this.#meter.addFlowlet(destination, slot);
     return slot;
   }
