@@ -5,6 +5,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { PreflexError } from '../lib/errors.ts';
 import type { GatewayDaemonStatus } from '../lib/runtime/gateway-daemon.ts';
+import type { EbpfHostStatus } from '../lib/runtime/ebpf-host-agent.ts';
 import type { HostAgentStatus } from '../lib/runtime/host-agent.ts';
 import type { Interval, IntervalRoute } from '../lib/sim/scenarios/records.ts';
 
@@ -39,6 +40,9 @@ export function busiestRatio(status: Pick<GatewayDaemonStatus, 'destinations'>, 
   return ratio;
 }
 
+/** What an agent says, with either datapath. */
+export type HostStatus = HostAgentStatus | EbpfHostStatus;
+
 /** What of a route only a PREFLEX gateway knows. */
 type OnlyGateway = 'lexBytes' | 'fneRepeatBytes' | 'lossRatio' | 'flowletRatio' | 'flowlets';
 
@@ -61,7 +65,7 @@ export interface RunResult {
   readonly intervals: readonly RunInterval[];
   readonly flows: Record<string, unknown>;
   /** The agent of the reported host; null where hosts have none. */
-  readonly host: HostAgentStatus | null;
+  readonly host: HostStatus | null;
   /** The reported gateway; null where it is the kernel. */
   readonly gateway: GatewayDaemonStatus | null;
   readonly [key: string]: unknown;
@@ -70,7 +74,7 @@ export interface RunResult {
 /** A result of a run with agents and PREFLEX gateways. */
 export interface LabResult extends RunResult {
   readonly intervals: readonly Interval[];
-  readonly host: HostAgentStatus;
+  readonly host: HostStatus;
   readonly gateway: GatewayDaemonStatus;
 }
 

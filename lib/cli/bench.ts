@@ -1,5 +1,6 @@
 /** `preflex bench`: speed, as ratios measured in one run. */
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { BenchResult } from '../bench/measure.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
@@ -65,28 +66,58 @@ function addTablesBench(bench: Command): void {
     );
 }
 
+interface EbpfFlags {
+  pairs: number;
+  windows: number;
+  seconds: number;
+  flows: number[];
+  prefixes: number[];
+  packets: number;
+  only?: EbpfPart;
+  json?: boolean;
+}
+
+/** Parts of the benchmark `ebpf`. */
+const EBPF_PARTS = ['programs', 'host', 'gateway'] as const;
+type EbpfPart = (typeof EBPF_PARTS)[number];
+
 function addEbpfBench(bench: Command): void {
   bench
     .command('ebpf')
     .description(
-      'TCP and UDP of a host with the programs attached, against none; ns a packet of the programs',
+      'TCP and UDP of a host with programs or TUN agent against neither, what a gateway forwards against the kernel ' +
+        'alone, ns a packet of the programs',
     )
     .option('--pairs <count>', 'pairs of runs', parseCount, 5)
+    .option('--windows <count>', 'pairs of windows with and without the programs of a host', parseCount, 60)
     .option('--seconds <count>', 'seconds a run', parseSeconds, 3)
     .option('--flows <list>', 'numbers of flows for the programs alone', parseNumbers, [10_000, 1_000_000])
     .option('--packets <count>', 'packets timed for each of them', parseCount, 50_000)
+    .option('--prefixes <list>', 'numbers of prefixes of the gateway', parseNumbers, [1, 1000, 100_000])
+    .addOption(new Option('--only <part>', 'this part alone').choices(EBPF_PARTS))
     .option('--json', 'print the results as one JSON object')
-    .action((flags: { pairs: number; seconds: number; flows: number[]; packets: number; json?: boolean }) =>
+    .action((flags: EbpfFlags) =>
       runCommand(async () => {
         requireRoot('preflex bench ebpf');
-        const { withLabScope } = await import('../netns/lab-scope.ts');
-        const { benchEbpf } = await import('../../namespaces-lab/runs/bench-ebpf.ts');
-        show(
-          await withLabScope((scope) => benchEbpf(scope, { ...flags, onProgress: note })),
-          flags.json ?? false,
-        );
+        show(await runEbpfBench(flags), flags.json ?? false);
       }),
     );
+}
+
+async function runEbpfBench({ flows, only, ...flags }: EbpfFlags): Promise<BenchResult[]> {
+  const { withLabScope } = await import('../netns/lab-scope.ts');
+  const { benchGatewayProgram, benchHostProgram } =
+    await import('../../namespaces-lab/runs/bench-programs.ts');
+  const { benchEbpf } = await import('../../namespaces-lab/runs/bench-ebpf.ts');
+  const { benchGateway } = await import('../../namespaces-lab/runs/bench-gateway.ts');
+  const options = { ...flags, onProgress: note };
+  const has = (part: EbpfPart): boolean => only === undefined || only === part;
+  return [
+    ...(has('programs') ? flows.map((count) => benchHostProgram(count, options)) : []),
+    ...(has('programs') ? flags.prefixes.map((count) => benchGatewayProgram(count, options)) : []),
+    ...(has('host') ? await withLabScope((scope) => benchEbpf(scope, options)) : []),
+    ...(has('gateway') ? await withLabScope((scope) => benchGateway(scope, options)) : []),
+  ];
 }
 
 function addUdpBench(bench: Command): void {

@@ -1,7 +1,8 @@
 /** `preflex lab run` and `preflex lab compare`: the experiments. */
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { PreflexError } from '../errors.ts';
+import type { Datapath } from '../../namespaces-lab/processes/datapath.ts';
 import type { Sample } from '../../namespaces-lab/runs/watch.ts';
 import type { Iperf3Source } from '../../namespaces-lab/runs/iperf3-sources.ts';
 import type { Mode } from '../../namespaces-lab/scenarios/scenario.ts';
@@ -25,6 +26,7 @@ interface RunFlags {
   interval?: number;
   fneAfterTimeouts?: number;
   iperf3?: Iperf3Source[];
+  datapath?: Datapath;
   ui?: ListenAddress;
   out?: string;
   json?: boolean;
@@ -61,6 +63,7 @@ export function addExperimentCommands(lab: Command): void {
       'iperf3 flows beside the transfers, such as "p>e1=4"; in Figure 1\'s network',
       parseIperf3,
     )
+    .addOption(datapathOption())
     .option('--ui <address:port>', `${UI_HELP}, while the run goes on`, parseListen)
     .option('--out <folder>', 'write result.json and the figures there')
     .option('--json', 'print the result as one JSON object')
@@ -103,6 +106,7 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
       `--fne-after-timeouts is for agents, and hosts have none with --mode ${scenario.mode}`,
     );
   }
+  if (flags.datapath !== undefined) requireDatapath(flags.datapath, scenario.mode);
   requireRoot('preflex lab');
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { runExperiment } = await import('../../namespaces-lab/runs/experiment.ts');
@@ -116,6 +120,7 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
       seed: flags.seed,
       ...(flags.betas === undefined ? {} : { betas: flags.betas }),
       ...(flags.iperf3 === undefined ? {} : { iperf3: flags.iperf3 }),
+      ...(flags.datapath === undefined ? {} : { datapath: flags.datapath }),
       onProgress: (line) => {
         progress.note(line);
       },
@@ -200,6 +205,24 @@ function parseIperf3(text: string, before: readonly Iperf3Source[] = []): Iperf3
     throw new InvalidArgumentError('It takes INGRESS>EGRESS=FLOWS with 1 to 64 flows, for example "p>e1=4".');
   }
   return [...before, { pair, flows: Number(flows) }];
+}
+
+/** `--datapath`, without a default. @param of - whose */
+export function datapathOption(of = 'agents and gateways'): Option {
+  return new Option('--datapath <name>', `where ${of} handle packets`).choices(['tun', 'ebpf']);
+}
+
+/** What a run without agents and gateways, or its gateway, cannot have. */
+function requireDatapath(datapath: Datapath, mode: Mode): void {
+  if (BASELINE_NAMES.includes(mode)) {
+    throw new PreflexError(
+      'ERR_INVALID_OPTION',
+      `--datapath is for agents and gateways, and there are none with --mode ${mode}`,
+    );
+  }
+  if (datapath === 'ebpf' && mode === 'self-tuning') {
+    throw new PreflexError('ERR_INVALID_OPTION', '--mode self-tuning takes --datapath tun: see docs/ebpf.md');
+  }
 }
 
 function parseMode(text: string): Mode {

@@ -1,10 +1,11 @@
 /** `preflex lab`: the laboratory of network namespaces. */
 import type { Command } from 'commander';
-import { InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import type { Datapath } from '../../namespaces-lab/processes/datapath.ts';
 import { parseCount, parseSeconds } from './host.ts';
 import type { Strategy } from '../pref/balancers/strategies.ts';
 import { parseStrategy } from './balance.ts';
-import { EXIT_INVALID, addExperimentCommands } from './lab-run.ts';
+import { addExperimentCommands, datapathOption, EXIT_INVALID } from './lab-run.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 
 interface TwoPathFlags {
@@ -16,6 +17,7 @@ interface TwoPathFlags {
   scheme: string;
   interval: number;
   seed: number;
+  datapath: Datapath;
   out?: string;
   json?: boolean;
 }
@@ -25,6 +27,7 @@ interface GatewaysFlags {
   interval: number;
   strategy: Strategy;
   seed: number;
+  datapath: Datapath;
   out?: string;
   json?: boolean;
 }
@@ -33,13 +36,14 @@ interface OracleFlags {
   transfers: number;
   bytes: number;
   seed: number;
-  datapath: 'tun' | 'ebpf';
+  datapath: Datapath;
   json?: boolean;
 }
 
 interface BirdFlags {
   seconds: number;
   connections: number;
+  datapath: Datapath;
   json?: boolean;
 }
 
@@ -59,6 +63,7 @@ export function addLabCommand(program: Command): void {
     .option('--scheme <name>', 'marking scheme: pool2 or full', 'pool2')
     .option('--interval <seconds>', 'update interval of the gateway', parseSeconds, 1)
     .option('--seed <number>', 'seed of the losses', parseCount, 1)
+    .addOption(datapathOption().default('tun'))
     .option('--out <folder>', 'write result.json there')
     .option('--json', 'print the result as one JSON object')
     .action((flags: TwoPathFlags) => runCommand(() => runTwoPathCommand(flags)));
@@ -73,9 +78,7 @@ export function addLabCommand(program: Command): void {
     )
     .option('--bytes <count>', 'bytes a transfer', parseCount, 1_000_000)
     .option('--seed <number>', 'seed of the losses', parseCount, 1)
-    .addOption(
-      new Option('--datapath <name>', 'where the agent marks').choices(['tun', 'ebpf']).default('tun'),
-    )
+    .addOption(datapathOption('the agent').default('tun'))
     .option('--json', 'print the result as one JSON object')
     .action((flags: OracleFlags) => runCommand(() => runOracleCommand(flags)));
   lab
@@ -85,6 +88,7 @@ export function addLabCommand(program: Command): void {
     )
     .option('--seconds <count>', 'seconds of each of the seven phases', parseSeconds, 3)
     .option('--connections <count>', 'connections to each network', parseCount, 8)
+    .addOption(datapathOption().default('tun'))
     .option('--json', 'print the result as one JSON object')
     .action((flags: BirdFlags) => runCommand(() => runBirdCommand(flags)));
   lab
@@ -101,6 +105,7 @@ export function addLabCommand(program: Command): void {
     .option('--interval <seconds>', 'update interval of both gateways', parseSeconds, 4)
     .option('--strategy <name>', 'strategy of both gateways', parseStrategy, 'loss')
     .option('--seed <number>', 'seed of the transfers', parseCount, 1)
+    .addOption(datapathOption().default('tun'))
     .option('--out <folder>', 'write result.json there')
     .option('--json', 'print the result as one JSON object')
     .action((flags: GatewaysFlags) => runCommand(() => runGatewaysCommand(flags)));
@@ -127,9 +132,9 @@ async function runGatewaysCommand(flags: GatewaysFlags): Promise<void> {
   const { haveAgreed, runGateways } = await import('../../namespaces-lab/runs/gateways.ts');
   const { reportGateways } = await import('../../namespaces-lab/reports/gateways.ts');
   const { writeResult } = await import('../../namespaces-lab/result.ts');
-  const { interval: intervalSeconds, seconds, seed, strategy } = flags;
+  const { datapath, interval: intervalSeconds, seconds, seed, strategy } = flags;
   const result = await withLabScope((scope) =>
-    runGateways(scope, { seconds, intervalSeconds, seed, strategy, onProgress: note }),
+    runGateways(scope, { seconds, intervalSeconds, seed, strategy, datapath, onProgress: note }),
   );
   if (flags.out !== undefined) note(`wrote ${writeResult(flags.out, result)}`);
   if (flags.json) printJson(result);

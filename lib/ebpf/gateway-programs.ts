@@ -121,8 +121,9 @@ export class GatewayPrograms {
       meters: destinations * this.routeCount,
       prefixes4: prefixes,
       prefixes6: prefixes,
-      inside4: INSIDE_PREFIXES,
-      inside6: INSIDE_PREFIXES,
+      // Destinations of a configuration file stand there as well.
+      inside4: INSIDE_PREFIXES + prefixes,
+      inside6: INSIDE_PREFIXES + prefixes,
       fne_memory: gateway.fneMemoryEntries / MEMORY_WAYS,
     };
     this.#object = new LoadedObject('gateway.bpf.o', spec.bytes, {

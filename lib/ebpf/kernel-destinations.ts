@@ -27,6 +27,8 @@ export type DestinationOwner = Pick<
 >;
 
 const NONE = -1;
+/** For as many routes as there can be. */
+const NO_CREDITS = new Float64Array(16);
 
 /** Stands in front of a gateway for those who change its destinations. */
 export class KernelDestinations implements DestinationOwner {
@@ -46,6 +48,8 @@ export class KernelDestinations implements DestinationOwner {
   readonly #prefixes = new Map<string, { readonly prefix: AddressPrefix; readonly index: number }>();
   /** Destinations to write, by the gateway's index. */
   readonly #changed = new Set<number>();
+  /** Those of them that the maps have never had. */
+  readonly #fresh = new Set<number>();
   /** Destinations that found no room, by the gateway's index. */
   readonly #leftOut = new Set<number>();
 
@@ -93,7 +97,7 @@ export class KernelDestinations implements DestinationOwner {
   addDestination(prefixes: readonly (string | AddressPrefix)[], pathIds: readonly number[]): number {
     const destination = this.#gateway.addDestination(prefixes, pathIds);
     const parsed = prefixes.map(readPrefix);
-    const { allowedMask } = this.#port.forwarding(destination);
+    const allowedMask = this.#port.allowedMask(destination);
     const earlier = this.#earlier?.claim(parsed, allowedMask);
     this.#place(destination, earlier?.index ?? this.#allocate(), parsed, earlier);
     return destination;
@@ -111,6 +115,7 @@ export class KernelDestinations implements DestinationOwner {
     }
     this.#kernelOf[destination] = NONE;
     this.#changed.delete(destination);
+    this.#fresh.delete(destination);
     this.#gateway.removeDestination(destination);
   }
 
@@ -157,14 +162,18 @@ export class KernelDestinations implements DestinationOwner {
       if (written++ >= limit) break;
       this.#changed.delete(destination);
       const index = this.indexOf(destination);
-      if (index !== NONE && this.#port.has(destination))
-        this.#programs.setDestination(index, this.#port.forwarding(destination));
+      if (index === NONE || !this.#port.has(destination)) continue;
+      if (this.#fresh.delete(destination))
+        this.#programs.resetDestination(index, this.#port.creditsOf(destination));
+      this.#programs.setDestination(index, this.#port.forwarding(destination));
     }
-    for (const { prefix, index } of this.#prefixes.values()) {
+    for (const [key, { prefix, index }] of this.#prefixes) {
+      // Not before the destination that it leads to.
+      if (index !== NONE && this.#fresh.has(this.coreOf(index))) continue;
+      this.#prefixes.delete(key);
       if (index === NONE) this.#programs.removePrefix(prefix);
       else this.#programs.setPrefix(prefix, index);
     }
-    this.#prefixes.clear();
     for (const index of this.#leaving) this.#free.push(index);
     this.#leaving.length = 0;
     this.#placeLeftOut();
@@ -192,7 +201,10 @@ export class KernelDestinations implements DestinationOwner {
     }
     this.#coreOf[index] = destination;
     if (earlier === undefined) {
-      this.#programs.resetDestination(index, this.#port.creditsOf(destination));
+      // The claims follow when it is written: to ask for them now would give its routes their first shares before it is
+      // known which of them are up.
+      this.#programs.resetDestination(index, NO_CREDITS);
+      this.#fresh.add(destination);
       this.#meters.begin(index);
     } else this.#goOn(destination, earlier);
     this.#changed.add(destination);

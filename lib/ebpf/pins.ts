@@ -125,6 +125,20 @@ function isLinkGone(path: string): boolean {
   }
 }
 
+/**
+ * Removes all folders of a network namespace: its programs come off its devices, and their flows and counters go.
+ *
+ * @param inode - of the namespace, which need not exist any more
+ */
+export function removeNamespacePins(inode: number): void {
+  for (const name of listNamespacePins(inode)) removeFolder(join(bpffs(), name));
+}
+
+/** Names of the folders of a network namespace, by its inode. */
+export function listNamespacePins(inode: number): string[] {
+  return readFolder(bpffs()).filter((name) => name.startsWith(`${inode}-`));
+}
+
 function removeFolder(path: string): void {
   for (const name of readFolder(path)) unlinkSync(join(path, name));
   try {

@@ -66,6 +66,11 @@ export class DatapathPort {
     return this.core.table.takeChanged();
   }
 
+  /** Slots that lead to a destination, as a mask, whether or not they are up. */
+  allowedMask(destination: number): number {
+    return this.core.table.allowedMask(destination);
+  }
+
   /** Routes of a destination; allocates. */
   forwarding(destination: number): Forwarding {
     const { failures, table } = this.core;

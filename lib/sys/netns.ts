@@ -34,6 +34,23 @@ export function enterNetworkNamespace(path: string): void {
 }
 
 /**
+ * Runs `body` with this thread in a namespace, and moves it back. Whatever else the thread does meanwhile is there too.
+ *
+ * @param path - as for {@link enterNetworkNamespace}
+ * @throws SystemError
+ */
+export async function withinNetworkNamespace<T>(path: string, body: () => Promise<T>): Promise<T> {
+  const own = new Fd(openFile('/proc/thread-self/ns/net', O_RDONLY), 'the own namespace');
+  try {
+    enterNetworkNamespace(path);
+    return await body();
+  } finally {
+    enterNetworkNamespace(`/proc/self/fd/${own.number}`);
+    own.close();
+  }
+}
+
+/**
  * Moves this thread into a new namespace without a name, with nothing but a loopback interface that is down. It goes
  * when nothing uses it any more.
  *

@@ -11,7 +11,8 @@ export function reportBird(result: BirdResult): string {
   );
   const problems = birdProblems(result);
   return [
-    `${result.connections} connections through two BGP neighbours; bytes once the routes of the phase were there`,
+    `${result.connections} connections through two BGP neighbours, datapath ${String(result.meta['datapath'])}; ` +
+      'bytes once the routes of the phase were there',
     '',
     formatTable([
       ['phase', ...header, 'routes after', 'longest gap', 'broken'],

@@ -12,6 +12,8 @@ export interface ComparedRun {
   readonly name: string;
   readonly scenario: string;
   readonly mode: string;
+  /** Null in a baseline, which has none. */
+  readonly datapath: string | null;
   readonly seed: number;
   readonly valid: boolean;
   readonly summary: ExperimentResult['summary'];
@@ -44,12 +46,20 @@ export function comparedRun(directory: string, result: ExperimentResult): Compar
     name: basename(resolve(directory)),
     scenario: result.scenario.name,
     mode: result.scenario.mode,
+    datapath: datapathOf(result),
     seed: Number(result.meta['seed']),
     valid: result.validity.valid,
     summary: result.summary,
     flows: { started, completed, failed, unfinished, completionTime, stall },
     lateness: result.emulator.lateness,
   };
+}
+
+/** Runs of before there was a choice had the only one. */
+function datapathOf({ meta, baseline }: ExperimentResult): string | null {
+  if (baseline !== null) return null;
+  const datapath = meta['datapath'];
+  return typeof datapath === 'string' ? datapath : 'tun';
 }
 
 /** A table with a column for each run. */
@@ -63,6 +73,7 @@ export function reportComparison(runs: readonly ComparedRun[]): string {
   };
   add('scenario', (run) => run.scenario);
   add('mode', (run) => run.mode);
+  add('datapath', (run) => run.datapath ?? '–');
   add('seed', (run) => String(run.seed));
   add('verdict', (run) => (run.valid ? 'valid' : 'INVALID'));
   for (const [i, { name }] of (runs[0]?.summary.routes ?? []).entries()) {

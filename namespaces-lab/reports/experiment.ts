@@ -6,7 +6,8 @@ import type { ExperimentResult } from '../runs/experiment.ts';
 export function reportExperiment(result: ExperimentResult): string {
   const { summary, flows, scenario, meta, emulator } = result;
   const lines = [
-    `${scenario.name}: ${scenario.seconds} s of traffic, mode ${scenario.mode}, interval ${scenario.intervalSeconds} s, seed ${String(meta['seed'])}`,
+    `${scenario.name}: ${scenario.seconds} s of traffic, mode ${scenario.mode}, interval ${scenario.intervalSeconds} s, seed ${String(meta['seed'])}` +
+      (result.baseline === null ? `, datapath ${String(meta['datapath'])}` : ''),
     ...(result.baseline === null ? [] : [`Without PREFLEX: ${result.baseline}.`]),
     '',
     `Routes of the gateway after ${Number(summary.warmUpSeconds.toFixed(1))} s`,

@@ -9,7 +9,7 @@ const differenceOf = (difference: number | null): string => difference?.toFixed(
 
 /** Tables for a person. */
 export function reportGateways(result: GatewaysResult): string {
-  const { flows, gateways, phases, samples } = result;
+  const { flows, gateways, meta, phases, samples } = result;
   const { completed, failed, started } = flows as Record<'completed' | 'failed' | 'started', number>;
   const rows = (phase: GatewaysPhase): string[] => [
     phase.name,
@@ -22,7 +22,7 @@ export function reportGateways(result: GatewaysResult): string {
   ];
   const routes = GATEWAYS.routes.join(' ');
   return [
-    `Flowlet ratios of both gateways, once a second (${routes})`,
+    `Flowlet ratios of both gateways, once a second (${routes}); datapath ${String(meta['datapath'])}`,
     formatTable([
       ['t', 'phase', 'ga', 'gb', 'largest difference', 'ga hears', 'gb hears'],
       ...samples.map(({ t, phase, ga, gb, difference }) => [

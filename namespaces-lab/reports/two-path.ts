@@ -20,9 +20,9 @@ export function reportTwoPath(result: LabResult): string {
   const ratios = new Map(gateway.destinations[0]?.routes.map((route) => [route.name, route.flowletRatio]));
   return [
     `Traffic: ${flows.started} flows, host to far ${formatRate(flows.upload.bitsPerSec)}, ` +
-      `far to host ${formatRate(flows.download.bitsPerSec)}`,
+      `far to host ${formatRate(flows.download.bitsPerSec)}; datapath ${String(result.meta['datapath'])}`,
     '',
-    'Packets of the host by codepoint (super-packets count once)',
+    `Packets of the host by codepoint (super-packets count ${'datapath' in host ? 'as what they become' : 'once'})`,
     formatTable([
       ['', 'packets', 'bytes'],
       ['LECT', formatCount(lect.packets), formatBytes(lect.bytes)],

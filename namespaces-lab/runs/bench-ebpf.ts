@@ -1,145 +1,158 @@
 /**
- * The benchmark `ebpf`: TCP and small UDP datagrams of a host with the programs attached, against the same two
- * namespaces without them; and ns a packet of the programs alone, with few and with many flows.
+ * The benchmark `ebpf`, of hosts: TCP and small UDP datagrams of a host.
+ *
+ * - With the programs attached against without: one run of traffic, during which they are attached and taken off again
+ *   every fifth of a second, so that what else the machine does meets both alike. A pair is two windows next to each other.
+ * - With the TUN agent against without: two pairs of namespaces side by side, in turn.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BenchResult } from '../../lib/bench/measure.ts';
 import { benchResult, median } from '../../lib/bench/measure.ts';
-import { StructView } from '../../lib/ebpf/btf.ts';
+import { linkHeaderBytes } from '../../lib/ebpf/attachment.ts';
 import { HostPrograms } from '../../lib/ebpf/host-programs.ts';
-import { Dice } from '../../lib/ebpf/verify/dice.ts';
-import { ETHERNET_BYTES, PacketWriter } from '../../lib/ebpf/verify/packet-writer.ts';
+import { PreflexError } from '../../lib/errors.ts';
 import { lexSettings } from '../../lib/lex/options.ts';
-import { inNamespace, run } from '../../lib/netns/command.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { TestRun } from '../../lib/sys/bpf.ts';
-import { TCP_ACK } from '../../lib/wire/packet-view.ts';
-import { PROTOCOL_TCP } from '../../lib/wire/protocol-numbers.ts';
-import { preflexArgv, PreflexProcess } from '../processes/preflex-process.ts';
+import { ownLinkCounters } from '../../lib/netns/links.ts';
+import { createTcxLink } from '../../lib/sys/bpf.ts';
+import { nowNs } from '../../lib/sys/clock.ts';
+import { Fd } from '../../lib/sys/fd.ts';
+import { interfaceIndex } from '../../lib/sys/interface.ts';
+import { withinNetworkNamespace } from '../../lib/sys/netns.ts';
+import { PreflexProcess } from '../processes/preflex-process.ts';
 import type { PairTopology } from '../topologies/pair.ts';
 import { buildPair, PAIR } from '../topologies/pair.ts';
 import { runIperf3 } from '../traffic/iperf3.ts';
+import type { BenchArm, BenchTraffic } from './bench-arms.ts';
+import { armPairs, BENCH_TRAFFIC, measureArms } from './bench-arms.ts';
 
-/** Options of the benchmark. */
-export interface BenchEbpfOptions {
-  /** Pairs of runs; default 5. */
+/** Options of the benchmarks of datapaths. */
+export interface BenchDatapathOptions {
+  /** Rounds with each arm; default 5. */
   readonly pairs?: number;
+  /** Pairs of windows with and without the programs of a host; default 60. */
+  readonly windows?: number;
   /** Seconds a run; default 3. */
   readonly seconds?: number;
-  /** Numbers of flows for the programs alone; default 10,000 and 1,000,000. */
-  readonly flows?: readonly number[];
-  /** Packets timed for each of them; default 50,000. */
-  readonly packets?: number;
   readonly onProgress?: (line: string) => void;
 }
 
-const DATAGRAM_BYTES = 64;
-const OWN = 0x0a000001;
-const STRANGER = 0x0a000002;
-const PEERS = 0x14000000;
-const PAYLOAD_BYTES = 1448;
-const PACKET_NS = 1000;
+const WITHOUT = 'without';
+/** A window, and what is left out before it. */
+const WINDOW_MS = 200;
+const SETTLE_MS = 40;
+/** Connections are made, and slow start is over. */
+const START_MS = 1000;
 
 /** Runs all measurements. */
-export async function benchEbpf(scope: LabScope, options: BenchEbpfOptions = {}): Promise<BenchResult[]> {
-  const results = (options.flows ?? [10_000, 1_000_000]).map((flows) => benchProgram(flows, options));
+export async function benchEbpf(scope: LabScope, options: BenchDatapathOptions = {}): Promise<BenchResult[]> {
   const pair = buildPair(scope);
-  const seconds = options.seconds ?? 3;
-  const measure = (flows: number, isUdp: boolean) => async (): Promise<number> => {
-    const { bitsPerSec, sentBytes } = await runIperf3(scope, {
-      clientNetns: pair.host,
-      serverNetns: pair.far,
-      address: PAIR.farAddress,
-      seconds,
-      flows,
-      ...(isUdp ? { udpBitsPerSec: 0, datagramBytes: DATAGRAM_BYTES } : {}),
-    });
-    // The sender's rate: the receiver of a flood loses what it likes.
-    return isUdp ? sentBytes / DATAGRAM_BYTES / seconds / 1e3 : bitsPerSec / 1e9;
-  };
-  const runs = [
-    { name: 'ebpf: one TCP flow', unit: 'Gbit/s', measure: measure(1, false) },
-    { name: 'ebpf: eight TCP flows', unit: 'Gbit/s', measure: measure(8, false) },
-    { name: `ebpf: UDP, ${DATAGRAM_BYTES} bytes`, unit: 'thousand datagrams/s', measure: measure(1, true) },
-  ];
-  for (const one of runs) {
-    const pairs: [number, number][] = [];
-    for (let i = 0; i < (options.pairs ?? 5); i++) {
-      const attached = await withPrograms(scope, pair, one.measure);
-      const without = await one.measure();
-      pairs.push([attached, without]);
-      options.onProgress?.(
-        `${one.name}, pair ${i + 1}: ${attached.toFixed(2)} of ${without.toFixed(2)} ${one.unit}, ` +
-          `ratio ${(attached / without).toFixed(3)}`,
-      );
-    }
-    results.push(benchResult(one.name, one.unit, 'the same namespaces without the programs', pairs));
+  const results: BenchResult[] = [];
+  for (const traffic of BENCH_TRAFFIC) results.push(await benchAttached(scope, pair, traffic, options));
+  const withAgent = buildPair(scope, '-tun');
+  const args = ['host', '--address', PAIR.hostAddress, '--device', PAIR.device];
+  const agent = await PreflexProcess.start(scope, withAgent.host, args);
+  const { pairs: rounds = 5, seconds = 3, onProgress } = options;
+  const arms = [armOf('tun', withAgent), armOf(WITHOUT, pair)];
+  const rates = await measureArms(scope, 'host', arms, BENCH_TRAFFIC, { rounds, seconds, onProgress });
+  await agent.stop();
+  for (const { name, unit } of BENCH_TRAFFIC) {
+    const pairs = armPairs(rates, name, 'tun', WITHOUT);
+    results.push(benchResult(`tun host: ${name}`, unit, 'the same namespaces without agent', pairs));
   }
   return results;
 }
 
-/** Measures with the programs attached, and without their agent: that is how they go on. */
-async function withPrograms<T>(scope: LabScope, { host }: PairTopology, body: () => Promise<T>): Promise<T> {
-  const place = ['--device', PAIR.device];
-  const words = ['host', '--datapath', 'ebpf', '--address', PAIR.hostAddress, ...place];
-  await (await PreflexProcess.start(scope, host, words)).stop();
-  try {
-    return await body();
-  } finally {
-    run(inNamespace(preflexArgv(['host', '--detach', ...place]), { netns: host }));
-  }
+function armOf(name: string, { host, far }: PairTopology): BenchArm {
+  const counted = { netns: host, device: PAIR.device };
+  return { name, clientNetns: host, serverNetns: far, address: PAIR.farAddress, counted };
 }
 
-/**
- * The egress program on full segments of flows drawn at random, by the kernel's clock; against segments of an address
- * that is not served, which are only parsed.
- */
-function benchProgram(flows: number, options: BenchEbpfOptions): BenchResult {
-  const programs = new HostPrograms({
-    purpose: 'test',
-    lex: lexSettings({ flowCapacity: flows }),
-    served: { addresses: ['10.0.0.1'], linkHeaderBytes: ETHERNET_BYTES },
+async function benchAttached(
+  scope: LabScope,
+  { host, far }: PairTopology,
+  { name, unit, flows, datagramBytes }: BenchTraffic,
+  { windows = 60, onProgress }: BenchDatapathOptions,
+): Promise<BenchResult> {
+  const seconds = Math.ceil((START_MS + 2 * windows * (WINDOW_MS + SETTLE_MS) * SLACK) / 1000);
+  const place = { clientNetns: host, serverNetns: far, address: PAIR.farAddress, seconds, flows };
+  const isOver = new AbortController();
+  const traffic = runIperf3(scope, {
+    ...place,
+    ...(datagramBytes === undefined ? {} : { udpBitsPerSec: 0, datagramBytes }),
+  }).finally(() => {
+    isOver.abort();
   });
+  const pairs = await withinNetworkNamespace(`/run/netns/${host}`, () =>
+    toggle(windows, isOver.signal, datagramBytes === undefined ? 'bytes' : 'packets'),
+  );
+  await traffic;
+  const result = benchResult(`ebpf host: ${name}`, unit, 'the same traffic without the programs', pairs);
+  onProgress?.(
+    `${result.name}: ${median(pairs.map(([attached]) => attached)).toFixed(2)} of ` +
+      `${result.baseline.toFixed(2)} ${unit}, ratio ${result.ratio.toFixed(3)} of ${pairs.length} pairs`,
+  );
+  return result;
+}
+
+/** The traffic lasts longer than the windows, whose timers may be late; it is not waited for with less than all of them. */
+const SLACK = 1.3;
+
+/** Rates of the device, with the programs and without, until there are enough or the traffic is over. */
+async function toggle(
+  windows: number,
+  isOver: AbortSignal,
+  figure: 'bytes' | 'packets',
+): Promise<[number, number][]> {
+  const programs = new HostPrograms({
+    purpose: 'datapath',
+    lex: lexSettings({}),
+    served: { addresses: [PAIR.hostAddress], linkHeaderBytes: linkHeaderBytes(PAIR.device) },
+  });
+  const pairs: [number, number][] = [];
+  const rateWith = async (isAttached: boolean): Promise<number> => {
+    const links = isAttached ? attach(programs) : [];
+    try {
+      await delay(SETTLE_MS);
+      const before = reading();
+      await delay(WINDOW_MS);
+      const after = reading();
+      const seconds = (after.ns - before.ns) / 1e9;
+      return figure === 'bytes'
+        ? ((after.bytes - before.bytes) * 8) / seconds / 1e9
+        : (after.packets - before.packets) / seconds / 1e3;
+    } finally {
+      for (const link of links) link.close();
+    }
+  };
   try {
-    const layout = programs.spec.btf.structLayout('__sk_buff');
-    const egress = new TestRun('lex_egress_at', programs.programFd('egress'), layout.size);
-    const context = new StructView(layout, egress.context);
-    const writer = new PacketWriter(egress.packet);
-    const sent = new Uint32Array(flows);
-    let packets = 0;
-    const handle = (flow: number, src: number): number => {
-      const nowNs = 1e9 + packets++ * PACKET_NS;
-      context.write('cb', nowNs % 2 ** 32, 0);
-      context.write('cb', Math.floor(nowNs / 2 ** 32), 1);
-      const length = writer.segment(
-        { version: 4, src: [src], dst: [PEERS + (flow >>> 14)], dscp: 0, protocol: PROTOCOL_TCP },
-        {
-          srcPort: 1024 + (flow & 0x3fff),
-          dstPort: 443,
-          seq: Math.imul(sent[flow]++, PAYLOAD_BYTES),
-          ack: 1,
-          flags: TCP_ACK,
-          window: 1000,
-          payload: PAYLOAD_BYTES,
-        },
-      );
-      return egress.time(ETHERNET_BYTES + length, 1);
-    };
-    for (let flow = 0; flow < flows; flow++) handle(flow, OWN);
-    const dice = new Dice(1);
-    const perPair = Math.ceil((options.packets ?? 50_000) / (options.pairs ?? 5));
-    const pairs: [number, number][] = Array.from({ length: options.pairs ?? 5 }, () => {
-      const times: [number[], number[]] = [[], []];
-      for (let i = 0; i < perPair; i++) {
-        times[0].push(handle(dice.below(flows), OWN));
-        times[1].push(handle(dice.below(flows), STRANGER));
-      }
-      return [median(times[0]), median(times[1])];
-    });
-    const name = `ebpf: egress program, ${flows.toLocaleString('en-US')} flows`;
-    const result = benchResult(name, 'ns/packet', 'parsing the same packets', pairs);
-    options.onProgress?.(`${name}: ${result.value} ns, of which parsing ${result.baseline} ns`);
-    return result;
+    await delay(START_MS);
+    while (pairs.length < windows) {
+      const isFirst = pairs.length % 2 === 0;
+      const first = await rateWith(isFirst);
+      const second = await rateWith(!isFirst);
+      // A window that the end of the traffic falls into says nothing.
+      if (isOver.aborted) break;
+      pairs.push(isFirst ? [first, second] : [second, first]);
+    }
+    return pairs;
   } finally {
     programs.close();
   }
+}
+
+function attach(programs: HostPrograms): Fd[] {
+  return (['egress', 'ingress'] as const).map((direction) => {
+    const link = createTcxLink(programs.programFd(direction), interfaceIndex(PAIR.device), direction);
+    if (link instanceof Fd) return link;
+    throw new PreflexError(
+      'ERR_MISSING_REQUIREMENT',
+      'preflex bench ebpf needs TCX links: Linux 6.6, or --only programs',
+    );
+  });
+}
+
+function reading(): { readonly ns: number; readonly bytes: number; readonly packets: number } {
+  const counters = ownLinkCounters().get(PAIR.device);
+  return { ns: nowNs(), bytes: counters?.txBytes ?? NaN, packets: counters?.txPackets ?? NaN };
 }

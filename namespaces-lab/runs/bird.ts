@@ -8,8 +8,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PreflexError } from '../../lib/errors.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import { listRoutes } from '../../lib/netns/routes.ts';
+import { waitFor } from '../../lib/netns/wait.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
 import { Bird } from '../processes/bird.ts';
+import type { Datapath } from '../processes/datapath.ts';
+import { startDaemon } from '../processes/datapath.ts';
 import { PreflexProcess, statusOf } from '../processes/preflex-process.ts';
 import type { ResultMeta } from '../result.ts';
 import { runMeta } from '../result.ts';
@@ -22,6 +26,8 @@ export interface BirdRunOptions {
   readonly seconds?: number;
   /** Connections to each network; default 8. */
   readonly connections?: number;
+  /** Of the agent and the gateway; default tun. */
+  readonly datapath?: Datapath;
   /** Told what happens, a line each. */
   readonly onProgress?: (line: string) => void;
 }
@@ -141,6 +147,7 @@ export async function runBird(scope: LabScope, options: BirdRunOptions = {}): Pr
   const startedAt = new Date();
   const progress = options.onProgress ?? (() => undefined);
   const count = options.connections ?? 8;
+  const { datapath = 'tun' } = options;
   progress('building the namespaces, starting three BIRDs, agent and gateway');
   const topology = buildBird(scope);
   const folder = mkdtempSync(join(tmpdir(), 'preflex-lab-'));
@@ -155,9 +162,15 @@ export async function runBird(scope: LabScope, options: BirdRunOptions = {}): Pr
       Bird.start(scope, { netns, folder, name: `n${i + 1}`, config: neighbourBirdConfig(i) }),
     ),
   );
+  // A route that comes up later than another begins with less than an even share.
+  await waitFor(
+    'the kernel tables of both neighbours',
+    () => (hasAllRoutes(topology.gateway) ? true : undefined),
+    { timeoutMs: ROUTES_MS },
+  );
   const [gateway, agent] = await Promise.all([
-    PreflexProcess.start(scope, topology.gateway, ['gateway', '--config', config]),
-    PreflexProcess.start(scope, topology.host, ['host', '--address', BIRD.hostAddress, '--device', 'h0']),
+    startDaemon(scope, topology.gateway, ['gateway', '--config', config], datapath),
+    startDaemon(scope, topology.host, ['host', '--address', BIRD.hostAddress, '--device', 'h0'], datapath),
   ]);
   await untilRoutes(gateway, PHASES[0]);
   await PreflexProcess.startModule(scope, topology.far, 'traffic/steady', ['server', String(PORT)]);
@@ -191,7 +204,7 @@ export async function runBird(scope: LabScope, options: BirdRunOptions = {}): Pr
   await client.stop();
   await agent.stop();
   return {
-    meta: runMeta('bird', startedAt, (Date.now() - startedAt.getTime()) / 1000),
+    meta: { ...runMeta('bird', startedAt, (Date.now() - startedAt.getTime()) / 1000), datapath },
     connections: count * addresses.length,
     phases,
     gateway: statusOf<GatewayDaemonStatus>(await gateway.stop()),
@@ -208,6 +221,14 @@ export function birdProblems(result: BirdResult): string[] {
         .map(([route, count]) => `${what}: ${count} bytes to ${name} went over ${route}`),
     ),
   ]);
+}
+
+/** Whether the kernel tables lead to both networks by both neighbours. */
+function hasAllRoutes(netns: string): boolean {
+  return BIRD.neighbours.every(({ table }) => {
+    const prefixes = listRoutes(4, table, { netns }).map((route) => route.prefix);
+    return BIRD.networks.every(({ prefix }) => prefixes.includes(prefix));
+  });
 }
 
 /** Waits until the gateway has the routes of a phase; returns its counters then. */

@@ -6,6 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import type { Datapath } from '../processes/datapath.ts';
+import { startDaemon } from '../processes/datapath.ts';
 import { PreflexProcess } from '../processes/preflex-process.ts';
 import type { Betas } from '../../lib/pref/balancers/strategies.ts';
 import { betasOf as betasOfBalanced } from '../../lib/sim/scenarios/scenario.ts';
@@ -62,6 +64,8 @@ export interface ExperimentSetup {
   readonly seed: number;
   /** Null in a baseline. */
   readonly betas: Betas | null;
+  /** Of agents and gateways; without meaning in a baseline. */
+  readonly datapath: Datapath;
   readonly onProgress: (line: string) => void;
 }
 
@@ -318,7 +322,7 @@ class Starter {
     });
     return {
       name,
-      process: await PreflexProcess.start(this.#scope, netns, ['gateway', '--config', config]),
+      process: await this.#daemon(netns, ['gateway', '--config', config]),
     };
   }
 
@@ -326,8 +330,12 @@ class Starter {
     const args = ['host', '--address', address, '--device', 'h0', '--interval', '3600'];
     return {
       name,
-      process: await PreflexProcess.start(this.#scope, netns, [...args, ...(this.#scenario.hostArgs ?? [])]),
+      process: await this.#daemon(netns, [...args, ...(this.#scenario.hostArgs ?? [])]),
     };
+  }
+
+  #daemon(netns: string, args: readonly string[]): Promise<PreflexProcess> {
+    return startDaemon(this.#scope, netns, args, this.#setup.datapath);
   }
 
   #module(name: string, netns: string, module: string, plan: object): Promise<PreflexProcess> {

@@ -10,6 +10,7 @@
 import { requireInteger } from '../../lib/errors.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import type { FabricReport } from '../links/fabric.ts';
+import type { Datapath } from '../processes/datapath.ts';
 import type { RunInterval, RunResult } from '../result.ts';
 import { runMeta } from '../result.ts';
 import { failureOf, isBaseline } from '../scenarios/scenario.ts';
@@ -49,6 +50,8 @@ export interface ExperimentOptions {
   readonly seed?: number;
   /** Weights; default those of the scenario's mode. */
   readonly betas?: Betas;
+  /** Of agents and gateways; default tun. A baseline has none. */
+  readonly datapath?: Datapath;
   /** iperf3 flows beside the transfers; only in Figure 1's network. Default none. */
   readonly iperf3?: readonly Iperf3Source[];
   /** Told what is being done, a line each. */
@@ -114,7 +117,8 @@ export async function runExperiment(
   const betas = options.betas ?? betasOf(scenario);
   const seed = requireInteger('seed', options.seed ?? 1, -(2 ** 31), 2 ** 31 - 1);
   const onProgress = options.onProgress ?? (() => undefined);
-  const experiment = await setUpExperiment(scope, scenario, { seed, betas, onProgress });
+  const datapath = options.datapath ?? 'tun';
+  const experiment = await setUpExperiment(scope, scenario, { seed, betas, datapath, onProgress });
   onProgress(`traffic for ${scenario.seconds} s`);
   const watch = new Watch(experiment, scenario, options.onSample, options.onInterval);
   const processor = new ProcessorWatch();
@@ -134,6 +138,7 @@ export async function runExperiment(
       ...runMeta(scenario.topology, startedAt, (Date.now() - startedAt.getTime()) / 1000, CLOCK),
       scenario: scenario.name,
       mode: scenario.mode,
+      datapath: isBaseline(scenario.mode) ? null : datapath,
       seed,
     },
     scenario,

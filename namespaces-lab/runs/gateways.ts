@@ -14,11 +14,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { waitFor } from '../../lib/netns/wait.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
-import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
 import { clockOriginNs, nowNs } from '../../lib/sys/clock.ts';
 import { NATS_PORT, NatsServer } from '../processes/nats-server.ts';
+import type { Datapath } from '../processes/datapath.ts';
+import { startDaemon } from '../processes/datapath.ts';
 import { PreflexProcess, statusOf } from '../processes/preflex-process.ts';
-import type { LabResult } from '../result.ts';
+import type { HostStatus, LabResult } from '../result.ts';
 import { quantile, runMeta } from '../result.ts';
 import type { GatewaysOptions, GatewaysTopology } from '../topologies/gateways.ts';
 import { buildGateways, connectGateways, GATEWAYS, setBusLink } from '../topologies/gateways.ts';
@@ -36,6 +37,8 @@ export interface GatewaysRunOptions {
   readonly strategy?: string;
   /** Seed of the transfers; default 1. */
   readonly seed?: number;
+  /** Of agents and gateways; default tun. */
+  readonly datapath?: Datapath;
   /** Told what happens, a line each. */
   readonly onProgress?: (line: string) => void;
 }
@@ -100,6 +103,8 @@ export interface GatewaysLabOptions extends GatewaysOptions {
   readonly config?: object;
   /** Fields of one of them. */
   readonly configs?: Partial<Record<'ga' | 'gb', object>>;
+  /** Of agents and gateways; default tun. */
+  readonly datapath?: Datapath;
   /** Whether the server runs from the start; default true. */
   readonly hasServer?: boolean;
 }
@@ -131,12 +136,12 @@ export async function startGateways(
   const gateway = (role: 'ga' | 'gb'): Promise<PreflexProcess> => {
     const file = gatewayFile(folder, role);
     writeFileSync(file, gatewaysConfig(role, server, { ...options.config, ...options.configs?.[role] }));
-    return startGateway(scope, topology, folder, role);
+    return startGateway(scope, topology, folder, role, options.datapath);
   };
-  const agent = (role: 'ha' | 'hb', address: string): Promise<PreflexProcess> =>
-    PreflexProcess.start(scope, namespaces[role], [
-      ...['host', '--address', address, '--device', 'h0', '--interval', '3600'],
-    ]);
+  const agent = (role: 'ha' | 'hb', address: string): Promise<PreflexProcess> => {
+    const args = ['host', '--address', address, '--device', 'h0', '--interval', '3600'];
+    return startDaemon(scope, namespaces[role], args, options.datapath);
+  };
   const [ga, gb, ha, hb] = await Promise.all([
     gateway('ga'),
     gateway('gb'),
@@ -157,9 +162,10 @@ export function startGateway(
   { namespaces }: GatewaysTopology,
   folder: string,
   role: 'ga' | 'gb',
+  datapath?: Datapath,
 ): Promise<PreflexProcess> {
   const args = ['--config', gatewayFile(folder, role), '--name', `lab-${process.pid}-${role}`];
-  return PreflexProcess.start(scope, namespaces[role], ['gateway', ...args]);
+  return startDaemon(scope, namespaces[role], ['gateway', ...args], datapath);
 }
 
 /** A gateway's configuration in the topology, as YAML (which JSON is). */
@@ -199,6 +205,7 @@ export async function runGateways(
   progress('building the domain; starting NATS server, gateways and agents');
   const lab = await startGateways(scope, folder, {
     seed,
+    ...(options.datapath && { datapath: options.datapath }),
     config: { strategy: options.strategy ?? 'loss', intervalSeconds },
   });
   const traffic = await startTraffic(scope, lab, folder, seconds, seed);
@@ -223,7 +230,11 @@ export async function runGateways(
   await Promise.all([fabric.stop(), server.stop()]);
   const names = ['together', 'alone', 'together again'];
   return {
-    meta: { ...runMeta('gateways', startedAt, (Date.now() - startedAt.getTime()) / 1000), seed },
+    meta: {
+      ...runMeta('gateways', startedAt, (Date.now() - startedAt.getTime()) / 1000),
+      datapath: options.datapath ?? 'tun',
+      seed,
+    },
     intervals: intervalsOf(ga.lines),
     flows: { ...summariseFlows(flows) },
     phases: names.map((name, i) =>
@@ -234,7 +245,7 @@ export async function runGateways(
       ),
     ),
     samples: watch.samples,
-    host: statusOf<HostAgentStatus>(haLine),
+    host: statusOf<HostStatus>(haLine),
     gateway: statusOf<GatewayDaemonStatus>(gaLine),
     gateways: {
       ga: statusOf<GatewayDaemonStatus>(gaLine),

@@ -8,14 +8,16 @@
  */
 import { createInterface } from 'node:readline';
 import { PreflexError } from '../../lib/errors.ts';
-import { inNamespace, run } from '../../lib/netns/command.ts';
 import { ip } from '../../lib/netns/ip.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { withLabScope } from '../../lib/netns/lab-scope.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import { waitForListen } from '../../lib/netns/wait.ts';
-import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
-import { labModuleArgv, preflexArgv, PreflexProcess, statusOf } from '../processes/preflex-process.ts';
+import type { DeviceReport } from '../../lib/runtime/device-report.ts';
+import type { Datapath } from '../processes/datapath.ts';
+import { startDaemon } from '../processes/datapath.ts';
+import { labModuleArgv, statusOf } from '../processes/preflex-process.ts';
+import type { HostStatus } from '../result.ts';
 import { buildLine, LINE } from '../topologies/line.ts';
 import type { SenderPlan, Transfer, TransferResult } from '../traffic/sender.ts';
 
@@ -32,7 +34,7 @@ export interface OracleOptions {
   /** Seed of the losses; default 1. */
   readonly seed?: number;
   /** Where the agent marks; default tun. With ebpf "offload off" is a device without super-packets. */
-  readonly datapath?: 'tun' | 'ebpf';
+  readonly datapath?: Datapath;
   /** Told what happens, a line each. */
   readonly onProgress?: (line: string) => void;
 }
@@ -142,14 +144,10 @@ async function runGroup(scope: LabScope, group: Group, options: OracleOptions): 
   const isInKernel = options.datapath === 'ebpf';
   if (group.loss === 0) writeSysctl('net/ipv4/tcp_early_retrans', 0, { netns: host });
   scope.spawn(labModuleArgv('traffic/sink', [String(PORT)]), { netns: far, stdio: 'ignore' });
-  const agent = await PreflexProcess.start(scope, host, [
-    'host',
-    '--address',
-    group.version === 4 ? LINE.hostAddress : LINE.hostAddress6,
-    '--device',
-    LINE.device,
-    ...(isInKernel ? ['--datapath', 'ebpf'] : group.offload ? [] : ['--no-offload']),
-  ]);
+  const address = group.version === 4 ? LINE.hostAddress : LINE.hostAddress6;
+  const args = ['host', '--address', address, '--device', LINE.device];
+  if (!isInKernel && !group.offload) args.push('--no-offload');
+  const agent = await startDaemon(scope, host, args, options.datapath);
   if (isInKernel && !group.offload) ip(['link', 'set', LINE.device, 'gso_max_segs', '1'], { netns: host });
   await waitForListen(PORT, { netns: far });
   const results = await runSender(scope, host, {
@@ -158,16 +156,8 @@ async function runGroup(scope: LabScope, group: Group, options: OracleOptions): 
     concurrency: CONCURRENCY,
     transfers: group.transfers,
   });
-  const status = statusOf<LineStatus>(await agent.stop());
-  if (isInKernel) {
-    run(inNamespace(preflexArgv(['host', '--detach', '--device', LINE.device]), { netns: host }));
-  }
-  return compare(group, results, status);
+  return compare(group, results, statusOf<HostStatus>(await agent.stop()));
 }
-
-/** Without devices where the agent has none. */
-type LineStatus = Pick<HostAgentStatus, 'lexPayloadBytes' | 'codepoints' | 'exclusions'> &
-  Partial<Pick<HostAgentStatus, 'devices'>>;
 
 async function runSender(scope: LabScope, netns: string, plan: SenderPlan): Promise<TransferResult[]> {
   const child = scope.spawn(labModuleArgv('traffic/sender', [JSON.stringify(plan)]), { netns });
@@ -185,7 +175,7 @@ async function runSender(scope: LabScope, netns: string, plan: SenderPlan): Prom
   return results;
 }
 
-function compare(group: Group, results: readonly TransferResult[], status: LineStatus): OracleRun {
+function compare(group: Group, results: readonly TransferResult[], status: HostStatus): OracleRun {
   const kernelBytesRetrans = results.reduce((sum, result) => sum + result.bytesRetrans, 0);
   const excluded = Object.values(status.exclusions).reduce((sum, bytes) => sum + bytes, 0);
   return {
@@ -200,8 +190,12 @@ function compare(group: Group, results: readonly TransferResult[], status: LineS
     kernelBytesRetrans,
     exclusions: status.exclusions,
     difference: kernelBytesRetrans - status.lexPayloadBytes - excluded,
-    kernelDropped: Object.values(status.devices ?? {}).reduce((sum, device) => sum + device.kernelDropped, 0),
+    kernelDropped: 'devices' in status ? droppedBy(status.devices) : 0,
   };
+}
+
+function droppedBy(devices: Readonly<Record<string, DeviceReport>>): number {
+  return Object.values(devices).reduce((sum, device) => sum + device.kernelDropped, 0);
 }
 
 function summarise(runs: readonly OracleRun[]): OracleResult {

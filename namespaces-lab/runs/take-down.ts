@@ -1,14 +1,14 @@
 /** The end of an experiment: everything is stopped in an order in which nothing is lost, and says what it counted. */
 import { linkCounters } from '../../lib/netns/links.ts';
 import { waitFor } from '../../lib/netns/wait.ts';
+import type { DeviceReport } from '../../lib/runtime/device-report.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
-import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
 import type { LaneCounters } from '../links/fabric-core.ts';
 import type { FabricReport } from '../links/fabric.ts';
 import { statusOf } from '../processes/preflex-process.ts';
+import type { HostStatus } from '../result.ts';
 import type { SourceReport } from '../traffic/flow-class.ts';
 import type { Experiment, NamedProcess } from './experiment-setup.ts';
-import type { DeviceReport } from './validity.ts';
 
 const DRAIN_MS = 20_000;
 
@@ -18,7 +18,7 @@ export interface End {
   /** The reported one; null where it is the kernel. */
   readonly gateway: GatewayDaemonStatus | null;
   readonly gateways: Readonly<Record<string, GatewayDaemonStatus>>;
-  readonly agents: Readonly<Record<string, HostAgentStatus>>;
+  readonly agents: Readonly<Record<string, HostStatus>>;
   readonly devices: Readonly<Record<string, DeviceReport>>;
   readonly queueDrops: Readonly<Record<string, number>>;
   readonly sources: Readonly<Record<string, SourceReport>>;
@@ -36,12 +36,14 @@ export async function takeDown(experiment: Experiment): Promise<End> {
       linkCounters(device, { netns }).txDropped,
     ]),
   );
-  const agents = await stopAll<HostAgentStatus>(experiment.agents);
+  const agents = await stopAll<HostStatus>(experiment.agents);
   const gateways = await stopAll<GatewayDaemonStatus>(experiment.gateways);
   const fabric = statusOf<FabricReport>(await experiment.fabric.stop());
   const devices: Record<string, DeviceReport> = {};
-  const add = (kind: string, statuses: Record<string, Pick<HostAgentStatus, 'devices'>>): void => {
+  const add = (kind: string, statuses: Record<string, HostStatus | GatewayDaemonStatus>): void => {
     for (const [name, status] of Object.entries(statuses)) {
+      // With programs in the kernel there are none.
+      if (!('devices' in status)) continue;
       for (const [device, report] of Object.entries(status.devices)) {
         devices[`${kind} ${name} ${device}`] = report;
       }

@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { linkCounters } from '../../lib/netns/links.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
-import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
 import type { Link } from '../../lib/sim/link.ts';
 import type { LabLinkOptions } from '../links/lab-link.ts';
-import { PreflexProcess, statusOf } from '../processes/preflex-process.ts';
+import type { Datapath } from '../processes/datapath.ts';
+import { startDaemon } from '../processes/datapath.ts';
+import type { PreflexProcess } from '../processes/preflex-process.ts';
+import { statusOf } from '../processes/preflex-process.ts';
 import type { DaemonLine } from '../processes/preflex-process.ts';
-import type { Interval, LabResult } from '../result.ts';
+import type { HostStatus, Interval, LabResult } from '../result.ts';
 import { busiestRatio, runMeta } from '../result.ts';
 import { buildTwoPath, TWO_PATH } from '../topologies/two-path.ts';
 import type { TwoPathTopology } from '../topologies/two-path.ts';
@@ -34,6 +36,8 @@ export interface TwoPathRunOptions {
   readonly intervalSeconds?: number;
   /** Seed of the losses; default 1. */
   readonly seed?: number;
+  /** Of the agent and the gateway; default tun. */
+  readonly datapath?: Datapath;
   /** Told what happens, a line each. */
   readonly onProgress?: (line: string) => void;
 }
@@ -83,19 +87,12 @@ export async function startTwoPath(
   });
   const configFile = join(directory, 'gateway.yaml');
   writeFileSync(configFile, twoPathConfig(options));
+  const { datapath, scheme = 'pool2', hostArgs = [] } = options;
+  const addresses = ['--address', TWO_PATH.hostAddress, TWO_PATH.hostAddress6];
+  const agentArgs = ['host', ...addresses, '--device', 'h0', '--scheme', scheme, ...hostArgs];
   const [gateway, host] = await Promise.all([
-    PreflexProcess.start(scope, topology.gateway, ['gateway', '--config', configFile]),
-    PreflexProcess.start(scope, topology.host, [
-      'host',
-      '--address',
-      TWO_PATH.hostAddress,
-      TWO_PATH.hostAddress6,
-      '--device',
-      'h0',
-      '--scheme',
-      options.scheme ?? 'pool2',
-      ...(options.hostArgs ?? []),
-    ]),
+    startDaemon(scope, topology.gateway, ['gateway', '--config', configFile], datapath),
+    startDaemon(scope, topology.host, agentArgs, datapath),
   ]);
   return { topology, host, gateway };
 }
@@ -125,6 +122,7 @@ export async function runTwoPath(scope: LabScope, options: TwoPathRunOptions = {
   return {
     meta: {
       ...runMeta('two-path', startedAt, (Date.now() - startedAt.getTime()) / 1000),
+      datapath: options.datapath ?? 'tun',
       seed: options.seed ?? 1,
       lossA: options.lossA ?? 0,
       lossB: options.lossB ?? 0.01,
@@ -133,7 +131,7 @@ export async function runTwoPath(scope: LabScope, options: TwoPathRunOptions = {
     flows: describeFlows(traffic.flows, upload, download),
     links: { a: describeLink(topology.links.a.forward), b: describeLink(topology.links.b.forward) },
     deviceBytes,
-    host: statusOf<HostAgentStatus>(hostLine),
+    host: statusOf<HostStatus>(hostLine),
     gateway: statusOf<GatewayDaemonStatus>(gatewayLine),
   };
 }

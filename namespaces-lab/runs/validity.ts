@@ -2,14 +2,12 @@
  * Whether a run may be believed: a run checks itself, and says "invalid" when it must. Pure.
  */
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
-import type { HostAgentStatus } from '../../lib/runtime/host-agent.ts';
+import type { DeviceReport } from '../../lib/runtime/device-report.ts';
 import { conservationFaults } from '../links/fabric-core.ts';
 import type { FabricReport } from '../links/fabric.ts';
+import type { HostStatus } from '../result.ts';
 import type { SourceReport } from '../traffic/flow-class.ts';
 import type { RoutePlace } from './experiment-setup.ts';
-
-/** What a daemon says of one of its TUNs. */
-export type DeviceReport = HostAgentStatus['devices'][string];
 
 /** One check. */
 export interface Check {
@@ -32,8 +30,9 @@ export interface Evidence {
   readonly fabric: FabricReport;
   /** Null where it is the kernel. */
   readonly gateway: GatewayDaemonStatus | null;
+  readonly agents: Readonly<Record<string, HostStatus>>;
   readonly routes: readonly RoutePlace[];
-  /** Devices of agents and gateways by `PROCESS DEVICE`. */
+  /** TUNs of agents and gateways by `PROCESS DEVICE`; none with programs in the kernel. */
   readonly devices: Readonly<Record<string, DeviceReport>>;
   /** Packets that the transmit queues of other devices dropped, by `NAMESPACE DEVICE`. */
   readonly queueDrops: Readonly<Record<string, number>>;
@@ -71,6 +70,7 @@ export function checkRun(evidence: Evidence): Validity {
     checkNoPath(evidence),
     ...(gateway === null ? [] : [checkGatewayBytes(evidence, gateway)]),
     checkQueues(evidence),
+    ...checkPrograms(evidence),
     checkCongestion(evidence),
     ...checkSubflows(evidence),
     checkLateness(evidence),
@@ -130,6 +130,25 @@ function checkQueues({ devices, queueDrops }: Evidence): Check {
     isOk: found.length === 0,
     detail: found.length === 0 ? 'none' : found.join(', '),
   };
+}
+
+/** With programs in the kernel only: they pass unmarked what their maps have no room for. */
+function checkPrograms({ agents }: Evidence): Check[] {
+  const refused = Object.entries(agents).flatMap(([name, status]) =>
+    'datapath' in status ? [[name, status.flows.refused] as const] : [],
+  );
+  if (refused.length === 0) return [];
+  const found = refused.filter(([, count]) => count > 0);
+  return [
+    {
+      name: 'room for every flow in the kernel',
+      isOk: found.length === 0,
+      detail:
+        found.length === 0
+          ? 'no packet refused'
+          : found.map(([name, count]) => `agent ${name} refused ${count} packets`).join(', '),
+    },
+  ];
 }
 
 function checkCongestion({ sources }: Evidence): Check {

@@ -33,11 +33,15 @@ export interface OpenPairTopology {
   readonly outside: string;
 }
 
-/** Builds the topology; everything in it is undone when `scope` closes. */
-export function buildOpenPair(scope: LabScope): OpenPairTopology {
-  const host = scope.namespace('host');
-  const gateway = scope.namespace('p');
-  const outside = scope.namespace('out');
+/**
+ * Builds the topology; everything in it is undone when `scope` closes.
+ *
+ * @param suffix - of the namespaces' roles, for one beside another
+ */
+export function buildOpenPair(scope: LabScope, suffix = ''): OpenPairTopology {
+  const host = scope.namespace(`host${suffix}`);
+  const gateway = scope.namespace(`p${suffix}`);
+  const outside = scope.namespace(`out${suffix}`);
   for (const netns of [gateway, outside]) {
     writeSysctl('net/ipv4/ip_forward', 1, { netns });
     writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });

@@ -18,10 +18,14 @@ export interface PairTopology {
   readonly far: string;
 }
 
-/** Builds the topology; everything in it is undone when `scope` closes. */
-export function buildPair(scope: LabScope): PairTopology {
-  const host = scope.namespace('host');
-  const far = scope.namespace('far');
+/**
+ * Builds the topology; everything in it is undone when `scope` closes.
+ *
+ * @param suffix - of the namespaces' roles, for one beside another
+ */
+export function buildPair(scope: LabScope, suffix = ''): PairTopology {
+  const host = scope.namespace(`host${suffix}`);
+  const far = scope.namespace(`far${suffix}`);
   createVethPair({ name: PAIR.device, netns: host }, { name: PAIR.device, netns: far });
   addAddress(PAIR.device, `${PAIR.hostAddress}/24`, { netns: host });
   addAddress(PAIR.device, `${PAIR.farAddress}/24`, { netns: far });

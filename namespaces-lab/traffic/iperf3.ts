@@ -26,6 +26,8 @@ export interface Iperf3Options {
   readonly tcpBitsPerSec?: number;
   /** UDP at this rate in bit/s instead of TCP; 0: as fast as it can. */
   readonly udpBitsPerSec?: number;
+  /** DSCP of what the client sends; default 0. */
+  readonly dscp?: number;
   /** UDP payload of a datagram; default what fits the path. */
   readonly datagramBytes?: number;
 }
@@ -57,7 +59,8 @@ interface Iperf3Json {
 /** Runs iperf3 once. @throws PreflexError when it is missing, cannot connect, or reports an error */
 export async function runIperf3(scope: LabScope, options: Iperf3Options): Promise<Iperf3Result> {
   const port = options.port ?? 5201;
-  const server = scope.spawn(['iperf3', '-s', '-1', '-p', String(port)], {
+  // At its address, for a UDP server would answer from whichever the route back has.
+  const server = scope.spawn(['iperf3', '-s', '-1', '-p', String(port), '-B', options.address], {
     netns: options.serverNetns,
     stdio: 'ignore',
   });
@@ -81,6 +84,7 @@ function clientArgv(options: Iperf3Options, port: number, seconds: number): stri
   else argv.push('-u', '-b', String(options.udpBitsPerSec));
   if (options.datagramBytes !== undefined) argv.push('-l', String(options.datagramBytes));
   if (options.tcpBitsPerSec !== undefined) argv.push('-b', String(options.tcpBitsPerSec));
+  if (options.dscp !== undefined) argv.push('--dscp', String(options.dscp));
   if (options.reverse) argv.push('-R');
   return argv;
 }

@@ -89,6 +89,22 @@ describeNetns('lab run', () => {
     expect(recovery.stall.p50).toBeLessThan(3);
   });
 
+  it('runs Figure 1 with programs in the kernel, exactly', async () => {
+    const out = join(lab.folder, 'ebpf');
+    await runLab(['run', 'quick', '--seconds', '10', '--datapath', 'ebpf', '--out', out]);
+    const result = JSON.parse(readFileSync(join(out, 'result.json'), 'utf8')) as ExperimentResult;
+    expect(result.meta['datapath']).toBe('ebpf');
+    expect(result.validity.checks.map(({ name }) => name)).toContain('room for every flow in the kernel');
+    const failed = result.validity.checks.filter((check) => !check.isOk && !OF_TIME.test(check.name));
+    expect(failed).toEqual([]);
+    expect(result.flows.completed).toBeGreaterThan(10);
+    const { kernelBytes, lexPayloadBytes, difference } = result.summary.retransmitted;
+    expect(lexPayloadBytes).toBeGreaterThan(0);
+    expect(Math.abs(difference!) / kernelBytes).toBeLessThan(0.01);
+    // Every route was used, by the gateway's count, which the checks hold against the links.
+    for (const { total } of result.gateway!.routes) expect(total.bytes).toBeGreaterThan(100_000);
+  });
+
   async function runBaseline(mode: Baseline): Promise<ExperimentResult> {
     const out = join(lab.folder, mode);
     await runLab(['run', 'recovery', '--seconds', '10', '--interval', '1', '--mode', mode, '--out', out]);

@@ -10,7 +10,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { listLinks, listNamespaces, waitFor } from '../../lib/netns/index.ts';
+import { listNamespacePins } from '../../lib/ebpf/pins.ts';
+import { listLinks, listNamespaces, namespaceInode, waitFor } from '../../lib/netns/index.ts';
+import { listJournals } from '../../namespaces-lab/processes/datapath.ts';
 import { preflexArgv } from '../../namespaces-lab/processes/preflex-process.ts';
 import { describeNetns, useLab } from '../support/netns.ts';
 
@@ -30,6 +32,19 @@ function markedProcesses(mark: string): number[] {
     });
 }
 
+/** Names of the namespaces of a process. */
+function namespacesOf({ pid }: ChildProcess): string[] {
+  return listNamespaces().filter((name) => name.startsWith(`pfx-${pid}-`));
+}
+
+function inodesOf(netns: string): number[] {
+  try {
+    return [namespaceInode({ netns })];
+  } catch {
+    return []; // it has gone by itself meanwhile
+  }
+}
+
 describeNetns('an interrupted experiment', () => {
   const lab = useLab();
 
@@ -38,7 +53,7 @@ describeNetns('an interrupted experiment', () => {
     afterMs: number,
     signal: NodeJS.Signals,
     command: readonly string[] = ['run', 'quick', '--seconds', '4'],
-  ): Promise<{ child: ChildProcess; mark: string; folder: string; seen: string[] }> {
+  ): Promise<{ child: ChildProcess; mark: string; folder: string; inodes: number[] }> {
     const folder = join(lab.folder, `tmp-${signal}-${Math.round(afterMs)}`);
     mkdirSync(folder);
     const mark = `${process.pid}-${Math.random().toString(36).slice(2)}`;
@@ -47,22 +62,21 @@ describeNetns('an interrupted experiment', () => {
       env: { ...process.env, [MARK]: mark, TMPDIR: folder },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    const seen: string[] = [];
     const lines = createInterface({ input: child.stderr! });
     const ended = once(child, 'exit');
     if (waitFor_ !== undefined) {
       await new Promise<void>((resolve) => {
         lines.on('line', (line) => {
-          seen.push(line);
           if (waitFor_.test(line)) resolve();
         });
         child.once('exit', () => resolve());
       });
     }
     await delay(afterMs);
+    const inodes = namespacesOf(child).flatMap(inodesOf);
     child.kill(signal);
     await ended;
-    return { child, mark, folder, seen };
+    return { child, mark, folder, inodes };
   }
 
   // The moment within each phase is drawn anew in every run of the test; a failure names it.
@@ -72,6 +86,13 @@ describeNetns('an interrupted experiment', () => {
     ['while the emulated network starts', /^building/, 300 + Math.random() * 700, 'SIGHUP'],
     ['while the daemons start', /^starting/, Math.random() * 2000, 'SIGINT'],
     ['in the middle of the traffic', /^traffic/, Math.random() * 3500, 'SIGTERM'],
+    [
+      'with programs in the kernel, at any time',
+      /^starting/,
+      Math.random() * 5000,
+      'SIGINT',
+      ['run', 'quick', '--seconds', '4', '--datapath', 'ebpf'],
+    ],
     ['while it ends', /^ending/, Math.random() * 400, 'SIGINT'],
     [
       'with a NATS server, at any time',
@@ -92,15 +113,14 @@ describeNetns('an interrupted experiment', () => {
   for (const [title, line, afterMs, signal, command] of moments) {
     it(`leaves nothing behind: ${signal} ${title}`, async () => {
       const at = `${signal} ${Math.round(afterMs)} ms after ${String(line ?? 'the start')}`;
-      const { child, mark, folder } = await interrupt(line, afterMs, signal, command);
+      const { child, mark, folder, inodes } = await interrupt(line, afterMs, signal, command);
       // Programs that the kernel was still starting when the signal came die with their namespace.
       await waitFor(`the processes to end, ${at}`, () =>
         markedProcesses(mark).length === 0 ? true : undefined,
       );
-      expect(
-        listNamespaces().filter((name) => name.startsWith(`pfx-${child.pid}-`)),
-        at,
-      ).toEqual([]);
+      expect(namespacesOf(child), at).toEqual([]);
+      expect(inodes.flatMap(listNamespacePins), at).toEqual([]);
+      expect(inodes.flatMap(listJournals), at).toEqual([]);
       expect(
         listLinks().filter(({ name }) => name.startsWith('pfx')),
         at,

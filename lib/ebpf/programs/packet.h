@@ -8,6 +8,9 @@
 #ifndef PREFLEX_PACKET_H
 #define PREFLEX_PACKET_H
 
+/* An IPv6 header, or an IPv4 and a TCP header without options. */
+#define HEAD_BYTES 40
+
 /* What one packet says. Words of addresses are in host order, as in lib/flow/flow-key.ts. */
 struct packet {
 	/* Offset of the IP header in the packet buffer: set by the caller. */
@@ -21,9 +24,10 @@ struct packet {
 	__u32 fragment;
 	__u32 identification;
 	__u32 dscp;
-	/* The first 32 bits of the header, and the IPv4 header checksum. */
+	/* The first 32 bits of the header; of IPv4 the two words behind them, the last with the checksum, as they are there. */
 	__u32 first_word;
-	__u32 checksum;
+	__be32 second_word;
+	__be32 third_word;
 	__u32 src[4];
 	__u32 dst[4];
 	__u32 src_port;
@@ -43,13 +47,16 @@ static __always_inline int too_short(const struct packet *packet)
 	return packet->fragment == FRAGMENT_NONE ? PARSE_BAD_HEADER : PARSE_NO_PORTS;
 }
 
-static __always_inline int parse_tcp(struct __sk_buff *skb, struct packet *packet, __u32 available)
+static __always_inline int parse_tcp(struct __sk_buff *skb, struct packet *packet, __u32 available,
+				     const __be32 *loaded)
 {
 	__be32 words[5];
 
 	if (available < 20)
 		return too_short(packet);
-	if (bpf_skb_load_bytes(skb, packet->at + packet->header_length, words, sizeof(words)))
+	if (loaded)
+		__builtin_memcpy(words, loaded, sizeof(words));
+	else if (bpf_skb_load_bytes(skb, packet->at + packet->header_length, words, sizeof(words)))
 		return PARSE_TRUNCATED;
 	__u32 offset_and_flags = bpf_ntohl(words[3]);
 	__u32 header_length = (offset_and_flags >> 26) & 0x3c;
@@ -69,13 +76,16 @@ static __always_inline int parse_tcp(struct __sk_buff *skb, struct packet *packe
 	return PARSE_OK;
 }
 
-static __always_inline int parse_udp(struct __sk_buff *skb, struct packet *packet, __u32 available)
+static __always_inline int parse_udp(struct __sk_buff *skb, struct packet *packet, __u32 available,
+				     const __be32 *loaded)
 {
 	__be32 words[2];
 
 	if (available < 8)
 		return too_short(packet);
-	if (bpf_skb_load_bytes(skb, packet->at + packet->header_length, words, sizeof(words)))
+	if (loaded)
+		__builtin_memcpy(words, loaded, sizeof(words));
+	else if (bpf_skb_load_bytes(skb, packet->at + packet->header_length, words, sizeof(words)))
 		return PARSE_TRUNCATED;
 	__u32 length = bpf_ntohl(words[1]) >> 16;
 	if (length < 8)
@@ -91,14 +101,15 @@ static __always_inline int parse_udp(struct __sk_buff *skb, struct packet *packe
 	return PARSE_OK;
 }
 
-static __always_inline int parse_transport(struct __sk_buff *skb, struct packet *packet)
+/* loaded: the first five words of the transport header, where they have been read already. */
+static __always_inline int parse_transport(struct __sk_buff *skb, struct packet *packet, const __be32 *loaded)
 {
 	__u32 available = packet->length - packet->header_length;
 
 	if (packet->protocol == PROTOCOL_TCP)
-		return parse_tcp(skb, packet, available);
+		return parse_tcp(skb, packet, available, loaded);
 	if (packet->protocol == PROTOCOL_UDP)
-		return parse_udp(skb, packet, available);
+		return parse_udp(skb, packet, available, loaded);
 	return PARSE_NO_PORTS;
 }
 
@@ -121,7 +132,8 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *pack
 	packet->dscp = (first >> 18) & 0x3f;
 	packet->length = total;
 	packet->protocol = (third >> 16) & 0xff;
-	packet->checksum = third & 0xffff;
+	packet->second_word = words[1];
+	packet->third_word = words[2];
 	packet->identification = second >> 16;
 	if (second & 0x1fff) {
 		packet->fragment = FRAGMENT_LATER;
@@ -129,7 +141,9 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *pack
 	}
 	if (second & 0x2000)
 		packet->fragment = FRAGMENT_FIRST;
-	return parse_transport(skb, packet);
+	if (header_length == 20 && packet->captured >= HEAD_BYTES)
+		return parse_transport(skb, packet, words + 5);
+	return parse_transport(skb, packet, 0);
 }
 
 static __always_inline int is_extension_header(__u32 protocol)
@@ -199,7 +213,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *pack
 		return PARSE_TRUNCATED;
 	packet->protocol = (second >> 8) & 0xff;
 	int code = walk_extension_headers(skb, packet);
-	return code == PARSE_OK ? parse_transport(skb, packet) : code;
+	return code == PARSE_OK ? parse_transport(skb, packet, 0) : code;
 }
 
 /*
@@ -208,7 +222,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *pack
  */
 __noinline int parse_packet(struct __sk_buff *skb, struct packet *packet)
 {
-	__be32 words[10] = {};
+	__be32 words[HEAD_BYTES / 4] = {};
 
 	if (!packet || skb->len <= packet->at)
 		return PARSE_NOT_IP;
@@ -220,14 +234,19 @@ __noinline int parse_packet(struct __sk_buff *skb, struct packet *packet)
 			return PARSE_NOT_IP;
 		return first >> 4 == 4 || first >> 4 == 6 ? PARSE_TRUNCATED : PARSE_NOT_IP;
 	}
-	if (bpf_skb_load_bytes(skb, packet->at, words, 20))
+	/* All that most packets need in one call, which costs as much as what it copies. */
+	if (packet->captured >= HEAD_BYTES) {
+		if (bpf_skb_load_bytes(skb, packet->at, words, HEAD_BYTES))
+			return PARSE_NOT_IP;
+	} else if (bpf_skb_load_bytes(skb, packet->at, words, 20)) {
 		return PARSE_NOT_IP;
+	}
 	packet->first_word = bpf_ntohl(words[0]);
 	if (packet->first_word >> 28 == 4)
 		return parse_ipv4(skb, packet, words);
 	if (packet->first_word >> 28 != 6)
 		return PARSE_NOT_IP;
-	if (packet->captured < 40 || bpf_skb_load_bytes(skb, packet->at + 20, words + 5, 20))
+	if (packet->captured < HEAD_BYTES)
 		return PARSE_TRUNCATED;
 	return parse_ipv6(skb, packet, words);
 }
@@ -287,14 +306,18 @@ static __always_inline void write_dscp(struct __sk_buff *skb, const struct packe
 		return;
 	if (packet->version == 4) {
 		__u32 new_word = (old_word & 0xff03) | (dscp << 2);
-		__u8 traffic_class = new_word & 0xff;
-		__be16 checksum = bpf_htons(incremental_checksum(packet->checksum, old_word, new_word));
+		__u32 third = bpf_ntohl(packet->third_word);
+		__u32 checksum = incremental_checksum(third & 0xffff, old_word, new_word);
+		__be32 words[3] = {
+			bpf_htonl(new_word << 16 | (packet->first_word & 0xffff)),
+			packet->second_word,
+			bpf_htonl((third & 0xffff0000) | checksum),
+		};
 
 		if (new_word == old_word)
 			return;
 		/* The sum of all words stays the same, so nothing is to be recomputed. */
-		bpf_skb_store_bytes(skb, packet->at + 1, &traffic_class, 1, 0);
-		bpf_skb_store_bytes(skb, packet->at + 10, &checksum, 2, 0);
+		bpf_skb_store_bytes(skb, packet->at, words, sizeof(words), 0);
 	} else {
 		__u32 new_word = (old_word & 0xf03f) | (dscp << 6);
 		__be16 word = bpf_htons(new_word);

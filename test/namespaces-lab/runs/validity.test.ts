@@ -31,6 +31,7 @@ const GOOD = {
     lateness: { packets: 8, p50Ms: 0.1, p99Ms: 1, maxMs: 3 },
   },
   gateway: { routes: [{ name: 'l1', total: { bytes: 9_000 }, notLectBytes: 1_000 }] },
+  agents: { p: {} },
   routes: [{ name: 'l1', port: 'l1', link: 'L1', rateBitsPerSec: 1 }],
   devices: { 'agent p lex0': { packetsRead: 1, packetsWritten: 1, refused: {}, kernelDropped: 0 } },
   queueDrops: { 'e1 n0': 0 },
@@ -66,6 +67,15 @@ describe('checkRun', () => {
     expect(leftOut).toEqual(['bytes of the gateway = bytes offered to the links']);
     expect(checks.map(({ name }) => name)).not.toContain(leftOut[0]);
     expect(checkRun(GOOD).leftOut).toEqual([]);
+  });
+
+  it('finds a run invalid when the programs of an agent had no room for a flow', () => {
+    const withRefused = (refused: number) =>
+      checkRun({ ...GOOD, agents: { p: { datapath: 'ebpf', flows: { refused } } } } as unknown as Evidence);
+    expect(withRefused(0).valid).toBe(true);
+    const { valid, checks } = withRefused(2);
+    expect(valid).toBe(false);
+    expect(checks.find((check) => !check.isOk)?.detail).toBe('agent p refused 2 packets');
   });
 
   it('finds a run valid beside work of lower priority', () => {

@@ -1,0 +1,113 @@
+/**
+ * The benchmark `ebpf`, of gateways: what P forwards from inside to outside, every packet marked with a path (topology
+ * open-pair), with the eBPF gateway, with the TUN gateway and by the kernel alone; with few prefixes and with many, each a
+ * destination of its own.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BenchResult } from '../../lib/bench/measure.ts';
+import { benchResult } from '../../lib/bench/measure.ts';
+import { addAddress } from '../../lib/netns/addresses.ts';
+import { inNamespace, run } from '../../lib/netns/command.ts';
+import type { LabScope } from '../../lib/netns/lab-scope.ts';
+import { CODEPOINT_LECT, encodeMark, markingScheme } from '../../lib/wire/marking/scheme.ts';
+import { removeProgramsAtEnd } from '../processes/datapath.ts';
+import { preflexArgv, PreflexProcess } from '../processes/preflex-process.ts';
+import type { OpenPairTopology } from '../topologies/open-pair.ts';
+import { buildOpenPair, OPEN_PAIR } from '../topologies/open-pair.ts';
+import type { BenchArm } from './bench-arms.ts';
+import { armPairs, BENCH_TRAFFIC, measureArms } from './bench-arms.ts';
+import type { BenchDatapathOptions } from './bench-ebpf.ts';
+
+/** Options of the benchmark. */
+export interface BenchGatewayOptions extends BenchDatapathOptions {
+  /** Numbers of prefixes; default 1, 1,000 and 100,000. */
+  readonly prefixes?: readonly number[];
+}
+
+const KERNEL = 'kernel';
+const ARMS = ['ebpf', KERNEL, 'tun'] as const;
+/** An address of the outside that the main table reaches by the default route only. */
+const FAR = '20.0.0.1';
+const TRAFFIC = BENCH_TRAFFIC.filter(
+  ({ flows, datagramBytes }) => flows === 1 || datagramBytes !== undefined,
+);
+
+/** Runs all measurements; three gateways stand side by side. */
+export async function benchGateway(
+  scope: LabScope,
+  options: BenchGatewayOptions = {},
+): Promise<BenchResult[]> {
+  const { pairs: rounds = 5, seconds = 3, onProgress } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'preflex-bench-'));
+  scope.defer(`folder ${folder}`, () => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const topologies = new Map(ARMS.map((name) => [name, buildArm(scope, name)]));
+  const arms = ARMS.map((name) => armOf(name, topologies.get(name)!));
+  const results: BenchResult[] = [];
+  for (const count of options.prefixes ?? [1, 1000, 100_000]) {
+    const label = `${count.toLocaleString('en-US')} ${count === 1 ? 'prefix' : 'prefixes'}`;
+    onProgress?.(`starting both gateways with ${label}`);
+    const fileOf = (name: 'ebpf' | 'tun') => join(folder, `${name}-${count}.yaml`);
+    const start = (name: 'ebpf' | 'tun') => {
+      writeFileSync(fileOf(name), gatewayConfig(name, count));
+      const args = ['gateway', '--config', fileOf(name)];
+      return PreflexProcess.start(scope, topologies.get(name)!.gateway, args);
+    };
+    const [ebpf, tun] = await Promise.all([start('ebpf'), start('tun')]);
+    const rates = await measureArms(scope, `gateway, ${label}`, arms, TRAFFIC, {
+      rounds,
+      seconds,
+      onProgress,
+    });
+    await Promise.all([ebpf.stop(), tun.stop()]);
+    detach(fileOf('ebpf'), topologies.get('ebpf')!);
+    for (const { name, unit } of TRAFFIC) {
+      const add = (subject: string, against: string, baseline: string): void => {
+        const pairs = armPairs(rates, name, subject, baseline);
+        results.push(benchResult(`${subject} gateway, ${label}: ${name}`, unit, against, pairs));
+      };
+      add('ebpf', 'forwarding by the kernel alone', KERNEL);
+      add('tun', 'forwarding by the kernel alone', KERNEL);
+      add('ebpf', 'the TUN gateway', 'tun');
+    }
+  }
+  return results;
+}
+
+function buildArm(scope: LabScope, name: string): OpenPairTopology {
+  const topology = buildOpenPair(scope, `-${name}`);
+  addAddress('lo', `${FAR}/32`, { netns: topology.outside });
+  removeProgramsAtEnd(scope, topology.gateway);
+  return topology;
+}
+
+function armOf(name: string, { host, gateway, outside }: OpenPairTopology): BenchArm {
+  return {
+    name,
+    clientNetns: host,
+    serverNetns: outside,
+    address: FAR,
+    counted: { netns: gateway, device: 'wan0' },
+    dscp: encodeMark(markingScheme('pool2'), CODEPOINT_LECT, 1),
+  };
+}
+
+function detach(file: string, { gateway: netns }: OpenPairTopology): void {
+  run(inNamespace(preflexArgv(['gateway', '--config', file, '--detach']), { netns }));
+}
+
+function gatewayConfig(datapath: 'ebpf' | 'tun', prefixes: number): string {
+  const destinations = Array.from({ length: prefixes }, (_, i) => ({
+    prefixes: [`${20 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.0/24`],
+  }));
+  return JSON.stringify({
+    inside: { device: 'p0', prefixes: OPEN_PAIR.insidePrefixes },
+    routes: OPEN_PAIR.routes,
+    destinations,
+    datapath,
+    ...(datapath === 'ebpf' ? { maxDestinations: prefixes } : {}),
+  });
+}
