@@ -78,13 +78,13 @@ const GAP_MS = 600_000;
 /** A flow was active that was answered so long before the silence at most, ms. */
 const ACTIVE_MS = 500;
 /** Active flows whose silence says something, and how many of them must expose loss. */
-const MIN_ACTIVE = 8;
+const MIN_ACTIVE = 12;
 /** Active flows whose gap is learned. */
 const MIN_LEARNING = 4;
 const MIN_SILENT = 4;
 const SILENT_SHARE = 0.2;
-/** -ln of the chance that is left when the route is silent as well: 1e-7. */
-const SILENT_EVIDENCE = 16;
+/** -ln of the chance that is left when the route is silent as well: 2e-9. */
+const SILENT_EVIDENCE = 20;
 /** Silence is believed of routes on which e is at most this: on rougher ones it comes about by bursts of losses. */
 const SMOOTH_SHARE = 0.03;
 

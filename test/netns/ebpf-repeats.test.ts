@@ -104,19 +104,19 @@ function withFailure(use: (world: Receivers, dead: readonly number[]) => void): 
 }
 
 describeNetns('data that comes again, reported by the programs', () => {
-  it('suspends the route of the acknowledgments, by the sixth of twelve flows', () => {
+  it('suspends the route of the acknowledgments, by the seventh of twelve flows', () => {
     withFailure((world, dead) => {
       for (const [i, flow] of dead.entries()) {
         world.letIn(flow, world.segments[flow] - 1);
         world.run(world.nowMs + 1, (other) => dead.includes(other));
-        expect(world.gateway.isSuspended(0, 2)).toBe(i >= 5);
+        expect(world.gateway.isSuspended(0, 2)).toBe(i >= 6);
       }
       expect(world.gateway.failureEvents()).toMatchObject([
         {
           decision: 'suspended',
           pathId: 2,
           by: 'repeats',
-          failingFlows: 6,
+          failingFlows: 7,
           sampleFlows: 12,
           answeredFlows: 0,
         },

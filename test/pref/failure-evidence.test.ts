@@ -33,8 +33,8 @@ function activeGroup(flows: number, untilMs: number, pauses: readonly (readonly 
 describe('silence', () => {
   test('of a route is enough when so many of its active flows expose loss as hardly do by chance', () => {
     const route = activeGroup(20, 120_000);
-    expect(route.isEnough(5, 120_160)).toBe(false);
-    expect(route.isEnough(6, 120_170)).toBe(true);
+    expect(route.isEnough(6, 120_160)).toBe(false);
+    expect(route.isEnough(7, 120_170)).toBe(true);
     expect(route.silenceMs(120_170)).toBe(170);
   });
 
@@ -42,16 +42,16 @@ describe('silence', () => {
     expect(activeGroup(20, 120_000).isEnough(10, 120_140)).toBe(false);
   });
 
-  test('of fewer than eight flows says nothing', () => {
-    expect(activeGroup(7, 120_000).isEnough(7, 120_300)).toBe(false);
+  test('of fewer than twelve flows says nothing', () => {
+    expect(activeGroup(11, 120_000).isEnough(7, 120_300)).toBe(false);
   });
 
   test('must be three times the longest usual gap', () => {
     const route = activeGroup(20, 120_000, [[110_000, 110_200]]);
     // Learns that flows hardly ever fail.
     expect(route.isEnough(0, 120_050)).toBe(false);
-    expect(route.isEnough(6, 120_400)).toBe(false);
-    expect(route.isEnough(6, 120_640)).toBe(true);
+    expect(route.isEnough(7, 120_400)).toBe(false);
+    expect(route.isEnough(7, 120_640)).toBe(true);
   });
 
   test.each([

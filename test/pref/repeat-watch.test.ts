@@ -76,13 +76,13 @@ function fail(flowsARoute = 12, options = {}): { gateway: PrefGateway; world: Re
 }
 
 describe('data that comes again although it was acknowledged', () => {
-  test('suspends the route of the acknowledgments, by the sixth of twelve flows when nothing new comes in', () => {
+  test('suspends the route of the acknowledgments, by the seventh of twelve flows when nothing new comes in', () => {
     const { gateway, world, dead } = fail();
     for (const [i, flow] of dead.entries()) {
       world.letIn(flow, world.segments[flow] - 1);
-      expect(gateway.isSuspended(0, 2)).toBe(i >= 5);
+      expect(gateway.isSuspended(0, 2)).toBe(i >= 6);
       // The acknowledgment that it asks for takes another route at once.
-      expect(world.acknowledge(flow) === 2).toBe(i < 5);
+      expect(world.acknowledge(flow) === 2).toBe(i < 6);
       world.run(world.nowMs + 1, (other) => dead.includes(other));
     }
     expect(gateway.failureEvents()).toMatchObject([{ decision: 'suspended', pathId: 2, by: 'repeats' }]);
@@ -92,8 +92,8 @@ describe('data that comes again although it was acknowledged', () => {
     const { gateway, world, dead } = fail();
     for (const flow of dead) world.letIn(flow, world.segments[flow] - 1);
     const [event] = gateway.failureEvents();
-    expect(event.failingFlows).toBe(6);
-    expect(event.exposures).toBe(6);
+    expect(event.failingFlows).toBe(7);
+    expect(event.exposures).toBe(7);
     expect(event.sampleFlows).toBe(12);
     expect(event.answeredFlows).toBe(0);
     expect(event.silenceNs).toBeGreaterThanOrEqual(300 * MS);

@@ -1,9 +1,9 @@
 /**
  * The fluid mode beside the packet mode on the paper's Figure 1. Both are chaotic: over seeds the packet mode's own
  * means of 100 s vary by tens of per cent where few flows share a link, and in loss mode L2 can stay starved for
- * minutes in either mode (few flows on it mean loss by slow start, which keeps it starved). So one packet run is held
- * against the median of seven fluid runs, and the bounds are what the calibration (docs/fluid.md) leaves open:
- * loss within a factor of 1.6 on links with many flows, of 2.5 where slow start rules, ratios within 0.1, utilisation of
+ * minutes in either mode (few flows on it mean loss by slow start, which keeps it starved). So the medians of three packet
+ * runs and seven fluid runs are held against each other, and the bounds are what the calibration (docs/fluid.md) leaves
+ * open: loss within a factor of 1.6 on links with many flows, of 2.5 where slow start rules, ratios within 0.1, utilisation of
  * a link that few flows use within 0.2.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -15,6 +15,7 @@ import type { Figure1Result } from './figure1.ts';
 const FROM_S = 50;
 const UNTIL_S = 150;
 const SEEDS = [1, 2, 3, 4, 5, 6, 7];
+const PACKET_SEEDS = [1, 2, 3];
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1];
@@ -44,7 +45,7 @@ describe.each([
   let packet: Figure1Result;
   let fluid: Figure1Result;
   beforeAll(() => {
-    packet = packetFigure1(balancer, FROM_S, UNTIL_S, 1);
+    packet = medianOf(PACKET_SEEDS.map((seed) => packetFigure1(balancer, FROM_S, UNTIL_S, seed)));
     fluid = medianOf(SEEDS.map((seed) => fluidFigure1(balancer, FROM_S, UNTIL_S, seed)));
   }, 120_000);
 
