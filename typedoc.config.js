@@ -31,6 +31,7 @@ export default {
     'lib/sim/tcp/receive-queue.ts:ReceiveQueue',
     'lib/sim/tcp/hystart.ts:HystartState',
     'lib/sim/tcp/hystart-plus.ts:HystartPlusState',
+    'lib/sim/tcp/delayed-acks.ts:DelayedAcks',
   ],
   validation: { notExported: true, invalidLink: true, notDocumented: true },
 };

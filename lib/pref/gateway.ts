@@ -217,7 +217,11 @@ export class PrefGateway {
     this.core.remote.delete(peer, nowNs);
   }
 
-  /** Lets a datapath elsewhere handle the packets, which are then not to be given to this object. To be called once. */
+  /**
+   * Lets a datapath elsewhere handle the packets, which are then not to be given to this object. To be called once.
+   *
+   * @internal
+   */
   openPort(): DatapathPort {
     return new DatapathPort(this.core);
   }

@@ -78,7 +78,7 @@ export class EventQueue {
    * are passed to a function would be boxed, and this is called for every packet and hop.
    *
    * @hotpath
-   * @param events - time in ns at `at`, order behind it: {@link EVENT_WIDTH} numbers an event
+   * @param events - time in ns at `at`, order behind it: `EVENT_WIDTH` numbers an event
    */
   scheduleFrom(events: Float64Array, at: number, kind: number, first: number): void {
     const heap = this.#packets;

@@ -30,11 +30,11 @@ export interface Figure1NetworkOptions {
   readonly queuePackets?: number;
   /** One-way delay, ns; default 50e6: five links of 10 ms. */
   readonly delayNs?: number;
-  /** Of the source behind P; default true: the host's own defaults, but a table of {@link FLOWS}. */
+  /** Of the source behind P; default true: the host's own defaults, but a table of 4,096 flows. */
   readonly lex?: boolean | LexHostOptions;
-  /** Of all hosts; default {@link LINUX_TCP}. */
+  /** Of all hosts; default `LINUX_TCP` of this file. */
   readonly tcp?: TcpOptions;
-  /** Of gateway P; its memory of FNE packets has {@link FNE_ENTRIES} entries unless told otherwise. */
+  /** Of gateway P; its memory of FNE packets has 1,024 entries unless told otherwise. */
   readonly gateway?: Omit<GatewayOptions, 'routes'>;
 }
 
