@@ -33,28 +33,6 @@ export const PAPER_FLOWS: Readonly<Record<string, FlowSchedule>> = {
   'p>e2': steps(20, 16, 24, 20),
 };
 
-/**
- * The same shape with fewer flows of others, for Figure 3: there P is to show how even it makes the losses, and it moves
- * its own flows only. A route that others fill beyond its part of all flows stays the lossiest, whatever P does; here
- * none ever does, with room left for beta_E / N.
- *
- * ```
- *   seconds          0-150  150-300  300-450  450-
- *   I1, over L1         16       18       12    16
- *   I2, over L3          8        4       12     8
- *   P                   40       40       40    40
- *   a third of all    21.3     20.7     21.3  21.3
- * ```
- */
-export const BALANCEABLE_FLOWS: Readonly<Record<string, FlowSchedule>> = {
-  'i1>e1': steps(8, 9, 6, 8),
-  'i1>e2': steps(8, 9, 6, 8),
-  'i2>e1': steps(4, 2, 6, 4),
-  'i2>e2': steps(4, 2, 6, 4),
-  'p>e1': PAPER_FLOWS['p>e1'],
-  'p>e2': PAPER_FLOWS['p>e2'],
-};
-
 /** The same numbers of flows all the time. */
 export function steadyFlows(flows: Readonly<Record<string, number>>): Record<string, FlowSchedule> {
   return Object.fromEntries(
