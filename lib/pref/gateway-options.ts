@@ -7,7 +7,7 @@ import { markingScheme } from '../wire/marking/scheme.ts';
 import type { MarkingScheme } from '../wire/marking/scheme.ts';
 import type { Balancer } from './balancers/balancer.ts';
 import { loss } from './balancers/loss.ts';
-import type { FailureRules, FailureSettings } from './failure-detector.ts';
+import type { FailureRules, FailureSettings } from './failure-core.ts';
 import type { FneLimits } from './fne-limiter.ts';
 
 /** A route out of the domain. */
