@@ -17,7 +17,7 @@ fi
 
 # tool:package
 tools="ip:iproute2 iperf3:iperf3 tcpdump:tcpdump curl:curl"
-[ "$extent" = demo ] || tools="$tools nats-server:nats-server clang:clang chromium:chromium bird:bird2 nft:nftables faketime:faketime"
+[ "$extent" = demo ] || tools="$tools nats-server:nats-server clang:clang chromium:chromium bird:bird2 nft:nftables faketime:faketime tshark:tshark"
 missing=""
 for pair in $tools; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"

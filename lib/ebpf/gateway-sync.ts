@@ -173,8 +173,10 @@ export class GatewaySync {
     this.#reportsLost = reportsLost;
   }
 
-  /** Reads all that is shown. */
+  /** Reads all that is shown; what was changed just before is in force then, as far as a turn writes it. */
   refresh(): void {
+    this.#followDecisions();
+    this.destinations.flush(WRITES_A_TURN);
     this.readMeters();
     this.readCounters();
   }

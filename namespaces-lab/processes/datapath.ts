@@ -26,9 +26,8 @@ export function startDaemon(
   args: readonly string[],
   datapath: Datapath = 'tun',
 ): Promise<PreflexProcess> {
-  if (datapath === 'tun') return PreflexProcess.start(scope, netns, args);
   removeProgramsAtEnd(scope, netns);
-  return PreflexProcess.start(scope, netns, [...args, '--datapath', datapath]);
+  return PreflexProcess.start(scope, netns, datapath === 'tun' ? args : [...args, '--datapath', datapath]);
 }
 
 /**
