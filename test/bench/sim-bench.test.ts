@@ -7,14 +7,14 @@ describe('bench sim', () => {
     const results = benchSim({ pairs: 1, seconds: 5, connections: [10, 200] });
     const named = new Map(results.map((result) => [result.name, result]));
     expect([...named.keys()]).toEqual([
-      '10 connections, events',
-      '10 connections, memory',
-      '200 connections, events',
-      '200 connections, memory',
       'Figure 1, 5 s',
       'Figure 1, 5 s, by the clock',
       'Figure 1, 5 s, events',
       'Figure 1, 5 s, memory at its end',
+      '10 connections, events',
+      '10 connections, memory',
+      '200 connections, events',
+      '200 connections, memory',
     ]);
     expect(named.get('10 connections, events')!.ratio).toBe(1);
     const figure1 = named.get('Figure 1, 5 s')!;
