@@ -48,16 +48,18 @@ export class LiveDestinations {
    */
   replace(destinations: readonly GatewayDestination[]): void {
     const left = new Set(this.#entries);
+    const owners = new Map<string, LiveDestination>();
+    for (const entry of left) for (const prefix of entry.prefixes) owners.set(prefix, entry);
     const kept = destinations.map((destination) => {
-      const entry = successorOf(destination, left);
+      const entry = successorOf(destination, owners, left);
       if (entry !== undefined) left.delete(entry);
       return entry;
     });
     for (const { index } of left) this.#gateway.removeDestination(index);
     for (const [i, entry] of kept.entries()) {
-      const wanted = destinations[i].prefixes;
+      const wanted = new Set(destinations[i].prefixes);
       for (const prefix of entry?.prefixes ?? []) {
-        if (!wanted.includes(prefix)) this.#gateway.removePrefix(prefix);
+        if (!wanted.has(prefix)) this.#gateway.removePrefix(prefix);
       }
     }
     this.#entries = destinations.map((destination, i): LiveDestination => {
@@ -67,26 +69,36 @@ export class LiveDestinations {
         return { ...destination, index: this.#gateway.addDestination(prefixes, pathIds) };
       }
       for (const prefix of destination.prefixes) {
-        if (!entry.prefixes.includes(prefix)) this.#gateway.addPrefix(entry.index, prefix);
+        if (owners.get(prefix) !== entry) this.#gateway.addPrefix(entry.index, prefix);
       }
       return { ...destination, index: entry.index };
     });
   }
 }
 
-/** The entry with the same routes that shares most prefixes; undefined when none shares any. */
+/**
+ * The entry with the same routes that shares most prefixes; undefined when none shares any.
+ *
+ * @param owners - the entry that has had each prefix
+ * @param left - entries without a successor so far
+ */
 function successorOf(
   destination: GatewayDestination,
-  entries: Iterable<LiveDestination>,
+  owners: ReadonlyMap<string, LiveDestination>,
+  left: ReadonlySet<LiveDestination>,
 ): LiveDestination | undefined {
+  const shared = new Map<LiveDestination, number>();
+  for (const prefix of destination.prefixes) {
+    const entry = owners.get(prefix);
+    if (entry !== undefined && left.has(entry) && haveSame(entry.pathIds, destination.pathIds))
+      shared.set(entry, (shared.get(entry) ?? 0) + 1);
+  }
   let best: LiveDestination | undefined;
   let most = 0;
-  for (const entry of entries) {
-    if (!haveSame(entry.pathIds, destination.pathIds)) continue;
-    const shared = destination.prefixes.filter((prefix) => entry.prefixes.includes(prefix)).length;
-    if (shared > most) {
+  for (const [entry, count] of shared) {
+    if (count > most) {
       best = entry;
-      most = shared;
+      most = count;
     }
   }
   return best;
