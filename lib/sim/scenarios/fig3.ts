@@ -1,5 +1,5 @@
-/** The paper's Figure 3: loss ratios toward E1 with equal utilisation, and with loss balancing. */
-import { PAPER_FLOWS } from './paper-flows.ts';
+/** The paper's Figure 3: loss ratios toward E1 with equal utilisation, and with loss balancing, where balance is possible. */
+import { BALANCEABLE_FLOWS } from './paper-flows.ts';
 import { PAPER_RATES } from './scenario.ts';
 import type { Figure1Scenario } from './scenario.ts';
 
@@ -14,7 +14,7 @@ export const fig3Equal: Figure1Scenario = {
   mode: 'equal',
   ratesBitsPerSec: PAPER_RATES,
   changes: [],
-  flows: PAPER_FLOWS,
+  flows: BALANCEABLE_FLOWS,
 };
 
 /** beta_E = 0.1, beta_L = 0.9. */

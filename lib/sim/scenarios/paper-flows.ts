@@ -33,6 +33,27 @@ export const PAPER_FLOWS: Readonly<Record<string, FlowSchedule>> = {
   'p>e2': steps(20, 16, 24, 20),
 };
 
+/**
+ * The same with half as many flows from I1 and I2, so that others never have more than a third of all flows on a link,
+ * which is its share where all lose alike: balance is possible at any time. With {@link PAPER_FLOWS} I1 alone has 40
+ * flows on L1 in the second quarter, where a third of all is 28, and P can do no more than stay away.
+ *
+ * ```
+ *   seconds     0-150  150-300  300-450  450-900
+ *   I1 > E1        8        9        6        8      over L1
+ *   I1 > E2        8        9        6        8
+ *   I2 > E1        4        2        6        4      over L3
+ *   I2 > E2        4        2        6        4
+ * ```
+ */
+export const BALANCEABLE_FLOWS: Readonly<Record<string, FlowSchedule>> = {
+  ...PAPER_FLOWS,
+  'i1>e1': steps(8, 9, 6, 8),
+  'i1>e2': steps(8, 9, 6, 8),
+  'i2>e1': steps(4, 2, 6, 4),
+  'i2>e2': steps(4, 2, 6, 4),
+};
+
 /** The same numbers of flows all the time. */
 export function steadyFlows(flows: Readonly<Record<string, number>>): Record<string, FlowSchedule> {
   return Object.fromEntries(
