@@ -169,6 +169,16 @@ describeNetns('gateways that share their figures', () => {
       { name: 'satellite', pathId: 1, ownPathId: null },
     ]);
     publish('gc', 'bye', JSON.stringify({ version: 1, gateway: 'gc', incarnation: '00000000000000aa' }));
+    const { incarnation } = await shareOf(gateways.ga);
+    await waitFor(
+      'gb to see that ga was not restarted',
+      async () => {
+        const { peers, refused } = await shareOf(gb);
+        const isHeard = peers.some((peer) => peer.incarnation === incarnation);
+        return refused.formerIncarnation > 0 && isHeard ? true : undefined;
+      },
+      LIMIT,
+    );
     await hearing(1);
     await agreement();
     socket.destroy();
