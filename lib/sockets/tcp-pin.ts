@@ -16,9 +16,9 @@
  * A new flowlet is asked for on IPv6 only: on IPv4 the kernel does not show the DSCP of what is received after the
  * handshake (lib/sys/received-class.ts), so the answer could not be read.
  *
- * A path that no longer delivers (stall-watch.ts): on IPv6 the retransmissions go as FNE until one is acknowledged and an
- * answer names another path (path-search.ts); on IPv4 the connection tries the paths that others of this process were
- * assigned.
+ * A path that no longer delivers (stall-watch.ts): on IPv6 the retransmissions go as FNE until one is acknowledged, and its
+ * answer names another path, as far as it can be seen (path-search.ts); on IPv4 the connection tries the paths that others
+ * of this process were assigned.
  */
 import type { Socket } from 'node:net';
 import { requireInteger } from '../errors.ts';
@@ -256,10 +256,10 @@ export class TcpPin {
   #settle(isIdle: boolean): boolean {
     if (!this.canAskForFlowlets) return true;
     const assigned = this.#answer(this.#segmentsAtStall);
-    const pathId = this.#search.consider(assigned, isIdle);
+    const pathId = this.#search.consider(assigned, knownPaths, isIdle);
     if (pathId === undefined) return false;
-    if (pathId !== 0) this.#noteAssignment(pathId);
-    else this.#isFlowletDue = true;
+    if (pathId !== 0 && pathId === assigned) this.#noteAssignment(pathId);
+    else if (pathId === 0) this.#isFlowletDue = true;
     this.#pin(pathId);
     return true;
   }
