@@ -6,7 +6,7 @@
  *                        |  ^           --> another one that the process knows, unless it was left
  *                        +--+ neither: so many looks at most
  *                        v
- *                  the path that the last answer names, or the one that was left first
+ *                  the path that was named first, or else the one that was left first
  * ```
  * A socket has one DSCP, so all that the kernel sends in this time is FNE, and the gateway draws a route for each segment:
  * also the one that is dead. It answers the FNE that came last, with whatever comes back. So an answer says for certain
@@ -23,11 +23,14 @@ export class PathSearch {
   /** Path IDs that were left since the connection moved on, in the order of leaving. */
   #left: number[] = [];
   #looks = 0;
+  /** The path that was named first since the last one was left: the likeliest to work. */
+  #named = 0;
 
   /** The connection leaves this path. @param pathId - 0 for none: nothing is known of the path that it was on */
   leave(pathId: number): void {
     if (pathId !== 0) this.#left = [...this.#left.filter((left) => left !== pathId), pathId];
     this.#looks = 0;
+    this.#named = 0;
   }
 
   /**
@@ -41,13 +44,15 @@ export class PathSearch {
   consider(assigned: number, known: Iterable<number>, isLast: boolean): number | undefined {
     if (assigned !== 0 && !this.#left.includes(assigned)) return assigned;
     for (const pathId of known) if (!this.#left.includes(pathId)) return pathId;
+    if (this.#named === 0) this.#named = assigned;
     if (!isLast && ++this.#looks < MAX_LOOKS) return undefined;
-    return assigned !== 0 ? assigned : (this.#left[0] ?? 0);
+    return this.#named !== 0 ? this.#named : (this.#left[0] ?? 0);
   }
 
   /** The connection has moved on: what was left before says nothing about the next failure. */
   end(): void {
     this.#left = [];
     this.#looks = 0;
+    this.#named = 0;
   }
 }

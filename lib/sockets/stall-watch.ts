@@ -77,6 +77,7 @@ export class StallWatch {
     }
     const timeouts = info.retransmits;
     const isIdle = info.unacked === 0 && info.notsentBytes === 0;
+    this.#prove(info, isIdle);
     if (timeouts >= (this.#provenAtBytes > 0 ? 1 : this.#limit)) {
       if (timeouts === this.#told) return;
       if (this.#told === 0) this.#every(STALLED_MS);
@@ -92,10 +93,12 @@ export class StallWatch {
       this.#provenAtBytes = info.bytesSent - info.bytesRetrans;
       this.#every(WATCH_MS);
     }
-    if (this.#provenAtBytes > 0 && (isIdle || info.bytesAcked >= this.#provenAtBytes)) {
-      this.#provenAtBytes = 0;
-      this.#listener.proven();
-    }
+    this.#prove(info, isIdle);
     if (isIdle) this.stop();
+  }
+  #prove(info: TcpInfo, isIdle: boolean): void {
+    if (this.#provenAtBytes === 0 || (!isIdle && info.bytesAcked < this.#provenAtBytes)) return;
+    this.#provenAtBytes = 0;
+    this.#listener.proven();
   }
 }

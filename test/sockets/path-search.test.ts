@@ -45,6 +45,16 @@ describe('the search for a path', () => {
     expect(lookAt(0, [1, 2])).toEqual({ looks: 4, pathId: 2 });
   });
 
+  it('goes back to the one that was named first when all were left', () => {
+    for (const pathId of [1, 2]) search.leave(pathId);
+    expect([0, 2, 1].map((assigned) => search.consider(assigned, [1, 2], false))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(search.consider(1, [1, 2], false)).toBe(2);
+  });
+
   it('ends without a path when there never was one', () => {
     search.leave(0);
     expect(lookAt(0, [])).toEqual({ looks: 4, pathId: 0 });

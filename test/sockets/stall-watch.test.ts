@@ -98,6 +98,13 @@ describe('the watch over timeouts', () => {
     expect(connection.after(100, { retransmits: 2 })).toEqual(['stalled']);
   });
 
+  it('sees what proves the path and the next timeout in one look', () => {
+    const connection = new Connection();
+    connection.after(100, { retransmits: 2 });
+    connection.after(5, { retransmits: 0 });
+    expect(connection.after(100, { bytesAcked: 10_000, retransmits: 1 })).toEqual(['proven']);
+  });
+
   it('says that nothing is outstanding when it moves, and sleeps', () => {
     const connection = new Connection();
     connection.after(100, { retransmits: 2 });
