@@ -117,7 +117,7 @@ function describeShare(share: ShareStatus): string[] {
     });
     lines.push(
       peer.isLive
-        ? `  ${peer.name}: figures ${age} old, interval ${peer.intervalSeconds} s, ${routes.join(', ')}`
+        ? `  ${peer.name}: figures ${age} old, interval ${Number(peer.intervalSeconds.toFixed(3))} s, ${routes.join(', ')}`
         : `  ${peer.name}: gone, last heard of ${age} ago`,
     );
   }

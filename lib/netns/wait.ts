@@ -11,7 +11,7 @@ import { findLink } from './links.ts';
 
 /** How long to wait. */
 export interface WaitOptions extends Where {
-  /** Milliseconds. Default 5000. */
+  /** Milliseconds. Default 20,000: long enough for a process that a busy machine starts or leaves waiting. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -28,7 +28,7 @@ export async function waitFor<T>(
   probe: () => T | undefined | Promise<T | undefined>,
   options: WaitOptions = {},
 ): Promise<T> {
-  const timeoutMs = options.timeoutMs ?? 5000;
+  const timeoutMs = options.timeoutMs ?? 20_000;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const answer = await probe();

@@ -3,11 +3,12 @@
  *
  * ```
  *   a write --> [ watching, every 100 ms ] -- all acknowledged --> [ asleep ]
- *                        | successive timeouts >= limit   ^
- *                        v  onStall, again at each further | onProgress
- *               [ stalled, every 5 ms ] -------------------+
+ *                        | successive timeouts >= limit             ^
+ *                        v  stalled(), again at each further timeout |
+ *               [ stalled, every 5 ms ] --- acknowledged: moved() ---+  until it returns true
  * ```
- * Looks closely while stalled, so that little is sent with the mark of a stall once the connection moves again.
+ * Looks closely while stalled, so that little is sent with the mark of a stall once the connection moves again. Until what
+ * was sent before that is acknowledged, the path it moved to is not proven, and one timeout is enough to leave it.
  *
  * @see protocol.md, rule 2d
  */
@@ -22,8 +23,15 @@ export interface StallListener {
   info(): TcpInfo | undefined;
   /** Another timeout, the limit or beyond. */
   stalled(): void;
-  /** Data was acknowledged again. */
-  moved(): void;
+  /**
+   * Data was acknowledged again.
+   *
+   * @param isIdle - nothing is outstanding
+   * @returns whether the connection has a path; else it is asked again in a moment
+   */
+  moved(isIdle: boolean): boolean;
+  /** All that was on its way when the connection moved has been acknowledged. */
+  proven(): void;
 }
 
 /** See the top of the file. */
@@ -33,6 +41,8 @@ export class StallWatch {
   #timer: NodeJS.Timeout | undefined;
   /** Successive timeouts that were told of, 0 when not stalled. */
   #told = 0;
+  /** Payload bytes that prove the path once they are acknowledged, 0 when it is proven. */
+  #provenAtBytes = 0;
 
   /** @param limit - successive timeouts, 1 or more */
   constructor(listener: StallListener, limit: number) {
@@ -50,6 +60,7 @@ export class StallWatch {
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#told = 0;
+    this.#provenAtBytes = 0;
   }
 
   #every(ms: number): void {
@@ -65,7 +76,9 @@ export class StallWatch {
       return;
     }
     const timeouts = info.retransmits;
-    if (timeouts >= this.#limit) {
+    const isIdle = info.unacked === 0 && info.notsentBytes === 0;
+    this.#prove(info, isIdle);
+    if (timeouts >= (this.#provenAtBytes > 0 ? 1 : this.#limit)) {
       if (timeouts === this.#told) return;
       if (this.#told === 0) this.#every(STALLED_MS);
       this.#told = timeouts;
@@ -73,10 +86,19 @@ export class StallWatch {
       return;
     }
     if (this.#told !== 0) {
+      // Stalled again in the middle of asking: nothing new has come.
+      if (timeouts > 0) return;
+      if (!this.#listener.moved(isIdle)) return;
       this.#told = 0;
-      this.#listener.moved();
+      this.#provenAtBytes = info.bytesSent - info.bytesRetrans;
       this.#every(WATCH_MS);
     }
-    if (info.unacked === 0 && info.notsentBytes === 0) this.stop();
+    this.#prove(info, isIdle);
+    if (isIdle) this.stop();
+  }
+  #prove(info: TcpInfo, isIdle: boolean): void {
+    if (this.#provenAtBytes === 0 || (!isIdle && info.bytesAcked < this.#provenAtBytes)) return;
+    this.#provenAtBytes = 0;
+    this.#listener.proven();
   }
 }

@@ -16,8 +16,9 @@
  * A new flowlet is asked for on IPv6 only: on IPv4 the kernel does not show the DSCP of what is received after the
  * handshake (lib/sys/received-class.ts), so the answer could not be read.
  *
- * A path that no longer delivers (stall-watch.ts): on IPv6 the retransmissions go as FNE until one is acknowledged, and
- * its answer names the path; on IPv4 the connection tries the paths that others of this process were assigned.
+ * A path that no longer delivers (stall-watch.ts): on IPv6 the retransmissions go as FNE until one is acknowledged, and its
+ * answer names another path, as far as it can be seen (path-search.ts); on IPv4 the connection tries the paths that others
+ * of this process were assigned.
  */
 import type { Socket } from 'node:net';
 import { requireInteger } from '../errors.ts';
@@ -32,6 +33,7 @@ import {
   isAssignment,
   markPathId,
 } from '../wire/marking/scheme.ts';
+import { PathSearch } from './path-search.ts';
 import { StallWatch } from './stall-watch.ts';
 import { NO_STATISTICS, type TcpStatistics } from './tcp-statistics.ts';
 
@@ -90,6 +92,9 @@ export class TcpPin {
   #statistics: TcpStatistics = NO_STATISTICS;
   #look: NodeJS.Timeout | undefined;
   readonly #stalls: StallWatch;
+  readonly #search = new PathSearch();
+  /** Segments that had come when the connection began to ask for another path. */
+  #segmentsAtStall = 0;
 
   /**
    * @param socket - connected
@@ -106,7 +111,8 @@ export class TcpPin {
       {
         info: () => this.#readInfo(),
         stalled: () => this.#leavePath(),
-        moved: () => this.#settle(),
+        moved: (isIdle) => this.#settle(isIdle),
+        proven: () => this.#search.end(),
       },
       settings.fneAfterTimeouts,
     );
@@ -234,7 +240,9 @@ export class TcpPin {
     this.#stopLooking();
     if (this.canAskForFlowlets) {
       this.#flowlets++;
+      this.#search.leave(this.#pathId);
       this.#pathId = 0;
+      this.#segmentsAtStall = this.#readInfo()?.segsIn ?? 0;
       this.#mark(CODEPOINT_FNE, 0);
       return;
     }
@@ -244,12 +252,16 @@ export class TcpPin {
     this.#pin(next === this.#pathId ? 0 : next);
   }
 
-  /** A retransmission got through: its answer names the path. */
-  #settle(): void {
-    if (!this.canAskForFlowlets) return;
-    const pathId = this.#answer(0);
-    if (pathId !== 0) this.#noteAssignment(pathId);
+  /** A retransmission got through: what came back names the path. Returns whether that is settled. */
+  #settle(isIdle: boolean): boolean {
+    if (!this.canAskForFlowlets) return true;
+    const assigned = this.#answer(this.#segmentsAtStall);
+    const pathId = this.#search.consider(assigned, knownPaths, isIdle);
+    if (pathId === undefined) return false;
+    if (pathId !== 0 && pathId === assigned) this.#noteAssignment(pathId);
+    else if (pathId === 0) this.#isFlowletDue = true;
     this.#pin(pathId);
+    return true;
   }
 
   #hook(): void {

@@ -82,6 +82,8 @@ const CONNECT_KEYS: readonly string[] = [
   'noDelay',
 ];
 const TCP_QUICKACK = 12;
+/** Until a SYN that has no answer is marked FNE again: half of the time to its first repetition (RFC 6298 section 2). */
+const SYN_REPEAT_MARK_MS = 500;
 const MODULE = 'preflex/tcp';
 const NS_PER_MS = 1e6;
 const pins = new WeakMap<Socket, TcpPin>();
@@ -266,12 +268,21 @@ async function connectTo(
   const version = isIP(address) as 4 | 6;
   const raw = TcpSocket.open(version);
   try {
-    writeTrafficClass(raw.fd, classOf(settings.scheme, CODEPOINT_FNE, 0), version);
+    const fne = classOf(settings.scheme, CODEPOINT_FNE, 0);
+    writeTrafficClass(raw.fd, fne, version);
     if (version === 6) noteReceivedClass(raw.fd);
-    // Holds the last ACK of the handshake back until it can carry the path; as FNE it would ask a second time.
+    // Holds the last ACK of the handshake back until it can carry the path, but for 200 ms at most.
     writeSocketOption(raw.fd, SOL_TCP, TCP_QUICKACK, 0);
     if (options.localAddress !== undefined) raw.bind(options.localAddress);
-    await raw.connect(address, options.port);
+    const connected = raw.connect(address, options.port);
+    // The SYN is on its way. An ACK that the kernel sends before this program runs again must not ask a second time.
+    writeTrafficClass(raw.fd, classOf(settings.scheme, CODEPOINT_LECT, 0), version);
+    const repeats = setTimeout(() => writeTrafficClass(raw.fd, fne, version), SYN_REPEAT_MARK_MS);
+    try {
+      await connected;
+    } finally {
+      clearTimeout(repeats);
+    }
     const pathId = version === 6 ? assignedPath(settings.scheme, readReceivedClass(raw.fd)) : 0;
     writeTrafficClass(raw.fd, classOf(settings.scheme, CODEPOINT_LECT, pathId), version);
     writeSocketOption(raw.fd, SOL_TCP, TCP_QUICKACK, 1);

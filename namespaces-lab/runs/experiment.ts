@@ -41,6 +41,8 @@ import { takeDown } from './take-down.ts';
 import type { End } from './take-down.ts';
 import type { ProcessorUse, Validity } from './validity.ts';
 import { checkRun } from './validity.ts';
+import type { ProcessWait } from './wait-watch.ts';
+import { WaitWatch } from './wait-watch.ts';
 import type { Sample } from './watch.ts';
 import { Watch } from './watch.ts';
 
@@ -79,6 +81,8 @@ export interface ExperimentResult extends RunResult {
   readonly emulator: FabricReport;
   readonly sources: Readonly<Record<string, SourceReport>>;
   readonly processor: ProcessorUse;
+  /** Of each process, by `KIND NAME`. */
+  readonly waits: Readonly<Record<string, ProcessWait>>;
   /** What the iperf3 flows measured themselves. */
   readonly iperf3: readonly Iperf3Report[];
 }
@@ -122,12 +126,14 @@ export async function runExperiment(
   onProgress(`traffic for ${scenario.seconds} s`);
   const watch = new Watch(experiment, scenario, options.onSample, options.onInterval);
   const processor = new ProcessorWatch();
+  const waiting = new WaitWatch(experiment);
   const sources = options.iperf3 ?? [];
   const [iperf3] = await Promise.all([
     runIperf3Sources(scope, sources, experiment.netnsOf, scenario.seconds),
     watch.run(),
   ]);
   const processorUse = processor.use();
+  const waits = waiting.waits();
   onProgress('ending the traffic, reading the counters');
   const end = await takeDown(experiment);
   const { transfers } = watch;
@@ -161,6 +167,7 @@ export async function runExperiment(
     sources: end.sources,
     emulator: end.fabric,
     processor: processorUse,
+    waits,
     queueDrops: end.queueDrops,
     classes: experiment.classes,
     transfers,

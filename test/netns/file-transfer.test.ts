@@ -17,7 +17,7 @@ import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
 import { exampleArgv, projectRoot, RunningExample } from '../support/examples.ts';
 import { describeNetns, useLab } from '../support/netns.ts';
 import type { TestTwoPath } from '../support/two-path-lab.ts';
-import { endsOf, prepareTwoPath, waitForAddresses } from '../support/two-path-lab.ts';
+import { endsOf, prepareTwoPath, waitForTopology } from '../support/two-path-lab.ts';
 
 const PORT = 5600;
 const BYTES = 6_000_000;
@@ -40,7 +40,7 @@ describeNetns('the file transfer over UDP', () => {
   async function start(version: 4 | 6, bytes: number) {
     const topology = prepareTwoPath(lab, { links: { loss: { forward: 0.02 }, seed: 7 } });
     const gateway = await topology.startGateway();
-    await Promise.all([waitForAddresses(topology.host), waitForAddresses(topology.far)]);
+    await waitForTopology(topology);
     const content = randomBytes(bytes);
     const [source, copy] = [join(lab.folder, 'source'), join(lab.folder, 'copy')];
     writeFileSync(source, content);

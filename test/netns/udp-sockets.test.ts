@@ -19,7 +19,7 @@ import type { CapturedPacket } from '../support/capture.ts';
 import { Capture } from '../support/capture.ts';
 import { openUdp, withinNetns } from '../support/in-netns.ts';
 import { connect, describeNetns, useLab } from '../support/netns.ts';
-import { endsOf, prepareTwoPath, waitForAddresses } from '../support/two-path-lab.ts';
+import { endsOf, prepareTwoPath, waitForAddresses, waitForTopology } from '../support/two-path-lab.ts';
 
 const FLOWS = 6;
 const PORT = 7100;
@@ -74,7 +74,7 @@ describeNetns('sockets of preflex/udp', () => {
       it(`are assigned a path and stay on it; LEx bytes are the gateway's L_i: scheme ${scheme}, IPv${version}`, async () => {
         const topology = prepareTwoPath(lab, { scheme });
         const gateway = await topology.startGateway();
-        await Promise.all([waitForAddresses(topology.host), waitForAddresses(topology.far)]);
+        await waitForTopology(topology);
         const { host, far } = endsOf(version);
         const echo = await openUdp(lab.scope, topology.far, far, PORT);
         let arrived = 0;

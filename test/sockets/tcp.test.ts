@@ -9,7 +9,13 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { connect, createConnection, pinOf, pinServer, pinSocket } from '../../lib/sockets/tcp.ts';
 import type { ServerPin, TcpPin, TcpPinOptions } from '../../lib/sockets/tcp.ts';
 import { noteReceivedClass, readReceivedClass } from '../../lib/sys/received-class.ts';
-import { readTrafficClass, socketFd, writeTrafficClass } from '../../lib/sys/socket-options.ts';
+import {
+  readSocketOptionBytes,
+  readTrafficClass,
+  socketFd,
+  writeSocketOption,
+  writeTrafficClass,
+} from '../../lib/sys/socket-options.ts';
 import { TcpSocket } from '../../lib/sys/socket.ts';
 
 const FNE = 7 << 2;
@@ -71,6 +77,22 @@ async function acceptedPin(
   return { client, pin };
 }
 
+const SOL_IP = 0;
+const IP_PKTOPTIONS = 9;
+const IP_RECVTOS = 13;
+
+/** Has the kernel note the class of the segment that completes a handshake, on connections of an IPv4 listener. */
+function noteThirdClass(listeningFd: number): void {
+  writeSocketOption(listeningFd, SOL_IP, IP_RECVTOS, 1);
+}
+
+/** That class. */
+function readThirdClass(fd: number): number {
+  const control = new Uint8Array(64);
+  expect(readSocketOptionBytes(fd, SOL_IP, IP_PKTOPTIONS, control)).toBeGreaterThan(16);
+  return control[16]!;
+}
+
 async function readAll(peer: TcpSocket, bytes: number): Promise<void> {
   const buffer = new Uint8Array(65_536);
   for (let left = bytes; left > 0;) {
@@ -100,6 +122,21 @@ describe('a client', () => {
     pin.usePath(5);
     expect(readTrafficClass(socketFd(socket), 4)).toBe(lectOn(5));
     expect(() => pin.usePath(7)).toThrow(/pathId: 7 is not allowed; it takes a whole number from 0 to 6/);
+  });
+
+  it('asks with its SYN alone, even when its program does not run until the handshake is over', async () => {
+    const listener = listen(4, 0);
+    noteThirdClass(listener.fd);
+    const connecting = connect({ host: ADDRESS[4], port: listener.localPort });
+    // The SYN leaves within these steps; then the program stands still for longer than the kernel holds its ACK back.
+    for (let step = 0; step < 20; step++) await Promise.resolve();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+    const peer = listener.accept();
+    expect(peer).toBeDefined();
+    undo.push(() => peer!.close());
+    expect(readThirdClass(peer!.fd)).toBe(LECT);
+    const socket = await connecting;
+    socket.destroy();
   });
 
   it('reads marks of the scheme `full` when told to', async () => {

@@ -57,9 +57,13 @@ export async function startTwoPathTest(
 ): Promise<TestTwoPath & { readonly agent: PreflexProcess; readonly gatewayDaemon: PreflexProcess }> {
   const topology = prepareTwoPath(lab, options);
   const [gatewayDaemon, agent] = await Promise.all([topology.startGateway(), topology.startAgent()]);
-  const { far, gateway, host, router } = topology;
-  await Promise.all([host, gateway, router, far].map((netns) => waitForAddresses(netns)));
+  await waitForTopology(topology);
   return { ...topology, agent, gatewayDaemon };
+}
+
+/** Waits for the addresses of all its namespaces: a packet needs those of the routers, too. */
+export async function waitForTopology({ far, gateway, host, router }: TwoPathTopology): Promise<void> {
+  await Promise.all([host, gateway, router, far].map((netns) => waitForAddresses(netns)));
 }
 
 /** Waits until no IPv6 address of a namespace is tentative: their routes appear when they are not any more. */

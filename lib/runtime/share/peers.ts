@@ -3,7 +3,7 @@
  * taken from them. Pure: bytes have been read before, and the time is an argument.
  *
  * ```
- *   part --> older sequence, former incarnation? refused
+ *   part --> older sequence, former incarnation? refused       unless it goes on while the one that replaced it says nothing
  *        --> kept until all parts of its sequence are there --> PrefGateway.setRemoteFigures
  *   time --> older than keepIntervals of its intervals?     --> PrefGateway.deleteRemoteFigures
  * ```
@@ -26,6 +26,11 @@ export const MAX_PEERS = 32;
 const LEAST_LIFE_NS = 1e9;
 /** Incarnations of a gateway that are remembered as ended. */
 const MAX_FORMER = 8;
+/**
+ * New intervals that a former incarnation tells, without a word from the one that took its place, until the name is its
+ * own again. What is left of a gateway that has ended on its way here is one interval at most.
+ */
+const RECLAIM_INTERVALS = 3;
 const NS_PER_S = 1e9;
 
 /** Why a message of a known form is not taken. */
@@ -70,9 +75,18 @@ interface Assembly {
   readonly prefixChanges: number;
 }
 
+/** An incarnation that another one took the place of. */
+interface Former {
+  readonly incarnation: string;
+  /** The last interval that it told. */
+  sequence: number;
+  /** Intervals that it told since the one in its place was heard. */
+  told: number;
+}
+
 interface Peer {
   readonly incarnation: string;
-  readonly former: readonly string[];
+  readonly former: readonly Former[];
   sequence: number;
   isLive: boolean;
   heardNs: number;
@@ -220,16 +234,16 @@ export class Peers {
   }
 
   /** The peer that a message is of, made where it is new; or why there can be none. */
-  #admit(sender: Sender): Peer | PeerRefusal {
+  #admit(sender: IntervalMessage): Peer | PeerRefusal {
     const { gateway: name, incarnation } = sender;
     if (name === this.#own.gateway) return this.#conflict(sender) ?? 'stale';
     const known = this.#peers.get(name);
     if (known?.incarnation === incarnation) return known;
-    if (known?.isLive === true && known.former.includes(incarnation)) return 'formerIncarnation';
+    if (known?.isLive === true && !isReclaimed(known, sender)) return 'formerIncarnation';
     if (known === undefined && this.#peers.size >= MAX_PEERS && !this.#makeRoom()) return 'tooManyGateways';
     const peer: Peer = {
       incarnation,
-      former: known === undefined ? [] : [...known.former, known.incarnation].slice(-MAX_FORMER),
+      former: known === undefined ? [] : formerOf(known, incarnation),
       sequence: 0,
       // Until the new incarnation has told a whole interval, the figures of the one before count.
       isLive: known?.isLive ?? false,
@@ -273,6 +287,7 @@ export class Peers {
       destinations.push(figures);
     }
     peer.isLive = true;
+    for (const former of peer.former) former.told = 0;
     peer.heardNs = nowNs;
     peer.intervalSeconds = intervalSeconds;
     peer.routes = routes;
@@ -308,6 +323,21 @@ export class Peers {
   #endOf(peer: Peer): number {
     return peer.heardNs + Math.max(LEAST_LIFE_NS, this.#keepIntervals * peer.intervalSeconds * NS_PER_S);
   }
+}
+
+/** Whether an incarnation may have the name: a new one, and a former one that has proven that it did not end. */
+function isReclaimed({ former }: Peer, { incarnation, sequence }: IntervalMessage): boolean {
+  const before = former.find((one) => one.incarnation === incarnation);
+  if (before === undefined) return true;
+  if (sequence <= before.sequence) return false;
+  before.sequence = sequence;
+  return ++before.told >= RECLAIM_INTERVALS;
+}
+
+/** The former incarnations of a gateway when another one takes the place of the present. */
+function formerOf({ incarnation, sequence, former }: Peer, next: string): Former[] {
+  const others = former.filter((one) => one.incarnation !== next);
+  return [...others, { incarnation, sequence, told: 0 }].slice(-MAX_FORMER);
 }
 
 /** Figures of the routes that exist here. @param pathIds - own ones, by place in the message */

@@ -207,6 +207,36 @@ describe('a gateway that was restarted', () => {
     expect(gateway.told.at(-1)).toEqual(['gw2', undefined]);
   });
 
+  it('was not, if the one before goes on while the new one is silent: after three intervals it has its name again', () => {
+    peers.take(message({ sequence: 100 }), S);
+    peers.take(message({ incarnation: SECOND, intervalSeconds: 3600 }), 2 * S);
+    const goesOn = [101, 102, 103].map((sequence) => peers.take(message({ sequence }), 3 * S));
+    expect(goesOn).toEqual(['formerIncarnation', 'formerIncarnation', undefined]);
+    expect(peers.status(3 * S)).toMatchObject([{ incarnation: FIRST, intervalSeconds: 10 }]);
+    expect(peers.take(message({ incarnation: SECOND, sequence: 2 }), 4 * S)).toBe('formerIncarnation');
+  });
+
+  it('does not count what the one before has told already, or tells in several parts', () => {
+    peers.take(message({ sequence: 100 }), S);
+    peers.take(message({ incarnation: SECOND }), 2 * S);
+    const refusals = [98, 99, 100, 101, 101, 101, 102].map((sequence) =>
+      peers.take(message({ sequence }), 3 * S),
+    );
+    expect(new Set(refusals)).toEqual(new Set(['formerIncarnation']));
+    expect(peers.take(message({ sequence: 103 }), 3 * S)).toBeUndefined();
+  });
+
+  it('keeps its name against one that goes on as long as it is heard itself', () => {
+    peers.take(message({ sequence: 100 }), S);
+    for (let sequence = 1; sequence < 10; sequence++) {
+      expect(peers.take(message({ incarnation: SECOND, sequence }), 2 * S)).toBeUndefined();
+      for (const more of [1, 2]) {
+        const refusal = peers.take(message({ sequence: 100 + 2 * sequence + more }), 2 * S);
+        expect(refusal).toBe('formerIncarnation');
+      }
+    }
+  });
+
   it('and is gone leaves its name to whoever has it', () => {
     peers.take(message({ incarnation: FIRST }), S);
     peers.take(message({ incarnation: SECOND }), S);
