@@ -5,9 +5,9 @@
  */
 import {
   DOUBLE_LAST_FNE,
-  DOUBLE_RTT_SENT,
   FLAG_TIMING,
   WORD_RTT_END,
+  WORD_RTT_SENT,
   WORD_RTTVAR,
   WORD_SRTT,
 } from './flow-state.ts';
@@ -29,16 +29,10 @@ export const MIN_TIMEOUT_GAP_NS = 10e6;
  *
  * @hotpath
  */
-export function startTiming(
-  words: Int32Array,
-  doubles: Float64Array,
-  base: number,
-  end: number,
-  nowNs: number,
-): void {
+export function startTiming(words: Int32Array, base: number, end: number, nowNs: number): void {
   if (hasFlag(words, base, FLAG_TIMING)) return;
   words[base + WORD_RTT_END] = end;
-  doubles[(base >> 1) + DOUBLE_RTT_SENT] = nowNs;
+  words[base + WORD_RTT_SENT] = (nowNs / NS_PER_US) | 0;
   setFlag(words, base, FLAG_TIMING);
 }
 
@@ -52,17 +46,12 @@ export function stopTiming(words: Int32Array, base: number): void {
  *
  * @hotpath
  */
-export function takeRttSample(
-  words: Int32Array,
-  doubles: Float64Array,
-  base: number,
-  ackNumber: number,
-  nowNs: number,
-): void {
+export function takeRttSample(words: Int32Array, base: number, ackNumber: number, nowNs: number): void {
   if (!hasFlag(words, base, FLAG_TIMING) || ((ackNumber - words[base + WORD_RTT_END]) | 0) < 0) return;
   clearFlag(words, base, FLAG_TIMING);
-  const elapsedUs = (nowNs - doubles[(base >> 1) + DOUBLE_RTT_SENT]) / NS_PER_US;
-  smoothRtt(words, base, elapsedUs < MAX_RTT_US ? elapsedUs | 0 : MAX_RTT_US);
+  // Below 0 after 36 minutes.
+  const elapsedUs = (((nowNs / NS_PER_US) | 0) - words[base + WORD_RTT_SENT]) | 0;
+  smoothRtt(words, base, elapsedUs >= 0 && elapsedUs < MAX_RTT_US ? elapsedUs : MAX_RTT_US);
 }
 
 /**

@@ -265,6 +265,9 @@ function routeForFne(
     if (failing >= 0) {
       failures.noteLoss(destination, failing, h1, h2);
       tried = 1 << failing;
+    } else {
+      const repeated = failures.repeats.repeatedSlot(destination, h1, h2);
+      if (repeated >= 0) tried = 1 << repeated;
     }
   }
   if (slot < 0) {

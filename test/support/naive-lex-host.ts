@@ -41,6 +41,8 @@ export interface NaiveFeedback {
   readonly isFne: boolean;
   /** Path ID that the gateway assigns, 0 for none. */
   readonly assigned: number;
+  /** The peer's timer made it send this again, though it was acknowledged. */
+  readonly isPeerRepeat?: boolean;
 }
 
 interface Flow {
@@ -63,6 +65,7 @@ interface Flow {
   pathBefore: number;
   isFlowletWanted: boolean;
   isAnswerDue: boolean;
+  isPathSuspect: boolean;
   timed: { end: number; sinceNs: number } | undefined;
   srttNs: number | undefined;
   rttvarNs: number;
@@ -104,6 +107,7 @@ export class NaiveLexHost {
     if (codepoint === 'FNE') {
       flow.lastFneNs = nowNs;
       flow.isAnswerDue = false;
+      flow.isPathSuspect = false;
     }
     if (codepoint === 'LEx') this.lexPayloadBytes += segment.length;
     const isCarried = codepoint !== 'FNE' || this.#options.scheme === 'full';
@@ -158,6 +162,7 @@ export class NaiveLexHost {
       return 'FNE';
     }
 
+    const highestBefore = flow.highest;
     const isOutstanding = flow.una !== flow.highest;
     const isProbe = !isOutstanding && length <= 1 && seq === flow.una - 1 && segment.fin !== true;
     const isKeepAlive = isProbe && !flow.isWindowZero;
@@ -187,8 +192,13 @@ export class NaiveLexHost {
       flow.isFlowletWanted = false;
       return 'FNE';
     }
-    // 2f, which answers as well; 2e
+    // 2f, which answers as well; 2g, with nothing that was sent before; 2e
     if (flow.isFlowletWanted) return this.#beginFlowlet(flow);
+    if (flow.isPathSuspect && !(isNumbered && seq < highestBefore)) {
+      flow.path = 0;
+      flow.pathBefore = 0;
+      return 'FNE';
+    }
     if (flow.isAnswerDue) return 'FNE';
     // 3: but zero-window probes are not, nor is what the peer refused with the SYN.
     const isZeroWindowProbe = flow.isWindowZero && (isProbe || seq === flow.una);
@@ -241,6 +251,7 @@ function newFlow(seq: number): Flow {
     pathBefore: 0,
     isFlowletWanted: false,
     isAnswerDue: false,
+    isPathSuspect: false,
     timed: undefined,
     srttNs: undefined,
     rttvarNs: 0,
@@ -281,7 +292,9 @@ function takeAcknowledgement(flow: Flow, packet: NaiveFeedback, nowNs: number): 
       flow.timed = undefined;
     }
   }
-  flow.isWindowZero = packet.isWindowZero;
+  if (packet.isPeerRepeat === true) flow.isPathSuspect = true;
+  // What comes late tells of an earlier window.
+  else flow.isWindowZero = packet.isWindowZero;
   flow.hasAck = true;
 }
 
