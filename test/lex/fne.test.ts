@@ -400,6 +400,69 @@ describe.each(EVERY_KIND)('TCP over $name', ({ ends, scheme }) => {
       expect(h.send(1.6, 1, 100)).toBe('LECT');
     });
   });
+
+  describe('rule 2g: the peer repeats what was acknowledged', () => {
+    /** A download on path 3: 1,000 bytes came, and were acknowledged; returns the time. */
+    const receive = (): number => {
+      h.connect(0, 0.1, { assign: 3 });
+      h.ack(0.2, 1, { length: 1000 });
+      expect(acknowledge(0.2)).toBe('LECT/3');
+      return 0.2;
+    };
+    const acknowledge = (t: number): string => h.send(t, 1, 0, { ackNumber: h.peerIsn + 1001 });
+
+    test('after a round trip of silence the acknowledgement is FNE, and the path is given up', () => {
+      const t = receive();
+      h.ack(t + 0.35, 1, { length: 1000 });
+      expect(acknowledge(t + 0.35)).toBe('FNE');
+      expect(h.reason).toBe('fnePeerRepeats');
+      expect(acknowledge(t + 0.36)).toBe('LECT');
+      expect(h.host.counters.unpinned).toBe(1);
+    });
+
+    test('what is repeated with the same burst asks no more', () => {
+      const t = receive();
+      h.ack(t + 0.35, 1, { length: 500 });
+      expect(acknowledge(t + 0.35)).toBe('FNE');
+      h.ack(t + 0.36, 1, { seq: 501, length: 500 });
+      expect(acknowledge(t + 0.36)).toBe('LECT');
+    });
+
+    test('what is repeated sooner was not repeated by a timer', () => {
+      const t = receive();
+      h.ack(t + 0.09, 1, { length: 1000 });
+      expect(acknowledge(t + 0.09)).toBe('LECT/3');
+    });
+
+    test('data that was not acknowledged asks for nothing, new or in a hole', () => {
+      const t = receive();
+      h.ack(t + 0.35, 1, { seq: 2001, length: 1000 });
+      expect(acknowledge(t + 0.35)).toBe('LECT/3');
+      h.ack(t + 0.7, 1, { seq: 1001, length: 1000 });
+      expect(acknowledge(t + 0.7)).toBe('LECT/3');
+    });
+
+    test('a byte alone is a keep-alive', () => {
+      const t = receive();
+      h.ack(t + 0.5, 1, { seq: 1000, length: 1 });
+      expect(acknowledge(t + 0.5)).toBe('LECT/3');
+    });
+
+    test('own data that is sent again stays LEx, and what is new asks', () => {
+      const t = receive();
+      h.send(t, 1, 100);
+      h.ack(t + 0.35, 1, { length: 1000 });
+      expect(h.send(t + 0.35, 1, 100)).toBe('LEx/3');
+      expect(h.send(t + 0.36, 101, 100)).toBe('FNE');
+      expect(h.reason).toBe('fnePeerRepeats');
+    });
+
+    test('a host that came to the flow in its middle knows what it acknowledged since', () => {
+      acknowledge(0);
+      h.ack(0.5, 1, { assign: 3, length: 1000 });
+      expect(acknowledge(0.5)).toBe('FNE');
+    });
+  });
 });
 
 /** Sends 1600 bytes in 1.6 s, all acknowledged, on a connection that began at 0; returns the time, next is byte 1601. */
