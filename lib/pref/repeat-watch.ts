@@ -127,13 +127,13 @@ export class RepeatWatch {
     return sample.groupOf(flow);
   }
 
-  /** The slot by which the acknowledgments of a flow go that came to be repeated, -1 for none. @hotpath */
-  repeatedSlot(destination: number, h1: number, h2: number): number {
+  /** Mask of the slot by which a flow acknowledged what came again then, 0 for none. @hotpath */
+  repeatedMask(destination: number, h1: number, h2: number): number {
     const { sample } = this;
     const flow = sample.find(h1, h2);
-    if (flow < 0 || sample.exposuresOf(flow) === 0 || sample.hasFlag(flow, FLAG_DEPARTED)) return NONE;
+    if (flow < 0 || sample.exposuresOf(flow) === 0 || sample.hasFlag(flow, FLAG_DEPARTED)) return 0;
     const group = sample.groupOf(flow);
-    return sample.destinationOf(group) === destination ? sample.slotOf(group) : NONE;
+    return sample.destinationOf(group) === destination ? 1 << sample.slotOf(group) : 0;
   }
 
   /** Whether new data came in a moment ago for flows whose acknowledgments take one of these routes. */

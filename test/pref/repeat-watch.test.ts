@@ -44,15 +44,15 @@ class Receivers {
     this.acknowledge(flow);
   }
 
-  /** A segment that may have come before. */
-  letIn(flow: number, segment: number, isEmpty = false, dscp = 0): void {
+  /** A segment that may have come before. @returns the route that is assigned with it, 0 = none */
+  letIn(flow: number, segment: number, isEmpty = false, dscp = 0): number {
     const { back, gateway } = this;
     const length = isEmpty ? 40 : back.byteLength;
     back.setUint16(2, length);
     back.setUint8(1, dscp << 2);
     back.setUint16(22, FIRST_PORT + flow);
     back.setInt32(24, segment * SEGMENT);
-    gateway.handleInbound(back, 0, length, this.nowMs * MS, 0, 0);
+    return gateway.handleInbound(back, 0, length, this.nowMs * MS, 0, 0);
   }
 
   /** @returns the route that the acknowledgment took */
@@ -105,6 +105,14 @@ describe('data that comes again although it was acknowledged', () => {
     for (const flow of dead.slice(0, 3)) {
       world.letIn(flow, world.segments[flow] - 1);
       expect(world.acknowledge(flow, FNE)).not.toBe(2);
+    }
+  });
+
+  test('marked as FNE asks for an answer by another route than before', () => {
+    const { world, dead } = fail();
+    for (const flow of dead.slice(0, 5)) {
+      expect(world.letIn(flow, world.segments[flow] - 1, false, FNE)).not.toBe(2);
+      world.run(world.nowMs + 1, (other) => dead.includes(other));
     }
   });
 
