@@ -21,6 +21,8 @@ export const MIN_RTO_VARIANCE_US = 200e3;
 export const MAX_RTT_US = 67e6;
 /** Assumed RTT where none was measured, for telling timeouts apart: half of Linux's shortest RTO. */
 export const DEFAULT_TIMEOUT_GAP_NS = 100e6;
+/** By how much a silence that holds a probe timeout as well exceeds the RTO: one and a half times the RTT, or this. */
+export const MIN_PROBE_SILENCE_US = 50e3;
 /** Shortest time between two transmissions of the head that can be two timeouts. */
 export const MIN_TIMEOUT_GAP_NS = 10e6;
 
@@ -109,4 +111,19 @@ export function timeoutGapNs(words: Int32Array, base: number): number {
   const srttNs = words[base + WORD_SRTT] * NS_PER_US;
   if (srttNs === 0) return DEFAULT_TIMEOUT_GAP_NS;
   return srttNs < MIN_TIMEOUT_GAP_NS ? MIN_TIMEOUT_GAP_NS : srttNs;
+}
+
+/**
+ * Silence before a transmission of the head, in us, that holds two timeouts: the probe timeout, whose probe was lost or
+ * not heard of, and the RTO that it set anew. A probe waits for two round trips, or for the RTO if data goes on (Linux);
+ * half a round trip is for the RTO's being another one there. 0 when no RTT was measured: then nobody knows.
+ *
+ * @see RFC 8985 section 7.2; Linux net/ipv4/tcp_output.c tcp_schedule_loss_probe, tcp_send_loss_probe
+ * @hotpath
+ */
+export function probedSilenceUs(words: Int32Array, base: number): number {
+  const srttUs = words[base + WORD_SRTT];
+  if (srttUs === 0) return 0;
+  const beyondUs = srttUs + (srttUs >> 1);
+  return rtoEstimateUs(words, base) + (beyondUs < MIN_PROBE_SILENCE_US ? MIN_PROBE_SILENCE_US : beyondUs);
 }

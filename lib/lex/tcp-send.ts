@@ -65,7 +65,7 @@ import {
   REASON_LECT_ZERO_WINDOW_PROBE,
   REASON_LEX_RETRANSMISSION,
 } from './reasons.ts';
-import { NS_PER_US, rtoEstimateUs, startTiming, stopTiming, timeoutGapNs } from './rtt.ts';
+import { NS_PER_US, probedSilenceUs, rtoEstimateUs, startTiming, stopTiming, timeoutGapNs } from './rtt.ts';
 
 /**
  * Decides the mark of an outbound segment and updates the flow's state.
@@ -216,7 +216,8 @@ function handleFirst(
 
 /**
  * The head of the window goes out again: was it a timeout? With the window closed it is a probe, and one that the
- * peer answered proves that the path delivers.
+ * peer answered proves that the path delivers. Where the silence is too long for one timeout, a tail loss probe came
+ * first: it may be new data, which nobody can tell from other data, but its timeout is one.
  */
 function countTimeout(
   words: Int32Array,
@@ -230,8 +231,12 @@ function countTimeout(
   const lastAckNs = doubles[at + DOUBLE_LAST_ACK];
   const silentSinceNs = headSentNs > lastAckNs ? headSentNs : lastAckNs;
   const isAnsweredProbe = isWindowZero && lastAckNs > headSentNs;
-  if (!isAnsweredProbe && nowNs - silentSinceNs >= timeoutGapNs(words, base)) {
-    setSuccessiveTimeouts(words, base, successiveTimeouts(words, base) + 1);
+  const silenceNs = nowNs - silentSinceNs;
+  if (!isAnsweredProbe && silenceNs >= timeoutGapNs(words, base)) {
+    const before = successiveTimeouts(words, base);
+    const probedUs = before === 0 ? probedSilenceUs(words, base) : 0;
+    const isProbed = probedUs !== 0 && silenceNs >= probedUs * NS_PER_US;
+    setSuccessiveTimeouts(words, base, before + (isProbed ? 2 : 1));
   }
   doubles[at + DOUBLE_HEAD_SENT] = nowNs;
 }

@@ -227,9 +227,37 @@ describe.each(EVERY_KIND)('TCP over $name', ({ ends, scheme }) => {
       h = hostWith({ fneAfterTimeouts });
       const t = outstanding();
       for (let timeout = 1; timeout <= fneAfterTimeouts + 1; timeout++) {
-        const mark = h.send(t + 0.3 * 2 ** timeout, 1, 100);
+        const mark = h.send(t + 0.3 * (2 ** timeout - 1), 1, 100);
         expect(mark).toBe(timeout < fneAfterTimeouts ? 'LEx/2' : 'FNE');
       }
+    });
+
+    test('a first silence that holds a probe timeout as well counts as two', () => {
+      const t = outstanding();
+      expect(h.send(t + 0.46, 1, 100)).toBe('FNE');
+      expect(h.reason).toBe('fneTimeouts');
+    });
+
+    test('also when the probe is new data', () => {
+      const t = outstanding();
+      expect(h.send(t + 0.3, 201, 100)).toBe('LECT/2');
+      expect(h.send(t + 0.6, 1, 100)).toBe('FNE');
+    });
+
+    test('a longer silence is one timeout when it follows an acknowledgement of the probe', () => {
+      const t = outstanding();
+      h.send(t + 0.2, 201, 100);
+      h.ack(t + 0.3, 1, { sack: [[201, 301]] });
+      expect(h.send(t + 0.6, 1, 100)).toBe('LEx/2');
+    });
+
+    test('on a short path the probe must have waited for the RTO to be told from its lateness', () => {
+      const t = h.connect(0, 0.002, { assign: 2 });
+      h.send(t, 1, 100);
+      expect(h.send(t + 0.21, 1, 100)).toBe('LEx/2');
+      h.ack(t + 0.212, 101);
+      h.send(t + 0.22, 101, 100);
+      expect(h.send(t + 0.62, 101, 100)).toBe('FNE');
     });
 
     test('later packets carry no path until one is assigned', () => {

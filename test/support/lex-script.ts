@@ -220,6 +220,8 @@ export class LexScript {
 
   #timeouts(s: Sender, times: number): void {
     let rto = this.#rto(s);
+    // With a tail loss probe before, of new data or not sent here at all.
+    if (this.#below(3) === 0) this.#wait(rto);
     for (let i = 0; i < times && s.highest > s.una; i++) {
       this.#wait(rto);
       rto = Math.max(rto, Math.min(2 * rto, 60));
@@ -399,6 +401,7 @@ export class LexScript {
         isFne: fne,
         assigned: assign ?? 0,
         isPeerRepeat,
+        length,
       },
       this.#nowNs,
     );

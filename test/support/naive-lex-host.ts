@@ -43,6 +43,8 @@ export interface NaiveFeedback {
   readonly assigned: number;
   /** The peer's timer made it send this again, though it was acknowledged. */
   readonly isPeerRepeat?: boolean;
+  /** Payload bytes. */
+  readonly length?: number;
 }
 
 interface Flow {
@@ -60,6 +62,9 @@ interface Flow {
   refused: Set<number>;
   timeouts: number;
   lastOutNs: number;
+  /** When each position was sent last, and when something came that can make the sender act. */
+  sentAtNs: Map<number, number>;
+  lastAckNs: number;
   lastFneNs: number;
   path: number;
   pathBefore: number;
@@ -104,6 +109,7 @@ export class NaiveLexHost {
         ? this.#sendTcp(flow, segment, known === undefined, nowNs)
         : this.#sendUdp(flow, segment, known === undefined, nowNs);
     flow.lastOutNs = nowNs;
+    for (let at = segment.seq; at <= segment.seq + segment.length; at++) flow.sentAtNs.set(at, nowNs);
     if (codepoint === 'FNE') {
       flow.lastFneNs = nowNs;
       flow.isAnswerDue = false;
@@ -177,7 +183,7 @@ export class NaiveLexHost {
     else if (isNumbered && !isProbe) {
       flow.timed ??= { end: seq + length + (segment.fin === true ? 1 : 0), sinceNs: nowNs };
     }
-    if (isHead && segment.isTimeout === true) flow.timeouts++;
+    if (isHead && segment.isTimeout === true) this.#countTimeout(flow, segment.flow, nowNs);
     for (const byte of data) flow.refused.delete(byte);
     if (!isProbe) remember(flow, seq, length, segment.fin === true);
 
@@ -219,6 +225,18 @@ export class NaiveLexHost {
     return segment.isRepeat === true ? 'LEx' : 'LECT';
   }
 
+  /** A silence too long for one timeout at its beginning had a probe timeout in it. */
+  #countTimeout(flow: Flow, name: string, nowNs: number): void {
+    const silenceNs = nowNs - Math.max(flow.sentAtNs.get(flow.una) ?? 0, flow.lastAckNs);
+    const rtoNs = this.rtoNs(name);
+    const isProbed =
+      flow.timeouts === 0 &&
+      flow.srttNs !== undefined &&
+      rtoNs !== undefined &&
+      silenceNs >= rtoNs + Math.max(1.5 * flow.srttNs, 50e6);
+    flow.timeouts += isProbed ? 2 : 1;
+  }
+
   #isIdle(flow: Flow, name: string, nowNs: number): boolean {
     return nowNs - flow.lastOutNs > Math.max(this.#options.flowletGapNs, this.rtoNs(name) ?? 0);
   }
@@ -246,6 +264,8 @@ function newFlow(seq: number): Flow {
     refused: new Set(),
     timeouts: 0,
     lastOutNs: 0,
+    sentAtNs: new Map(),
+    lastAckNs: 0,
     lastFneNs: 0,
     path: 0,
     pathBefore: 0,
@@ -287,11 +307,12 @@ function takeAcknowledgement(flow: Flow, packet: NaiveFeedback, nowNs: number): 
   if (ack > flow.una) {
     flow.una = ack;
     flow.timeouts = 0;
+    flow.lastAckNs = nowNs;
     if (flow.timed !== undefined && ack >= flow.timed.end) {
       takeRtt(flow, nowNs - flow.timed.sinceNs);
       flow.timed = undefined;
     }
-  }
+  } else if ((packet.length ?? 0) === 0) flow.lastAckNs = nowNs;
   if (packet.isPeerRepeat === true) flow.isPathSuspect = true;
   // What comes late tells of an earlier window.
   else flow.isWindowZero = packet.isWindowZero;

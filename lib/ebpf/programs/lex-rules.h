@@ -178,6 +178,16 @@ static __always_inline __s64 timeout_gap_ns(const struct lex_flow *flow)
 	return srtt_ns < MIN_TIMEOUT_GAP_NS ? MIN_TIMEOUT_GAP_NS : srtt_ns;
 }
 
+static __always_inline __s64 probed_silence_us(const struct lex_flow *flow)
+{
+	__s64 srtt_us = flow->srtt_us;
+
+	if (srtt_us == 0)
+		return 0;
+	__s64 beyond_us = srtt_us + (srtt_us >> 1);
+	return rto_estimate_us(flow) + (beyond_us < MIN_PROBE_SILENCE_US ? MIN_PROBE_SILENCE_US : beyond_us);
+}
+
 static __always_inline int is_idle_gap(const struct lex_flow *flow, __s64 now_ns, const struct lex_settings *settings)
 {
 	__s64 idle_ns = now_ns - flow->last_out_ns;
@@ -275,8 +285,15 @@ static __always_inline void count_timeout(struct lex_flow *flow, int is_window_z
 	__s64 silent_since_ns = flow->head_sent_ns > flow->last_ack_ns ? flow->head_sent_ns : flow->last_ack_ns;
 	int is_answered_probe = is_window_zero && flow->last_ack_ns > flow->head_sent_ns;
 
-	if (!is_answered_probe && now_ns - silent_since_ns >= timeout_gap_ns(flow) && flow->timeouts < MAX_TIMEOUTS)
-		flow->timeouts++;
+	__s64 silence_ns = now_ns - silent_since_ns;
+
+	if (!is_answered_probe && silence_ns >= timeout_gap_ns(flow)) {
+		__s64 probed_us = flow->timeouts == 0 ? probed_silence_us(flow) : 0;
+		int is_probed = probed_us && silence_ns >= probed_us * NS_PER_US;
+
+		if (flow->timeouts < MAX_TIMEOUTS)
+			flow->timeouts += is_probed ? 2 : 1;
+	}
 	flow->head_sent_ns = now_ns;
 }
 
