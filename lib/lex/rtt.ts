@@ -23,6 +23,11 @@ export const MAX_RTT_US = 67e6;
 export const DEFAULT_TIMEOUT_GAP_NS = 100e6;
 /** By how much a silence that holds a probe timeout as well exceeds the RTO: one and a half times the RTT, or this. */
 export const MIN_PROBE_SILENCE_US = 50e3;
+/**
+ * By how much the silence before a repeat by the peer's timer exceeds an RTT, at least: half of what its RTO does, since
+ * an acknowledgement may have been late. A tail loss probe comes sooner where several segments were outstanding.
+ */
+export const PEER_TIMER_BEYOND_NS = 100e6;
 /** Shortest time between two transmissions of the head that can be two timeouts. */
 export const MIN_TIMEOUT_GAP_NS = 10e6;
 

@@ -29,7 +29,7 @@ import {
   WORD_UNA,
   WORD_WL1,
 } from './flow-state.ts';
-import { takeRttSample, timeoutGapNs } from './rtt.ts';
+import { PEER_TIMER_BEYOND_NS, takeRttSample, timeoutGapNs } from './rtt.ts';
 
 /**
  * Takes an inbound segment of a known flow into its state.
@@ -95,8 +95,8 @@ function noteFastOpen(words: Int32Array, base: number, ack: number): void {
 }
 
 /**
- * Rule 2g: data that was acknowledged comes again, and for a round trip nothing was sent that it could be a reaction to.
- * So the peer's timer ran out: it has not heard the acknowledgement. One byte is a keep-alive of some hosts.
+ * Rule 2g: data that was acknowledged comes again, and for a round trip and more nothing was sent that it could be a
+ * reaction to. So the peer's timer ran out: it has not heard the acknowledgement. One byte is a keep-alive of some hosts.
  */
 function isRepeatByTimer(
   words: Int32Array,
@@ -107,7 +107,7 @@ function isRepeatByTimer(
 ): boolean {
   const length = packet.payloadLength;
   if (length <= 1 || seqAfter((packet.seqNumber + length) | 0, words[base + WORD_ACK_SENT])) return false;
-  return nowNs - doubles[(base >> 1) + DOUBLE_LAST_OUT] >= timeoutGapNs(words, base);
+  return nowNs - doubles[(base >> 1) + DOUBLE_LAST_OUT] >= timeoutGapNs(words, base) + PEER_TIMER_BEYOND_NS;
 }
 
 /**

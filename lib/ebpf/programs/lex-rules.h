@@ -490,7 +490,7 @@ static __always_inline int is_repeat_by_timer(const struct lex_flow *flow, const
 {
 	if (packet->payload_length <= 1 || seq_before(flow->ack_sent, packet->seq + packet->payload_length))
 		return 0;
-	return now_ns - flow->last_out_ns >= timeout_gap_ns(flow);
+	return now_ns - flow->last_out_ns >= timeout_gap_ns(flow) + PEER_TIMER_BEYOND_NS;
 }
 
 static __always_inline void note_window(struct lex_flow *flow, const struct packet *packet, int is_syn)
