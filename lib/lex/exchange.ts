@@ -11,6 +11,7 @@ import {
   DOUBLE_LAST_OUT,
   FLAG_ANSWER_DUE,
   FLAG_HEARD,
+  FLAG_PATH_SUSPECT,
   pinnedPath,
   setFlag,
 } from './flow-state.ts';
@@ -45,7 +46,7 @@ export function noteSent(
   doubles[at64 + DOUBLE_LAST_OUT] = nowNs;
   if (codepoint === CODEPOINT_FNE) {
     doubles[at64 + DOUBLE_LAST_FNE] = nowNs;
-    clearFlag(words, base, FLAG_ANSWER_DUE);
+    clearFlag(words, base, FLAG_ANSWER_DUE | FLAG_PATH_SUSPECT);
     // Only in some schemes an FNE has room for a path ID beside it.
     if (settings.scheme.assignmentCodepoint !== CODEPOINT_FNE) return 0;
   }

@@ -14,7 +14,8 @@
  *      double 11 lastOutNs   last packet sent
  *      double 12 lastFneNs   last FNE sent
  *      double 13 headSentNs  last time that the head of the window was sent
- *      double 14 rttSentNs   start of the running RTT measurement
+ *      word 28   rttSent start of the running RTT measurement, us modulo 2^32
+ *      word 29   ackSent highest acknowledgement number sent: RCV.NXT as the peer was told
  *      double 15 lastAckNs   last acknowledgement that could have made the sender act
  */
 import { RECORD_WORDS, WORD_TAG, WORD_USER } from '../flow/flow-table.ts';
@@ -27,11 +28,12 @@ export const WORD_SRTT = WORD_USER + 4;
 export const WORD_RTTVAR = WORD_USER + 5;
 export const WORD_TFO_END = WORD_USER + 6;
 export const WORD_WL1 = WORD_USER + 7;
+export const WORD_RTT_SENT = WORD_USER + 14;
+export const WORD_ACK_SENT = WORD_USER + 15;
 
 export const DOUBLE_LAST_OUT = 11;
 export const DOUBLE_LAST_FNE = 12;
 export const DOUBLE_HEAD_SENT = 13;
-export const DOUBLE_RTT_SENT = 14;
 export const DOUBLE_LAST_ACK = 15;
 
 /** Idle class of a flow that is open or whose state is unknown. */
@@ -61,6 +63,8 @@ export const FLAG_HEARD = 1 << 27;
 export const FLAG_TIMING = 1 << 28;
 /** The peer refused the data of the SYN, which will be sent again below tfoEnd. */
 export const FLAG_TFO_REFUSED = 1 << 29;
+/** The peer repeated by its timer what was acknowledged: the own path seems not to deliver (rule 2g). */
+export const FLAG_PATH_SUSPECT = 1 << 30;
 
 const CLASS_MASK = 0xff;
 const PATH_SHIFT = 8;

@@ -24,34 +24,36 @@ export const REASON_FNE_TIMEOUTS = 12;
 export const REASON_FNE_ANSWER = 13;
 /** Outbound FNE, rule 2f: the application asked for a new flowlet. */
 export const REASON_FNE_APPLICATION = 14;
+/** Outbound FNE, rule 2g: the peer repeats what was acknowledged; the path is given up. */
+export const REASON_FNE_PEER_REPEATS = 15;
 /** Outbound LEx, rule 3: payload bytes below the high-water mark. */
-export const REASON_LEX_RETRANSMISSION = 15;
+export const REASON_LEX_RETRANSMISSION = 16;
 /** Outbound LEx, rule 3 for datagrams: the application said that it sends this again. */
-export const REASON_LEX_APPLICATION = 16;
+export const REASON_LEX_APPLICATION = 17;
 /** Outbound LECT: new data. */
-export const REASON_LECT_DATA = 17;
+export const REASON_LECT_DATA = 18;
 /** Outbound LECT: a segment without payload. */
-export const REASON_LECT_ACK = 18;
+export const REASON_LECT_ACK = 19;
 /** Outbound LECT, not LEx: the peer's window is closed and this probes it. */
-export const REASON_LECT_ZERO_WINDOW_PROBE = 19;
+export const REASON_LECT_ZERO_WINDOW_PROBE = 20;
 /** Outbound LECT, not LEx: data that went with the SYN and was refused there (RFC 7413). */
-export const REASON_LECT_TFO_REPEAT = 20;
+export const REASON_LECT_TFO_REPEAT = 21;
 /** Outbound LECT: a datagram. */
-export const REASON_LECT_DATAGRAM = 21;
+export const REASON_LECT_DATAGRAM = 22;
 /** Outbound, as its first fragment: a later fragment whose flow was found by (src, dst, ident). */
-export const REASON_LECT_FRAGMENT = 22;
+export const REASON_LECT_FRAGMENT = 23;
 /** Outbound LECT: the head of the window after successive timeouts, by another path that the host chose itself. */
-export const REASON_LECT_MOVED = 23;
+export const REASON_LECT_MOVED = 24;
 /** Inbound: no flow of this host; nothing is learnt. */
-export const REASON_IN_UNKNOWN_FLOW = 24;
+export const REASON_IN_UNKNOWN_FLOW = 25;
 /** Inbound: an assignment for a flow that this host does not know; refused. */
-export const REASON_IN_REJECTED_ASSIGNMENT = 25;
+export const REASON_IN_REJECTED_ASSIGNMENT = 26;
 /** Inbound: an assignment, taken. */
-export const REASON_IN_ASSIGNMENT = 26;
+export const REASON_IN_ASSIGNMENT = 27;
 /** Inbound: FNE without a path ID. */
-export const REASON_IN_FNE = 27;
+export const REASON_IN_FNE = 28;
 /** Inbound: anything else of a known flow. */
-export const REASON_IN_FEEDBACK = 28;
+export const REASON_IN_FEEDBACK = 29;
 
 /** A short camelCase name for each reason; the index is the reason. */
 export const REASON_NAMES: readonly string[] = [
@@ -66,6 +68,7 @@ export const REASON_NAMES: readonly string[] = [
   'fneTimeouts',
   'fneAnswer',
   'fneApplication',
+  'fnePeerRepeats',
   'lexRetransmission',
   'lexApplication',
   'lectData',
@@ -87,7 +90,7 @@ export const REASON_COUNT = REASON_NAMES.length;
 
 /** The codepoint that an outbound reason stands for; the index is the reason. */
 export const REASON_CODEPOINT = new Uint8Array(REASON_COUNT).map((_, reason) => {
-  if (reason >= REASON_FNE_SYN && reason <= REASON_FNE_APPLICATION) return CODEPOINT_FNE;
+  if (reason >= REASON_FNE_SYN && reason <= REASON_FNE_PEER_REPEATS) return CODEPOINT_FNE;
   if (reason === REASON_LEX_RETRANSMISSION || reason === REASON_LEX_APPLICATION) return CODEPOINT_LEX;
   if (reason >= REASON_LECT_DATA && reason <= REASON_LECT_MOVED) return CODEPOINT_LECT;
   return CODEPOINT_NOT_LECT;

@@ -5,9 +5,9 @@
  */
 import {
   DOUBLE_LAST_FNE,
-  DOUBLE_RTT_SENT,
   FLAG_TIMING,
   WORD_RTT_END,
+  WORD_RTT_SENT,
   WORD_RTTVAR,
   WORD_SRTT,
 } from './flow-state.ts';
@@ -21,6 +21,13 @@ export const MIN_RTO_VARIANCE_US = 200e3;
 export const MAX_RTT_US = 67e6;
 /** Assumed RTT where none was measured, for telling timeouts apart: half of Linux's shortest RTO. */
 export const DEFAULT_TIMEOUT_GAP_NS = 100e6;
+/** By how much a silence that holds a probe timeout as well exceeds the RTO: one and a half times the RTT, or this. */
+export const MIN_PROBE_SILENCE_US = 50e3;
+/**
+ * By how much the silence before a repeat by the peer's timer exceeds an RTT, at least: half of what its RTO does, since
+ * an acknowledgement may have been late. A tail loss probe comes sooner where several segments were outstanding.
+ */
+export const PEER_TIMER_BEYOND_NS = 100e6;
 /** Shortest time between two transmissions of the head that can be two timeouts. */
 export const MIN_TIMEOUT_GAP_NS = 10e6;
 
@@ -29,16 +36,10 @@ export const MIN_TIMEOUT_GAP_NS = 10e6;
  *
  * @hotpath
  */
-export function startTiming(
-  words: Int32Array,
-  doubles: Float64Array,
-  base: number,
-  end: number,
-  nowNs: number,
-): void {
+export function startTiming(words: Int32Array, base: number, end: number, nowNs: number): void {
   if (hasFlag(words, base, FLAG_TIMING)) return;
   words[base + WORD_RTT_END] = end;
-  doubles[(base >> 1) + DOUBLE_RTT_SENT] = nowNs;
+  words[base + WORD_RTT_SENT] = (nowNs / NS_PER_US) | 0;
   setFlag(words, base, FLAG_TIMING);
 }
 
@@ -52,17 +53,12 @@ export function stopTiming(words: Int32Array, base: number): void {
  *
  * @hotpath
  */
-export function takeRttSample(
-  words: Int32Array,
-  doubles: Float64Array,
-  base: number,
-  ackNumber: number,
-  nowNs: number,
-): void {
+export function takeRttSample(words: Int32Array, base: number, ackNumber: number, nowNs: number): void {
   if (!hasFlag(words, base, FLAG_TIMING) || ((ackNumber - words[base + WORD_RTT_END]) | 0) < 0) return;
   clearFlag(words, base, FLAG_TIMING);
-  const elapsedUs = (nowNs - doubles[(base >> 1) + DOUBLE_RTT_SENT]) / NS_PER_US;
-  smoothRtt(words, base, elapsedUs < MAX_RTT_US ? elapsedUs | 0 : MAX_RTT_US);
+  // Below 0 after 36 minutes.
+  const elapsedUs = (((nowNs / NS_PER_US) | 0) - words[base + WORD_RTT_SENT]) | 0;
+  smoothRtt(words, base, elapsedUs >= 0 && elapsedUs < MAX_RTT_US ? elapsedUs : MAX_RTT_US);
 }
 
 /**
@@ -120,4 +116,19 @@ export function timeoutGapNs(words: Int32Array, base: number): number {
   const srttNs = words[base + WORD_SRTT] * NS_PER_US;
   if (srttNs === 0) return DEFAULT_TIMEOUT_GAP_NS;
   return srttNs < MIN_TIMEOUT_GAP_NS ? MIN_TIMEOUT_GAP_NS : srttNs;
+}
+
+/**
+ * Silence before a transmission of the head, in us, that holds two timeouts: the probe timeout, whose probe was lost or
+ * not heard of, and the RTO that it set anew. A probe waits for two round trips, or for the RTO if data goes on (Linux);
+ * half a round trip is for the RTO's being another one there. 0 when no RTT was measured: then nobody knows.
+ *
+ * @see RFC 8985 section 7.2; Linux net/ipv4/tcp_output.c tcp_schedule_loss_probe, tcp_send_loss_probe
+ * @hotpath
+ */
+export function probedSilenceUs(words: Int32Array, base: number): number {
+  const srttUs = words[base + WORD_SRTT];
+  if (srttUs === 0) return 0;
+  const beyondUs = srttUs + (srttUs >> 1);
+  return rtoEstimateUs(words, base) + (beyondUs < MIN_PROBE_SILENCE_US ? MIN_PROBE_SILENCE_US : beyondUs);
 }

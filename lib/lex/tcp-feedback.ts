@@ -9,9 +9,11 @@ import type { LexCounters } from './counters.ts';
 import {
   clearFlag,
   DOUBLE_LAST_ACK,
+  DOUBLE_LAST_OUT,
   FLAG_ACK_SEEN,
   FLAG_FIN_IN,
   FLAG_FIN_OUT,
+  FLAG_PATH_SUSPECT,
   FLAG_SYN_SEEN,
   FLAG_TFO_REFUSED,
   FLAG_ZERO_WINDOW,
@@ -20,13 +22,14 @@ import {
   setFlag,
   setIdleClass,
   setSuccessiveTimeouts,
+  WORD_ACK_SENT,
   WORD_ISN,
   WORD_MAX,
   WORD_TFO_END,
   WORD_UNA,
   WORD_WL1,
 } from './flow-state.ts';
-import { takeRttSample } from './rtt.ts';
+import { PEER_TIMER_BEYOND_NS, takeRttSample, timeoutGapNs } from './rtt.ts';
 
 /**
  * Takes an inbound segment of a known flow into its state.
@@ -60,10 +63,12 @@ export function receiveSegment(
     words[base + WORD_UNA] = ack;
     setSuccessiveTimeouts(words, base, 0);
     doubles[(base >> 1) + DOUBLE_LAST_ACK] = nowNs;
-    takeRttSample(words, doubles, base, ack, nowNs);
+    takeRttSample(words, base, ack, nowNs);
   } else if (packet.payloadLength === 0 || packet.sackBlocks !== 0) {
     doubles[(base >> 1) + DOUBLE_LAST_ACK] = nowNs;
   }
+  if (isSyn) words[base + WORD_ACK_SENT] = packet.seqNumber;
+  else if (isRepeatByTimer(words, doubles, base, packet, nowNs)) setFlag(words, base, FLAG_PATH_SUSPECT);
   noteWindow(words, base, packet, isSyn);
   setFlag(words, base, FLAG_ACK_SEEN);
 }
@@ -87,6 +92,22 @@ function noteFastOpen(words: Int32Array, base: number, ack: number): void {
   if (ack === ((words[base + WORD_ISN] + 1) | 0) && seqBefore(ack, words[base + WORD_TFO_END])) {
     setFlag(words, base, FLAG_TFO_REFUSED);
   }
+}
+
+/**
+ * Rule 2g: data that was acknowledged comes again, and for a round trip and more nothing was sent that it could be a
+ * reaction to. So the peer's timer ran out: it has not heard the acknowledgement. One byte is a keep-alive of some hosts.
+ */
+function isRepeatByTimer(
+  words: Int32Array,
+  doubles: Float64Array,
+  base: number,
+  packet: PacketView,
+  nowNs: number,
+): boolean {
+  const length = packet.payloadLength;
+  if (length <= 1 || seqAfter((packet.seqNumber + length) | 0, words[base + WORD_ACK_SENT])) return false;
+  return nowNs - doubles[(base >> 1) + DOUBLE_LAST_OUT] >= timeoutGapNs(words, base) + PEER_TIMER_BEYOND_NS;
 }
 
 /**

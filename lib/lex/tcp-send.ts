@@ -7,6 +7,7 @@
  *      idle gap                                     FNE (2b), new flowlet
  *      head after timeouts       countTimeout       FNE (2d), path given up; LECT on another learnt path if host-driven
  *      application's wish                           FNE (2f), new flowlet; it answers the peer as well
+ *      peer repeats what was acknowledged           FNE (2g), path given up; not with own data sent again
  *      peer's FNE to answer                         FNE (2e)
  *      zero-window probe                            LECT
  *      data refused with the SYN                    LECT
@@ -14,8 +15,8 @@
  *      else                                         LECT (4)
  */
 import type { PacketView } from '../wire/packet-view.ts';
-import { TCP_FIN, TCP_RST, TCP_SYN } from '../wire/packet-view.ts';
-import { seqBefore, seqDelta } from '../wire/seq.ts';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../wire/packet-view.ts';
+import { seqAfter, seqBefore, seqDelta } from '../wire/seq.ts';
 import type { LexCounters } from './counters.ts';
 import { EXCLUSION_FNE_REPEAT, EXCLUSION_RESTART, EXCLUSION_TFO, EXCLUSION_ZERO_WINDOW } from './counters.ts';
 import {
@@ -27,6 +28,7 @@ import {
   FLAG_FIN_IN,
   FLAG_FIN_OUT,
   FLAG_FLOWLET_DUE,
+  FLAG_PATH_SUSPECT,
   FLAG_SYN_SEEN,
   FLAG_TFO_REFUSED,
   FLAG_ZERO_WINDOW,
@@ -37,6 +39,7 @@ import {
   setIdleClass,
   setSuccessiveTimeouts,
   successiveTimeouts,
+  WORD_ACK_SENT,
   WORD_ISN,
   WORD_MAX,
   WORD_TFO_END,
@@ -51,6 +54,7 @@ import {
   REASON_FNE_FIRST_PACKET,
   REASON_FNE_IDLE_GAP,
   REASON_FNE_KEEP_ALIVE,
+  REASON_FNE_PEER_REPEATS,
   REASON_FNE_SYN,
   REASON_FNE_SYN_REPEAT,
   REASON_FNE_TIMEOUTS,
@@ -61,7 +65,7 @@ import {
   REASON_LECT_ZERO_WINDOW_PROBE,
   REASON_LEX_RETRANSMISSION,
 } from './reasons.ts';
-import { NS_PER_US, rtoEstimateUs, startTiming, stopTiming, timeoutGapNs } from './rtt.ts';
+import { NS_PER_US, probedSilenceUs, rtoEstimateUs, startTiming, stopTiming, timeoutGapNs } from './rtt.ts';
 
 /**
  * Decides the mark of an outbound segment and updates the flow's state.
@@ -86,6 +90,7 @@ export function sendSegment(
   if ((flags & TCP_SYN) !== 0) return handleSyn(words, doubles, base, packet, isFirst, nowNs);
   if (isFirst) return handleFirst(words, doubles, base, packet, nowNs, counters);
 
+  noteAckSent(words, base, packet);
   const seq = packet.seqNumber;
   const length = packet.payloadLength;
   const end = (seq + length + (flags & TCP_FIN)) | 0;
@@ -114,7 +119,7 @@ export function sendSegment(
   } else if (end !== seq) {
     if (!isOutstanding) doubles[at + DOUBLE_HEAD_SENT] = nowNs;
     words[base + WORD_MAX] = end;
-    startTiming(words, doubles, base, end, nowNs);
+    startTiming(words, base, end, nowNs);
   }
   const repeatedBytes = isRepeat && !isProbe ? overlap(seq, length, max) : 0;
 
@@ -135,6 +140,9 @@ export function sendSegment(
   } else if (hasFlag(words, base, FLAG_FLOWLET_DUE)) {
     beginFlowlet(words, base, settings.keepPathWithoutAnswer);
     reason = REASON_FNE_APPLICATION;
+  } else if (hasFlag(words, base, FLAG_PATH_SUSPECT) && !isRepeat) {
+    givePathUp(words, base, counters);
+    reason = REASON_FNE_PEER_REPEATS;
   } else if (hasFlag(words, base, FLAG_ANSWER_DUE)) {
     reason = REASON_FNE_ANSWER;
   }
@@ -179,8 +187,9 @@ function handleSyn(
   words[base + WORD_UNA] = isn;
   words[base + WORD_MAX] = end;
   words[base + WORD_TFO_END] = end;
+  words[base + WORD_ACK_SENT] = packet.ackNumber;
   doubles[(base >> 1) + DOUBLE_HEAD_SENT] = nowNs;
-  startTiming(words, doubles, base, (isn + 1) | 0, nowNs);
+  startTiming(words, base, (isn + 1) | 0, nowNs);
   return REASON_FNE_SYN;
 }
 
@@ -198,6 +207,7 @@ function handleFirst(
   const seq = packet.seqNumber;
   words[base + WORD_UNA] = seq;
   words[base + WORD_MAX] = (seq + packet.payloadLength + (packet.tcpFlags & TCP_FIN)) | 0;
+  words[base + WORD_ACK_SENT] = packet.ackNumber;
   doubles[(base >> 1) + DOUBLE_HEAD_SENT] = nowNs;
   noteClosing(words, base, packet.tcpFlags);
   counters.excludedBytes[EXCLUSION_RESTART] += packet.payloadLength;
@@ -206,7 +216,8 @@ function handleFirst(
 
 /**
  * The head of the window goes out again: was it a timeout? With the window closed it is a probe, and one that the
- * peer answered proves that the path delivers.
+ * peer answered proves that the path delivers. Where the silence is too long for one timeout, a tail loss probe came
+ * first: it may be new data, which nobody can tell from other data, but its timeout is one.
  */
 function countTimeout(
   words: Int32Array,
@@ -220,8 +231,12 @@ function countTimeout(
   const lastAckNs = doubles[at + DOUBLE_LAST_ACK];
   const silentSinceNs = headSentNs > lastAckNs ? headSentNs : lastAckNs;
   const isAnsweredProbe = isWindowZero && lastAckNs > headSentNs;
-  if (!isAnsweredProbe && nowNs - silentSinceNs >= timeoutGapNs(words, base)) {
-    setSuccessiveTimeouts(words, base, successiveTimeouts(words, base) + 1);
+  const silenceNs = nowNs - silentSinceNs;
+  if (!isAnsweredProbe && silenceNs >= timeoutGapNs(words, base)) {
+    const before = successiveTimeouts(words, base);
+    const probedUs = before === 0 ? probedSilenceUs(words, base) : 0;
+    const isProbed = probedUs !== 0 && silenceNs >= probedUs * NS_PER_US;
+    setSuccessiveTimeouts(words, base, before + (isProbed ? 2 : 1));
   }
   doubles[at + DOUBLE_HEAD_SENT] = nowNs;
 }
@@ -262,6 +277,12 @@ function isTfoRepeat(words: Int32Array, base: number, seq: number, end: number):
     clearFlag(words, base, FLAG_TFO_REFUSED);
   }
   return !seqBefore(seq, repeatedTo);
+}
+
+/** Remembers up to where the peer's data was acknowledged. */
+function noteAckSent(words: Int32Array, base: number, packet: PacketView): void {
+  if ((packet.tcpFlags & TCP_ACK) === 0 || !seqAfter(packet.ackNumber, words[base + WORD_ACK_SENT])) return;
+  words[base + WORD_ACK_SENT] = packet.ackNumber;
 }
 
 function noteClosing(words: Int32Array, base: number, flags: number): void {

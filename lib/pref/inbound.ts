@@ -262,7 +262,11 @@ function assignRoute(
   const isSyn = core.packet.protocol === PROTOCOL_TCP && (core.packet.tcpFlags & TCP_SYN) !== 0;
   const isProbe =
     suspended !== 0 && remembered < 0 && failures.mayProbe(isSyn) && !failures.isRepeated(flowHash);
-  let slot = core.selector.pick(destination, (isProbe ? 0 : suspended) | barred, flowHash.h1);
+  let avoid = (isProbe ? 0 : suspended) | barred;
+  // What was acknowledged by a route and came again, not by that one, if there is another.
+  const repeated = failures.repeats.repeatedMask(destination, flowHash.h1, flowHash.h2);
+  if ((up & ~(avoid | repeated)) !== 0) avoid |= repeated;
+  let slot = core.selector.pick(destination, avoid, flowHash.h1);
   if (((barred >>> slot) & 1) === 1) {
     // Only routes with NAT are left, and the flow began elsewhere.
     core.reason = IN_NO_ROUTE_UP;

@@ -265,7 +265,7 @@ function routeForFne(
     if (failing >= 0) {
       failures.noteLoss(destination, failing, h1, h2);
       tried = 1 << failing;
-    }
+    } else tried = failures.repeats.repeatedMask(destination, h1, h2);
   }
   if (slot < 0) {
     core.reason = tried === 0 ? OUT_FNE_DRAWN : OUT_FNE_REPEATED;

@@ -25,9 +25,11 @@ import { seqAfter } from '../wire/seq.ts';
 import { FailureEvidence } from './failure-evidence.ts';
 import {
   FLAG_ANSWERED,
+  FLAG_DEPARTED,
   FLAG_SEEN,
   FlowSample,
   WORD_ACK,
+  WORD_ANSWER,
   WORD_META,
   WORD_SEQ,
   QUIET_MS,
@@ -71,13 +73,18 @@ export class RepeatWatch {
     }
     const group = sample.groupOf(flow);
     if (sample.slotOf(group) !== slot || sample.destinationOf(group) !== destination) {
-      // What was repeated until now tells of the route before.
+      // What was repeated until now tells of the route before, for the length of the window.
+      if (sample.exposuresOf(flow) > 0 && this.evidence.isWithinWindow(flow, nowMs)) {
+        sample.depart(flow, slot);
+        this.raiseAck(flow, ackNumber);
+        return;
+      }
       const next = this.groupOf(destination, slot, nowMs);
       if (next < 0) sample.leave(flow);
       else if (sample.move(flow, next, 0, nowMs)) sample.words[flow + WORD_ACK] = ackNumber;
       return;
     }
-    if (seqAfter(ackNumber, sample.words[flow + WORD_ACK])) sample.words[flow + WORD_ACK] = ackNumber;
+    this.raiseAck(flow, ackNumber);
   }
 
   /**
@@ -97,6 +104,11 @@ export class RepeatWatch {
       words[flow + WORD_SEQ] = end;
       if (seqAfter(end, words[flow + WORD_ACK])) {
         const exposures = sample.exposuresOf(flow);
+        if ((words[flow + WORD_META] & FLAG_DEPARTED) !== 0) {
+          // An answer to acknowledgments by another route.
+          words[flow + WORD_ANSWER] = nowMs;
+          return NONE;
+        }
         sample.noteAnswer(flow, nowMs);
         evidence.noteAnswer(group, nowMs);
         if (exposures > 0) evidence.learnSurge(group, nowMs);
@@ -107,8 +119,21 @@ export class RepeatWatch {
     if (packet.payloadLength === 1 || seqAfter(end, words[flow + WORD_ACK])) return NONE;
     if ((words[flow + WORD_META] & FLAG_ANSWERED) === 0 || sample.quietMs(flow, nowMs) < QUIET_MS)
       return NONE;
+    if ((words[flow + WORD_META] & FLAG_DEPARTED) !== 0) {
+      const next = this.groupOf(sample.destinationOf(group), sample.departedTo(flow), nowMs);
+      if (next < 0 || !sample.move(flow, next, 0, nowMs)) return NONE;
+    }
     sample.addExposure(flow, nowMs);
-    return group;
+    return sample.groupOf(flow);
+  }
+
+  /** Mask of the slot by which a flow acknowledged what came again then, 0 for none. @hotpath */
+  repeatedMask(destination: number, h1: number, h2: number): number {
+    const { sample } = this;
+    const flow = sample.find(h1, h2);
+    if (flow < 0 || sample.exposuresOf(flow) === 0 || sample.hasFlag(flow, FLAG_DEPARTED)) return 0;
+    const group = sample.groupOf(flow);
+    return sample.destinationOf(group) === destination ? 1 << sample.slotOf(group) : 0;
   }
 
   /** Whether new data came in a moment ago for flows whose acknowledgments take one of these routes. */
@@ -132,6 +157,11 @@ export class RepeatWatch {
   /** Forgets all flows. */
   clear(): void {
     for (let group = 0; group < this.sample.groupCount; group++) this.sample.removeGroup(group);
+  }
+
+  private raiseAck(flow: number, ackNumber: number): void {
+    const { words } = this.sample;
+    if (seqAfter(ackNumber, words[flow + WORD_ACK])) words[flow + WORD_ACK] = ackNumber;
   }
 
   private groupOf(destination: number, slot: number, nowMs: number): number {

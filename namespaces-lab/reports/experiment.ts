@@ -1,5 +1,6 @@
 /** An experiment's result as text. */
 import { formatBytes, formatCount, formatPercent, formatRate, formatTable } from '../../lib/cli/table.ts';
+import { describeEvent } from '../../lib/runtime/events.ts';
 import type { ExperimentResult } from '../runs/experiment.ts';
 
 /** What a person wants to know first. */
@@ -60,6 +61,11 @@ export function reportExperiment(result: ExperimentResult): string {
     lines.push(
       `Running connections: ${recovery.running}, ${recovery.affected} stood still, ${formatTimes(recovery.stall)}; lost ${recovery.lost}. ` +
         `New connections meanwhile: ${recovery.newConnections}, ${recovery.newOver3Seconds} took over 3 s, ${formatTimes(recovery.newCompletionTime)}`,
+    );
+  }
+  for (const { decision, evidence, gateway, prefix, route, t } of result.decisions) {
+    lines.push(
+      `${formatNumber(t, 3)} s: ${gateway}: ${describeEvent({ kind: decision, prefix, route, evidence })}`,
     );
   }
   const { kernelBytes, lexPayloadBytes, excludedBytes, difference } = retransmitted;

@@ -24,6 +24,8 @@ import { PAPER_SIZES } from '../traffic/sizes.ts';
 export interface NamedProcess {
   readonly name: string;
   readonly process: PreflexProcess;
+  /** Of a gateway: the path of its log. */
+  readonly logFile?: string;
 }
 
 /** A route of the reported gateway and where it enters the emulated network. */
@@ -320,9 +322,11 @@ class Starter {
       ...(mode === 'equal' ? { failures: { infer: false } } : mode === 'self-tuning' ? {} : { betas }),
       intervalSeconds,
     });
+    const logFile = join(this.#folder, `gateway-${name}.log`);
     return {
       name,
-      process: await this.#daemon(netns, ['gateway', '--config', config]),
+      logFile,
+      process: await this.#daemon(netns, ['gateway', '--config', config, '--log-file', logFile]),
     };
   }
 

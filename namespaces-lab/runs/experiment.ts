@@ -18,6 +18,8 @@ import type { Betas } from '../../lib/pref/balancers/strategies.ts';
 import type { Scenario } from '../scenarios/scenario.ts';
 import { describeBaseline } from '../topologies/baseline.ts';
 import type { FlowClass, FlowRecord, SourceReport } from '../traffic/flow-class.ts';
+import type { RunDecision } from './decisions.ts';
+import { readDecisions } from './decisions.ts';
 import type { Experiment } from './experiment-setup.ts';
 import { betasOf, setUpExperiment } from './experiment-setup.ts';
 import { ProcessorWatch } from './processor-watch.ts';
@@ -75,6 +77,8 @@ export interface ExperimentResult extends RunResult {
   readonly intervals: readonly RunInterval[];
   readonly flows: FlowSummary & Record<string, unknown>;
   readonly summary: ExperimentSummary;
+  /** What the gateways decided about failed routes, and why. */
+  readonly decisions: readonly RunDecision[];
   /** Every transfer. */
   readonly transfers: readonly FlowRecord[];
   readonly classes: readonly FlowClass[];
@@ -164,6 +168,7 @@ export async function runExperiment(
     gateway: end.gateway,
     agents: end.agents,
     gateways: end.gateways,
+    decisions: readDecisions(logsOf(experiment), watch.startedAtMs),
     sources: end.sources,
     emulator: end.fabric,
     processor: processorUse,
@@ -173,6 +178,12 @@ export async function runExperiment(
     transfers,
     iperf3,
   };
+}
+
+function logsOf({ gateways }: Experiment): Record<string, string> {
+  return Object.fromEntries(
+    gateways.flatMap(({ logFile, name }) => (logFile === undefined ? [] : [[name, logFile]])),
+  );
 }
 
 function describeFlows(

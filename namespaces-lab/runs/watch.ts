@@ -4,7 +4,7 @@
  */
 import { PreflexError } from '../../lib/errors.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
-import { clockOriginNs, nowNs } from '../../lib/sys/clock.ts';
+import { clockEpochMs, clockOriginNs, nowNs } from '../../lib/sys/clock.ts';
 import type { FabricCounters } from '../links/fabric-core.ts';
 import type { DaemonLine } from '../processes/preflex-process.ts';
 import { statusOf } from '../processes/preflex-process.ts';
@@ -72,6 +72,11 @@ export class Watch {
 
   get #hasGateway(): boolean {
     return this.#experiment.gateways.length > 0;
+  }
+
+  /** Start of the traffic by the wall clock, ms since 1970. */
+  get startedAtMs(): number {
+    return clockEpochMs + this.#startNs / 1e6;
   }
 
   get intervals(): readonly RunInterval[] {

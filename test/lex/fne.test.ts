@@ -227,9 +227,37 @@ describe.each(EVERY_KIND)('TCP over $name', ({ ends, scheme }) => {
       h = hostWith({ fneAfterTimeouts });
       const t = outstanding();
       for (let timeout = 1; timeout <= fneAfterTimeouts + 1; timeout++) {
-        const mark = h.send(t + 0.3 * 2 ** timeout, 1, 100);
+        const mark = h.send(t + 0.3 * (2 ** timeout - 1), 1, 100);
         expect(mark).toBe(timeout < fneAfterTimeouts ? 'LEx/2' : 'FNE');
       }
+    });
+
+    test('a first silence that holds a probe timeout as well counts as two', () => {
+      const t = outstanding();
+      expect(h.send(t + 0.46, 1, 100)).toBe('FNE');
+      expect(h.reason).toBe('fneTimeouts');
+    });
+
+    test('also when the probe is new data', () => {
+      const t = outstanding();
+      expect(h.send(t + 0.3, 201, 100)).toBe('LECT/2');
+      expect(h.send(t + 0.6, 1, 100)).toBe('FNE');
+    });
+
+    test('a longer silence is one timeout when it follows an acknowledgement of the probe', () => {
+      const t = outstanding();
+      h.send(t + 0.2, 201, 100);
+      h.ack(t + 0.3, 1, { sack: [[201, 301]] });
+      expect(h.send(t + 0.6, 1, 100)).toBe('LEx/2');
+    });
+
+    test('on a short path the probe must have waited for the RTO to be told from its lateness', () => {
+      const t = h.connect(0, 0.002, { assign: 2 });
+      h.send(t, 1, 100);
+      expect(h.send(t + 0.21, 1, 100)).toBe('LEx/2');
+      h.ack(t + 0.212, 101);
+      h.send(t + 0.22, 101, 100);
+      expect(h.send(t + 0.62, 101, 100)).toBe('FNE');
     });
 
     test('later packets carry no path until one is assigned', () => {
@@ -398,6 +426,69 @@ describe.each(EVERY_KIND)('TCP over $name', ({ ends, scheme }) => {
       h.syn(0);
       h.ack(1.6, 1, { flags: SYN | ACK, seq: 0, fne: true });
       expect(h.send(1.6, 1, 100)).toBe('LECT');
+    });
+  });
+
+  describe('rule 2g: the peer repeats what was acknowledged', () => {
+    /** A download on path 3: 1,000 bytes came, and were acknowledged; returns the time. */
+    const receive = (): number => {
+      h.connect(0, 0.1, { assign: 3 });
+      h.ack(0.2, 1, { length: 1000 });
+      expect(acknowledge(0.2)).toBe('LECT/3');
+      return 0.2;
+    };
+    const acknowledge = (t: number): string => h.send(t, 1, 0, { ackNumber: h.peerIsn + 1001 });
+
+    test('after a silence longer than a round trip the acknowledgement is FNE, and the path is given up', () => {
+      const t = receive();
+      h.ack(t + 0.35, 1, { length: 1000 });
+      expect(acknowledge(t + 0.35)).toBe('FNE');
+      expect(h.reason).toBe('fnePeerRepeats');
+      expect(acknowledge(t + 0.36)).toBe('LECT');
+      expect(h.host.counters.unpinned).toBe(1);
+    });
+
+    test('what is repeated with the same burst asks no more', () => {
+      const t = receive();
+      h.ack(t + 0.35, 1, { length: 500 });
+      expect(acknowledge(t + 0.35)).toBe('FNE');
+      h.ack(t + 0.36, 1, { seq: 501, length: 500 });
+      expect(acknowledge(t + 0.36)).toBe('LECT');
+    });
+
+    test('what is repeated sooner was not repeated by a timer', () => {
+      const t = receive();
+      h.ack(t + 0.19, 1, { length: 1000 });
+      expect(acknowledge(t + 0.19)).toBe('LECT/3');
+    });
+
+    test('data that was not acknowledged asks for nothing, new or in a hole', () => {
+      const t = receive();
+      h.ack(t + 0.35, 1, { seq: 2001, length: 1000 });
+      expect(acknowledge(t + 0.35)).toBe('LECT/3');
+      h.ack(t + 0.7, 1, { seq: 1001, length: 1000 });
+      expect(acknowledge(t + 0.7)).toBe('LECT/3');
+    });
+
+    test('a byte alone is a keep-alive', () => {
+      const t = receive();
+      h.ack(t + 0.5, 1, { seq: 1000, length: 1 });
+      expect(acknowledge(t + 0.5)).toBe('LECT/3');
+    });
+
+    test('own data that is sent again stays LEx, and what is new asks', () => {
+      const t = receive();
+      h.send(t, 1, 100);
+      h.ack(t + 0.35, 1, { length: 1000 });
+      expect(h.send(t + 0.35, 1, 100)).toBe('LEx/3');
+      expect(h.send(t + 0.36, 101, 100)).toBe('FNE');
+      expect(h.reason).toBe('fnePeerRepeats');
+    });
+
+    test('a host that came to the flow in its middle knows what it acknowledged since', () => {
+      acknowledge(0);
+      h.ack(0.5, 1, { assign: 3, length: 1000 });
+      expect(acknowledge(0.5)).toBe('FNE');
     });
   });
 });

@@ -115,6 +115,7 @@ export function sampleResult(change: Partial<ExperimentResult> = {}): Experiment
     intervals,
     transfers,
     iperf3: [],
+    decisions: [],
     classes: ['i1>e1', 'p>e1', 'p>e2'].map((name) => ({
       name,
       address: '',

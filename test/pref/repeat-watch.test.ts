@@ -44,21 +44,21 @@ class Receivers {
     this.acknowledge(flow);
   }
 
-  /** A segment that may have come before. */
-  letIn(flow: number, segment: number, isEmpty = false, dscp = 0): void {
+  /** A segment that may have come before. @returns the route that is assigned with it, 0 = none */
+  letIn(flow: number, segment: number, isEmpty = false, dscp = 0): number {
     const { back, gateway } = this;
     const length = isEmpty ? 40 : back.byteLength;
     back.setUint16(2, length);
     back.setUint8(1, dscp << 2);
     back.setUint16(22, FIRST_PORT + flow);
     back.setInt32(24, segment * SEGMENT);
-    gateway.handleInbound(back, 0, length, this.nowMs * MS, 0, 0);
+    return gateway.handleInbound(back, 0, length, this.nowMs * MS, 0, 0);
   }
 
   /** @returns the route that the acknowledgment took */
-  acknowledge(flow: number): number {
+  acknowledge(flow: number, dscp = lectOn(this.routes[flow])): number {
     const { gateway, out } = this;
-    out.setUint8(1, lectOn(this.routes[flow]) << 2);
+    out.setUint8(1, dscp << 2);
     out.setUint16(20, FIRST_PORT + flow);
     out.setInt32(28, this.segments[flow] * SEGMENT);
     return gateway.handleOutbound(out, 0, out.byteLength, this.nowMs * MS, 0);
@@ -98,6 +98,46 @@ describe('data that comes again although it was acknowledged', () => {
     expect(event.answeredFlows).toBe(0);
     expect(event.silenceNs).toBeGreaterThanOrEqual(300 * MS);
     expect(gateway.failureEvidence().repeats).toEqual({ exposures: 12, closest: 1 });
+  });
+
+  test('makes the host ask, and what it sends then takes another route than before', () => {
+    const { world, dead } = fail();
+    for (const flow of dead.slice(0, 3)) {
+      world.letIn(flow, world.segments[flow] - 1);
+      expect(world.acknowledge(flow, FNE)).not.toBe(2);
+    }
+  });
+
+  test('marked as FNE asks for an answer by another route than before', () => {
+    const { world, dead } = fail();
+    for (const flow of dead.slice(0, 5)) {
+      expect(world.letIn(flow, world.segments[flow] - 1, false, FNE)).not.toBe(2);
+      world.run(world.nowMs + 1, (other) => dead.includes(other));
+    }
+  });
+
+  test('stays evidence about the route when its flows have left it', () => {
+    const { gateway, world, dead } = fail();
+    for (const flow of dead) {
+      world.letIn(flow, world.segments[flow] - 1);
+      world.acknowledge(flow, FNE);
+    }
+    expect(gateway.failureEvents()).toMatchObject([{ decision: 'suspended', pathId: 2, by: 'repeats' }]);
+  });
+
+  test('says something of the other route when that does not answer either', () => {
+    const { gateway, world, dead } = fail();
+    for (const flow of dead.slice(0, 3)) {
+      world.letIn(flow, world.segments[flow] - 1);
+      world.routes[flow] = world.acknowledge(flow, FNE);
+      world.run(world.nowMs + 1, (other) => dead.includes(other));
+    }
+    world.run(world.nowMs + 300, (other) => dead.includes(other));
+    for (const flow of dead.slice(0, 3)) {
+      world.letIn(flow, world.segments[flow] - 1);
+      expect(world.acknowledge(flow, FNE)).not.toBe(world.routes[flow]);
+    }
+    expect(gateway.failureEvidence().repeats.exposures).toBe(6);
   });
 
   test('says the same where the senders mark it as FNE', () => {

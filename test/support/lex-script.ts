@@ -132,7 +132,8 @@ export class LexScript {
       case 18:
         return this.#out(s, { seq: s.highest, length: 0 });
       case 19:
-        return x % 6 === 0 ? this.#restart() : this.#in(s, { ack: s.una, length: 10 });
+        if (x % 6 === 0) return this.#restart();
+        return x % 6 === 1 ? this.#peerRepeats(s) : this.#in(s, { ack: s.una, length: 10 });
       case 22:
         return x % 5 === 0 ? this.#finish(s) : this.#mixed(s);
       default:
@@ -219,6 +220,8 @@ export class LexScript {
 
   #timeouts(s: Sender, times: number): void {
     let rto = this.#rto(s);
+    // With a tail loss probe before, of new data or not sent here at all.
+    if (this.#below(3) === 0) this.#wait(rto);
     for (let i = 0; i < times && s.highest > s.una; i++) {
       this.#wait(rto);
       rto = Math.max(rto, Math.min(2 * rto, 60));
@@ -289,6 +292,13 @@ export class LexScript {
     this.#in(s, { ack: s.una, window: 100 });
   }
 
+  /** What the host acknowledged with every packet comes once more, after a timeout. */
+  #peerRepeats(s: Sender): void {
+    this.#wait(this.#rto(s));
+    this.#in(s, { ack: s.una, length: 10, isPeerRepeat: true });
+    if (this.#below(3) > 0) this.#out(s, { seq: s.highest, length: 0 });
+  }
+
   #finish(s: Sender): void {
     if (s.hasFin) return;
     s.hasFin = true;
@@ -357,10 +367,18 @@ export class LexScript {
 
   #in(
     s: Sender,
-    more: { ack: number; window?: number; syn?: boolean; length?: number; fne?: boolean; assign?: number },
+    more: {
+      ack: number;
+      window?: number;
+      syn?: boolean;
+      length?: number;
+      fne?: boolean;
+      assign?: number;
+      isPeerRepeat?: boolean;
+    },
   ): void {
     this.#wait(this.#below(20) / 1000);
-    const { ack, window = 1000, syn = false, length = 0, fne = false, assign } = more;
+    const { ack, window = 1000, syn = false, length = 0, fne = false, assign, isPeerRepeat = false } = more;
     this.#real.isn = 0;
     this.#real.ports = { srcPort: s.srcPort, dstPort: 80 };
     this.#real.ack(this.#nowNs / 1e9, wrapped(ack), {
@@ -368,13 +386,23 @@ export class LexScript {
       length,
       fne,
       flags: syn ? SYN | ACK : ACK,
-      seq: syn ? 0 : s.peerSeq,
+      seq: syn ? 0 : isPeerRepeat ? 1 - length : s.peerSeq,
       ...(assign === undefined ? {} : { assign }),
     });
-    s.peerSeq += length;
+    if (!isPeerRepeat) s.peerSeq += length;
     this.#handled.in++;
     const taken = this.#naive.receive(
-      { flow: s.name, kind: 'tcp', ack, syn, isWindowZero: window === 0, isFne: fne, assigned: assign ?? 0 },
+      {
+        flow: s.name,
+        kind: 'tcp',
+        ack,
+        syn,
+        isWindowZero: window === 0,
+        isFne: fne,
+        assigned: assign ?? 0,
+        isPeerRepeat,
+        length,
+      },
       this.#nowNs,
     );
     expect(this.#real.taken).toBe(taken);

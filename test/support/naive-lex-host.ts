@@ -41,6 +41,10 @@ export interface NaiveFeedback {
   readonly isFne: boolean;
   /** Path ID that the gateway assigns, 0 for none. */
   readonly assigned: number;
+  /** The peer's timer made it send this again, though it was acknowledged. */
+  readonly isPeerRepeat?: boolean;
+  /** Payload bytes. */
+  readonly length?: number;
 }
 
 interface Flow {
@@ -58,11 +62,15 @@ interface Flow {
   refused: Set<number>;
   timeouts: number;
   lastOutNs: number;
+  /** When each position was sent last, and when something came that can make the sender act. */
+  sentAtNs: Map<number, number>;
+  lastAckNs: number;
   lastFneNs: number;
   path: number;
   pathBefore: number;
   isFlowletWanted: boolean;
   isAnswerDue: boolean;
+  isPathSuspect: boolean;
   timed: { end: number; sinceNs: number } | undefined;
   srttNs: number | undefined;
   rttvarNs: number;
@@ -101,9 +109,11 @@ export class NaiveLexHost {
         ? this.#sendTcp(flow, segment, known === undefined, nowNs)
         : this.#sendUdp(flow, segment, known === undefined, nowNs);
     flow.lastOutNs = nowNs;
+    for (let at = segment.seq; at <= segment.seq + segment.length; at++) flow.sentAtNs.set(at, nowNs);
     if (codepoint === 'FNE') {
       flow.lastFneNs = nowNs;
       flow.isAnswerDue = false;
+      flow.isPathSuspect = false;
     }
     if (codepoint === 'LEx') this.lexPayloadBytes += segment.length;
     const isCarried = codepoint !== 'FNE' || this.#options.scheme === 'full';
@@ -158,6 +168,7 @@ export class NaiveLexHost {
       return 'FNE';
     }
 
+    const highestBefore = flow.highest;
     const isOutstanding = flow.una !== flow.highest;
     const isProbe = !isOutstanding && length <= 1 && seq === flow.una - 1 && segment.fin !== true;
     const isKeepAlive = isProbe && !flow.isWindowZero;
@@ -172,7 +183,7 @@ export class NaiveLexHost {
     else if (isNumbered && !isProbe) {
       flow.timed ??= { end: seq + length + (segment.fin === true ? 1 : 0), sinceNs: nowNs };
     }
-    if (isHead && segment.isTimeout === true) flow.timeouts++;
+    if (isHead && segment.isTimeout === true) this.#countTimeout(flow, segment.flow, nowNs);
     for (const byte of data) flow.refused.delete(byte);
     if (!isProbe) remember(flow, seq, length, segment.fin === true);
 
@@ -187,8 +198,13 @@ export class NaiveLexHost {
       flow.isFlowletWanted = false;
       return 'FNE';
     }
-    // 2f, which answers as well; 2e
+    // 2f, which answers as well; 2g, with nothing that was sent before; 2e
     if (flow.isFlowletWanted) return this.#beginFlowlet(flow);
+    if (flow.isPathSuspect && !(isNumbered && seq < highestBefore)) {
+      flow.path = 0;
+      flow.pathBefore = 0;
+      return 'FNE';
+    }
     if (flow.isAnswerDue) return 'FNE';
     // 3: but zero-window probes are not, nor is what the peer refused with the SYN.
     const isZeroWindowProbe = flow.isWindowZero && (isProbe || seq === flow.una);
@@ -207,6 +223,18 @@ export class NaiveLexHost {
     if (flow.isFlowletWanted && mayAsk) return this.#beginFlowlet(flow);
     if (flow.isAnswerDue) return 'FNE';
     return segment.isRepeat === true ? 'LEx' : 'LECT';
+  }
+
+  /** A silence too long for one timeout at its beginning had a probe timeout in it. */
+  #countTimeout(flow: Flow, name: string, nowNs: number): void {
+    const silenceNs = nowNs - Math.max(flow.sentAtNs.get(flow.una) ?? 0, flow.lastAckNs);
+    const rtoNs = this.rtoNs(name);
+    const isProbed =
+      flow.timeouts === 0 &&
+      flow.srttNs !== undefined &&
+      rtoNs !== undefined &&
+      silenceNs >= rtoNs + Math.max(1.5 * flow.srttNs, 50e6);
+    flow.timeouts += isProbed ? 2 : 1;
   }
 
   #isIdle(flow: Flow, name: string, nowNs: number): boolean {
@@ -236,11 +264,14 @@ function newFlow(seq: number): Flow {
     refused: new Set(),
     timeouts: 0,
     lastOutNs: 0,
+    sentAtNs: new Map(),
+    lastAckNs: 0,
     lastFneNs: 0,
     path: 0,
     pathBefore: 0,
     isFlowletWanted: false,
     isAnswerDue: false,
+    isPathSuspect: false,
     timed: undefined,
     srttNs: undefined,
     rttvarNs: 0,
@@ -276,12 +307,15 @@ function takeAcknowledgement(flow: Flow, packet: NaiveFeedback, nowNs: number): 
   if (ack > flow.una) {
     flow.una = ack;
     flow.timeouts = 0;
+    flow.lastAckNs = nowNs;
     if (flow.timed !== undefined && ack >= flow.timed.end) {
       takeRtt(flow, nowNs - flow.timed.sinceNs);
       flow.timed = undefined;
     }
-  }
-  flow.isWindowZero = packet.isWindowZero;
+  } else if ((packet.length ?? 0) === 0) flow.lastAckNs = nowNs;
+  if (packet.isPeerRepeat === true) flow.isPathSuspect = true;
+  // What comes late tells of an earlier window.
+  else flow.isWindowZero = packet.isWindowZero;
   flow.hasAck = true;
 }
 

@@ -137,7 +137,7 @@ static __always_inline int is_expired(const struct lex_flow *flow, __s64 now_ns,
 
 static __always_inline __u32 reason_codepoint(__u32 reason)
 {
-	if (reason >= REASON_FNE_SYN && reason <= REASON_FNE_APPLICATION)
+	if (reason >= REASON_FNE_SYN && reason <= REASON_FNE_PEER_REPEATS)
 		return CODEPOINT_FNE;
 	if (reason == REASON_LEX_RETRANSMISSION || reason == REASON_LEX_APPLICATION)
 		return CODEPOINT_LEX;

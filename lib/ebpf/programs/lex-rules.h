@@ -20,7 +20,6 @@ struct lex_flow {
 	__s64 last_out_ns;
 	__s64 last_fne_ns;
 	__s64 head_sent_ns;
-	__s64 rtt_sent_ns;
 	__s64 last_ack_ns;
 	__u32 isn;
 	__u32 una;
@@ -30,6 +29,8 @@ struct lex_flow {
 	__s32 rttvar_us;
 	__u32 tfo_end;
 	__u32 wl1;
+	__u32 rtt_sent_us;
+	__u32 ack_sent;
 	__u32 flags;
 	__u8 idle_class;
 	__u8 path;
@@ -98,7 +99,6 @@ static __always_inline void reset_flow(struct lex_flow *flow, __u32 idle_class)
 	flow->last_out_ns = 0;
 	flow->last_fne_ns = 0;
 	flow->head_sent_ns = 0;
-	flow->rtt_sent_ns = 0;
 	flow->last_ack_ns = 0;
 	flow->isn = 0;
 	flow->una = 0;
@@ -108,6 +108,8 @@ static __always_inline void reset_flow(struct lex_flow *flow, __u32 idle_class)
 	flow->rttvar_us = 0;
 	flow->tfo_end = 0;
 	flow->wl1 = 0;
+	flow->rtt_sent_us = 0;
+	flow->ack_sent = 0;
 	flow->flags = FLAG_KNOWN;
 	flow->idle_class = idle_class;
 	flow->path = 0;
@@ -122,7 +124,7 @@ static __always_inline void start_timing(struct lex_flow *flow, __u32 end, __s64
 	if (has_flag(flow, FLAG_TIMING))
 		return;
 	flow->rtt_end = end;
-	flow->rtt_sent_ns = now_ns;
+	flow->rtt_sent_us = (__u64)now_ns / NS_PER_US;
 	flow->flags |= FLAG_TIMING;
 }
 
@@ -136,9 +138,9 @@ static __always_inline void take_rtt_sample(struct lex_flow *flow, __u32 ack, __
 	if (!has_flag(flow, FLAG_TIMING) || seq_before(ack, flow->rtt_end))
 		return;
 	stop_timing(flow);
-	__s64 elapsed_ns = now_ns - flow->rtt_sent_ns;
-	__u64 elapsed_us = elapsed_ns > 0 ? (__u64)elapsed_ns / NS_PER_US : 0;
-	__s32 sample_us = elapsed_us < MAX_RTT_US ? (__s32)elapsed_us : MAX_RTT_US;
+	/* Below 0 after 36 minutes. */
+	__s32 elapsed_us = (__u32)((__u64)now_ns / NS_PER_US) - flow->rtt_sent_us;
+	__s32 sample_us = elapsed_us >= 0 && elapsed_us < MAX_RTT_US ? elapsed_us : MAX_RTT_US;
 	if (sample_us < 1)
 		sample_us = 1;
 	if (flow->srtt_us == 0) {
@@ -174,6 +176,16 @@ static __always_inline __s64 timeout_gap_ns(const struct lex_flow *flow)
 	if (srtt_ns == 0)
 		return DEFAULT_TIMEOUT_GAP_NS;
 	return srtt_ns < MIN_TIMEOUT_GAP_NS ? MIN_TIMEOUT_GAP_NS : srtt_ns;
+}
+
+static __always_inline __s64 probed_silence_us(const struct lex_flow *flow)
+{
+	__s64 srtt_us = flow->srtt_us;
+
+	if (srtt_us == 0)
+		return 0;
+	__s64 beyond_us = srtt_us + (srtt_us >> 1);
+	return rto_estimate_us(flow) + (beyond_us < MIN_PROBE_SILENCE_US ? MIN_PROBE_SILENCE_US : beyond_us);
 }
 
 static __always_inline int is_idle_gap(const struct lex_flow *flow, __s64 now_ns, const struct lex_settings *settings)
@@ -249,6 +261,7 @@ static __always_inline __u32 handle_syn(struct lex_flow *flow, const struct pack
 	flow->una = isn;
 	flow->max = end;
 	flow->tfo_end = end;
+	flow->ack_sent = packet->ack;
 	flow->head_sent_ns = now_ns;
 	start_timing(flow, isn + 1, now_ns);
 	return REASON_FNE_SYN;
@@ -260,6 +273,7 @@ static __always_inline __u32 handle_first(struct lex_flow *flow, const struct pa
 	reset_flow(flow, packet->tcp_flags & TCP_RST ? IDLE_CLASS_CLOSED : IDLE_CLASS_OPEN);
 	flow->una = packet->seq;
 	flow->max = packet->seq + packet->payload_length + (packet->tcp_flags & TCP_FIN);
+	flow->ack_sent = packet->ack;
 	flow->head_sent_ns = now_ns;
 	note_closing(flow, packet->tcp_flags);
 	counters->excluded_bytes[EXCLUSION_RESTART] += packet->payload_length;
@@ -271,8 +285,15 @@ static __always_inline void count_timeout(struct lex_flow *flow, int is_window_z
 	__s64 silent_since_ns = flow->head_sent_ns > flow->last_ack_ns ? flow->head_sent_ns : flow->last_ack_ns;
 	int is_answered_probe = is_window_zero && flow->last_ack_ns > flow->head_sent_ns;
 
-	if (!is_answered_probe && now_ns - silent_since_ns >= timeout_gap_ns(flow) && flow->timeouts < MAX_TIMEOUTS)
-		flow->timeouts++;
+	__s64 silence_ns = now_ns - silent_since_ns;
+
+	if (!is_answered_probe && silence_ns >= timeout_gap_ns(flow)) {
+		__s64 probed_us = flow->timeouts == 0 ? probed_silence_us(flow) : 0;
+		int is_probed = probed_us && silence_ns >= probed_us * NS_PER_US;
+
+		if (flow->timeouts < MAX_TIMEOUTS)
+			flow->timeouts += is_probed ? 2 : 1;
+	}
 	flow->head_sent_ns = now_ns;
 }
 
@@ -304,6 +325,8 @@ static __always_inline __u32 send_segment(struct lex_flow *flow, const struct pa
 	if (is_first)
 		return handle_first(flow, packet, now_ns, counters);
 
+	if ((flags & TCP_ACK) && seq_before(flow->ack_sent, packet->ack))
+		flow->ack_sent = packet->ack;
 	__u32 seq = packet->seq;
 	__u32 length = packet->payload_length;
 	__u32 end = seq + length + (flags & TCP_FIN);
@@ -353,6 +376,9 @@ static __always_inline __u32 send_segment(struct lex_flow *flow, const struct pa
 	} else if (has_flag(flow, FLAG_FLOWLET_DUE)) {
 		begin_flowlet(flow, settings);
 		reason = REASON_FNE_APPLICATION;
+	} else if (has_flag(flow, FLAG_PATH_SUSPECT) && !is_repeat) {
+		give_path_up(flow, counters);
+		reason = REASON_FNE_PEER_REPEATS;
 	} else if (has_flag(flow, FLAG_ANSWER_DUE)) {
 		reason = REASON_FNE_ANSWER;
 	}
@@ -425,7 +451,7 @@ static __always_inline __u32 note_sent(struct lex_flow *flow, __u32 codepoint, _
 	flow->last_out_ns = now_ns;
 	if (codepoint == CODEPOINT_FNE) {
 		flow->last_fne_ns = now_ns;
-		flow->flags &= ~FLAG_ANSWER_DUE;
+		flow->flags &= ~(FLAG_ANSWER_DUE | FLAG_PATH_SUSPECT);
 		if (settings->assignment_codepoint != CODEPOINT_FNE)
 			return 0;
 	}
@@ -459,6 +485,13 @@ static __always_inline __u32 receive_mark(struct lex_flow *flow, __u32 mark, __u
 }
 
 /* tcp-feedback.ts */
+
+static __always_inline int is_repeat_by_timer(const struct lex_flow *flow, const struct packet *packet, __s64 now_ns)
+{
+	if (packet->payload_length <= 1 || seq_before(flow->ack_sent, packet->seq + packet->payload_length))
+		return 0;
+	return now_ns - flow->last_out_ns >= timeout_gap_ns(flow) + PEER_TIMER_BEYOND_NS;
+}
 
 static __always_inline void note_window(struct lex_flow *flow, const struct packet *packet, int is_syn)
 {
@@ -511,6 +544,10 @@ static __always_inline void receive_segment(struct lex_flow *flow, const struct 
 	} else if (packet->payload_length == 0 || is_sack) {
 		flow->last_ack_ns = now_ns;
 	}
+	if (is_syn)
+		flow->ack_sent = packet->seq;
+	else if (is_repeat_by_timer(flow, packet, now_ns))
+		flow->flags |= FLAG_PATH_SUSPECT;
 	note_window(flow, packet, is_syn);
 	flow->flags |= FLAG_ACK_SEEN;
 }

@@ -124,7 +124,7 @@ export class PacketSequence {
       const op = dice.below(16);
       return () => this.#send(sender, op);
     }
-    const op = dice.below(15);
+    const op = dice.below(16);
     return () => this.#receive(sender, op);
   }
 
@@ -205,6 +205,9 @@ export class PacketSequence {
       case 7:
       case 8:
         return this.#in(s, s.una, TCP_ACK, 0);
+      case 10:
+        // What was acknowledged, or will be, once more.
+        return this.#in(s, s.una, TCP_ACK, dice.below(20), true);
       default:
         s.una += dice.below(outstanding + 1);
         return this.#in(s, s.una, TCP_ACK, dice.once(4) ? dice.below(300) : 0);
@@ -228,18 +231,24 @@ export class PacketSequence {
     return { isOutbound: true, length, hints: dice.once(30) ? HINT_NEW_FLOWLET : 0 };
   }
 
-  #in(s: Sender, position: number, flags: number, payload: number): Omit<SequenceStep, 'nowNs'> {
+  #in(
+    s: Sender,
+    position: number,
+    flags: number,
+    payload: number,
+    isRepeat = false,
+  ): Omit<SequenceStep, 'nowNs'> {
     const length = this.#writer.segment(this.#network(PROTOCOL_TCP, false), {
       srcPort: 80,
       dstPort: s.port,
-      seq: this.#dice.once(20) ? (s.peerSeq - 10) | 0 : s.peerSeq,
+      seq: isRepeat ? (s.peerSeq - payload) | 0 : this.#dice.once(20) ? (s.peerSeq - 10) | 0 : s.peerSeq,
       ack: (s.isn + position) | 0,
       flags,
       window: s.window,
       options: this.#options(),
       payload,
     });
-    s.peerSeq = (s.peerSeq + payload) | 0;
+    if (!isRepeat) s.peerSeq = (s.peerSeq + payload) | 0;
     return { isOutbound: false, length, hints: 0 };
   }
 
