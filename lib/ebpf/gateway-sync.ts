@@ -18,11 +18,12 @@ import type { PrefGateway } from '../pref/gateway.ts';
 import type { FlowEnds } from '../pref/preview.ts';
 import { clockOriginNs } from '../sys/clock.ts';
 import { parsePrefix } from '../wire/addr.ts';
-import type { GatewayPrograms, InsideKind } from './gateway-programs.ts';
+import type { GatewayPrograms } from './gateway-programs.ts';
 import type { GatewayTraffic } from './gateway-settings.ts';
 import { EarlierState } from './gateway-takeover.ts';
 import { KernelDestinations } from './kernel-destinations.ts';
 import { MeterReader } from './meter-reader.ts';
+import type { InsideKind } from './prefix-maps.ts';
 import { ReportReader } from './report-reader.ts';
 
 const TURN_NS = 100e6;
@@ -116,6 +117,7 @@ export class GatewaySync {
     }
     for (const prefix of this.#inside.keys())
       if (!wanted.has(prefix)) this.#programs.removeInside(parsePrefix(prefix));
+    this.#programs.publishPrefixes();
     this.#inside = wanted;
   }
 

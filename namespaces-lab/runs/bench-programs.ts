@@ -116,6 +116,7 @@ export function benchGatewayProgram(prefixes: number, options: BenchProgramOptio
         destination,
       );
     }
+    programs.publishPrefixes();
     const layout = programs.spec.btf.structLayout('__sk_buff');
     const outbound = new TestRun('pref_outbound_at', programs.programFd('outbound'), layout.size);
     const context = new StructView(layout, outbound.context);
