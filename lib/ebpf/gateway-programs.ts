@@ -138,11 +138,7 @@ export class GatewayPrograms {
       mapSpec(spec, 'destination_states').value,
       this.map('destination_states').value,
     );
-    this.#prefixMaps = new PrefixMaps(
-      spec,
-      (name) => this.map(name),
-      { entries, processors },
-    );
+    this.#prefixMaps = new PrefixMaps(spec, (name) => this.map(name), { entries, processors });
     this.#writeSettings(settings);
   }
 

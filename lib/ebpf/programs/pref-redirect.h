@@ -47,8 +47,8 @@ __noinline int find_next_hop(struct __sk_buff *skb, struct pref_step *step, __u3
 	const struct packet *packet = &step->packet;
 	__u32 table = set->redirect_table_of[path_id & 63];
 	int is_plain = packet->version == 4 ? is_plain4(packet) : is_plain6(packet);
-	/* Padding would leave with the packet. */
-	if (!table || !is_plain || skb->vlan_present || packet->length != packet->captured)
+	/* bpf_redirect_neigh takes an Ethernet header off; padding would leave with the packet. */
+	if (!table || !is_plain || packet->at != ETH_HLEN || skb->vlan_present || packet->length != packet->captured)
 		return 0;
 	look_up(step, 1);
 	if (step->found_inside != INSIDE_DOMAIN)
