@@ -15,6 +15,7 @@ import {
 import type { BpfMap } from '../sys/bpf.ts';
 import { fixedBytes } from '../sys/bpf.ts';
 import { LoadedObject } from '../sys/libbpf.ts';
+import { MappedArray } from '../sys/shared-memory.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
 import type { StructLayout } from './btf.ts';
 import { StructView } from './btf.ts';
@@ -88,11 +89,11 @@ export class GatewayPrograms {
   readonly #names: { readonly outbound: string; readonly inbound: string };
   readonly #maps = new Map<string, BpfMap>();
   readonly #maxEntries: Readonly<Record<string, number>>;
-  /** Where a METER_ figure stands in struct pref_meter, in words of 32 bits. */
-  readonly #meterWords: readonly number[];
+  readonly #meterFields: readonly number[];
   readonly #destination: StructView;
   readonly #state: StructView;
   readonly #prefixMaps: PrefixMaps;
+  readonly #meters: MappedArray;
 
   /**
    * Loads the programs and fills in the settings. Without destinations and devices they let everything pass.
@@ -129,9 +130,9 @@ export class GatewayPrograms {
     });
     for (const map of spec.maps) this.#maps.set(map.name, openMap(this.#object, map));
     const { fields } = mapSpec(spec, 'meters').value;
-    this.#meterWords = Array.from({ length: METER_FIELDS }, (_, field) => {
+    this.#meterFields = Array.from({ length: METER_FIELDS }, (_, field) => {
       const found = fields.find(({ name }) => name === METER_NAMES[field]);
-      return (found?.offset ?? 0) / 4;
+      return (found?.offset ?? 0) / 8;
     });
     this.#destination = new StructView(mapSpec(spec, 'destinations').value, this.map('destinations').value);
     this.#state = new StructView(
@@ -140,6 +141,8 @@ export class GatewayPrograms {
     );
     this.#prefixMaps = new PrefixMaps(spec, (name) => this.map(name), { entries, processors });
     this.#writeSettings(settings);
+    const meters = mapSpec(spec, 'meters');
+    this.#meters = new MappedArray(this.map('meters').fd, this.#entriesOf(meters) * meters.value.size);
   }
 
   /**
@@ -287,20 +290,33 @@ export class GatewayPrograms {
   readMeters(destinations: number, first = 0): Float64Array {
     const count = destinations * this.routeCount;
     const figures = new Float64Array(count * METER_FIELDS);
-    if (count === 0) return figures;
-    const map = this.map('meters');
-    const values = fixedBytes(map.value.length * count);
-    map.readRange(first * this.routeCount, count, values);
-    // Little-endian, as all machines are that this loads on.
-    const words = new Uint32Array(values.buffer);
-    const stride = map.value.length / 4;
+    const meters = this.#meters.figures;
+    const stride = this.meterStride / 2;
     for (let i = 0; i < count; i++) {
+      const at = (first * this.routeCount + i) * stride;
       for (let field = 0; field < METER_FIELDS; field++) {
-        const at = i * stride + this.#meterWords[field];
-        figures[i * METER_FIELDS + field] = words[at] + words[at + 1] * 2 ** 32;
+        figures[i * METER_FIELDS + field] = Number(meters[at + this.#meterFields[field]]);
       }
     }
     return figures;
+  }
+
+  /**
+   * All meters as they stand in the map: for each destination and slot {@link meterStride} words, half of which make the
+   * figures at {@link meterFields}. Not after {@link close}.
+   */
+  get meters(): MappedArray {
+    return this.#meters;
+  }
+
+  /** Words of a meter, of 32 bits. */
+  get meterStride(): number {
+    return this.map('meters').value.length / 4;
+  }
+
+  /** Where a figure of 64 bits stands in a meter, by METER_ number, in figures. */
+  get meterFields(): readonly number[] {
+    return this.#meterFields;
   }
 
   /**
@@ -420,6 +436,7 @@ export class GatewayPrograms {
 
   /** Closes all descriptors; attached programs and pinned maps stay. */
   close(): void {
+    this.#meters.close();
     this.#object.close();
   }
 

@@ -315,9 +315,10 @@ struct {
 	__type(value, struct pref_destination_state);
 } destination_states SEC(".maps");
 
-/* destination * routes + slot. */
+/* destination * routes + slot. The process reads it where it stands. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 65536);
 	__type(key, __u32);
 	__type(value, struct pref_meter);
