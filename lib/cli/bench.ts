@@ -114,7 +114,7 @@ async function runEbpfBench({ flows, only, ...flags }: EbpfFlags): Promise<Bench
   const has = (part: EbpfPart): boolean => only === undefined || only === part;
   return [
     ...(has('programs') ? flows.map((count) => benchHostProgram(count, options)) : []),
-    ...(has('programs') ? flags.prefixes.map((count) => benchGatewayProgram(count, options)) : []),
+    ...(has('programs') ? flags.prefixes.flatMap((count) => benchGatewayProgram(count, options)) : []),
     ...(has('host') ? await withLabScope((scope) => benchEbpf(scope, options)) : []),
     ...(has('gateway') ? await withLabScope((scope) => benchGateway(scope, options)) : []),
   ];

@@ -9,6 +9,8 @@ export interface KernelGatewayCounters {
   readonly pref: GatewayCounters;
   /** Reports for the detector of failures that found no room: evidence that it never saw. */
   readonly reportsLost: number;
+  /** Packets that the programs sent by their routes themselves. */
+  readonly redirected: number;
 }
 
 /**
@@ -20,6 +22,7 @@ export interface KernelGatewayCounters {
 export function decodeGatewayCounters(layout: StructLayout, bytes: Uint8Array): KernelGatewayCounters {
   const pref = new GatewayCounters();
   let reportsLost = 0;
+  let redirected = 0;
   const stride = perCpuStride(layout.size);
   for (let at = 0; at + stride <= bytes.length; at += stride) {
     const view = new StructView(layout, bytes.subarray(at, at + stride));
@@ -32,6 +35,7 @@ export function decodeGatewayCounters(layout: StructLayout, bytes: Uint8Array): 
     add(pref.inboundBytes, 'inbound_bytes');
     pref.unroutedLexMarkedBytes[0] += view.read('unrouted_lex_marked_bytes');
     reportsLost += view.read('reports_lost');
+    redirected += view.read('redirected');
   }
-  return { pref, reportsLost };
+  return { pref, reportsLost, redirected };
 }

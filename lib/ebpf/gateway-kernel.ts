@@ -28,7 +28,7 @@ import { LINK_PREFIX, nameOfPin, PinFolder, pinName, sweepPins } from './pins.ts
 /** Pins of programs that hang on clsact, which says nothing of where they hang. */
 const FILTER_PREFIX = 'filter-';
 const OWN_MAPS: readonly string[] = [
-  ...['devices', 'inside4', 'inside6'],
+  ...['devices', 'inside_device', 'inside4', 'inside6', 'lookup_state', 'targets'],
   ...['reports', 'watched', 'receivers', 'probes', 'failing', 'repeated'],
 ];
 

@@ -15,6 +15,7 @@ import {
 import type { BpfMap } from '../sys/bpf.ts';
 import { fixedBytes } from '../sys/bpf.ts';
 import { LoadedObject } from '../sys/libbpf.ts';
+import { MappedArray } from '../sys/shared-memory.ts';
 import type { AddressPrefix } from '../wire/addr.ts';
 import type { StructLayout } from './btf.ts';
 import { StructView } from './btf.ts';
@@ -25,7 +26,9 @@ import { MEMORY_WAYS, encodeGatewaySettings } from './gateway-settings.ts';
 import { loadObjectSpec } from './object-file.ts';
 import type { MapSpec, ObjectSpec } from './object-spec.ts';
 import { mapSpec } from './object-spec.ts';
-import { openMap } from './open-map.ts';
+import { openMap, possibleProcessors } from './open-map.ts';
+import { prefixEntries, PrefixMaps, targetEntries } from './prefix-maps.ts';
+import type { InsideKind } from './prefix-maps.ts';
 
 /** How to load the programs. */
 export interface GatewayProgramsOptions {
@@ -60,15 +63,6 @@ export interface KernelDestination {
   readonly weights: ArrayLike<number>;
 }
 
-/**
- * Whose addresses a prefix of the inside has: hosts of the domain; the gateway itself or others that are left alone; or
- * outside after all, within a shorter prefix of the others.
- */
-export type InsideKind = 'domain' | 'gateway' | 'outside';
-const INSIDE_VALUES: Record<InsideKind, number> = { outside: 0, domain: 1, gateway: 2 };
-/** Prefixes of each IP version that the programs leave alone, or know to be inside, at most. */
-const INSIDE_PREFIXES = 65_536;
-
 const PROGRAMS = {
   datapath: { outbound: 'pref_outbound', inbound: 'pref_inbound' },
   test: { outbound: 'pref_outbound_at', inbound: 'pref_inbound_at' },
@@ -95,10 +89,11 @@ export class GatewayPrograms {
   readonly #names: { readonly outbound: string; readonly inbound: string };
   readonly #maps = new Map<string, BpfMap>();
   readonly #maxEntries: Readonly<Record<string, number>>;
-  /** Where a METER_ figure stands in struct pref_meter, in words of 32 bits. */
-  readonly #meterWords: readonly number[];
+  readonly #meterFields: readonly number[];
   readonly #destination: StructView;
   readonly #state: StructView;
+  readonly #prefixMaps: PrefixMaps;
+  readonly #meters: MappedArray;
 
   /**
    * Loads the programs and fills in the settings. Without destinations and devices they let everything pass.
@@ -115,15 +110,14 @@ export class GatewayPrograms {
     const settings = this.#encode(gateway, traffic);
     this.#names = PROGRAMS[purpose];
     const prefixes = options.prefixes ?? Math.max(destinations, 1024);
+    const processors = possibleProcessors();
+    const entries = targetEntries(prefixes, processors);
     this.#maxEntries = {
       destinations,
       destination_states: destinations,
       meters: destinations * this.routeCount,
-      prefixes4: prefixes,
-      prefixes6: prefixes,
-      // Destinations of a configuration file stand there as well.
-      inside4: INSIDE_PREFIXES + prefixes,
-      inside6: INSIDE_PREFIXES + prefixes,
+      targets: entries * processors,
+      ...prefixEntries(prefixes),
       fne_memory: gateway.fneMemoryEntries / MEMORY_WAYS,
     };
     this.#object = new LoadedObject('gateway.bpf.o', spec.bytes, {
@@ -136,16 +130,19 @@ export class GatewayPrograms {
     });
     for (const map of spec.maps) this.#maps.set(map.name, openMap(this.#object, map));
     const { fields } = mapSpec(spec, 'meters').value;
-    this.#meterWords = Array.from({ length: METER_FIELDS }, (_, field) => {
+    this.#meterFields = Array.from({ length: METER_FIELDS }, (_, field) => {
       const found = fields.find(({ name }) => name === METER_NAMES[field]);
-      return (found?.offset ?? 0) / 4;
+      return (found?.offset ?? 0) / 8;
     });
     this.#destination = new StructView(mapSpec(spec, 'destinations').value, this.map('destinations').value);
     this.#state = new StructView(
       mapSpec(spec, 'destination_states').value,
       this.map('destination_states').value,
     );
+    this.#prefixMaps = new PrefixMaps(spec, (name) => this.map(name), { entries, processors });
     this.#writeSettings(settings);
+    const meters = mapSpec(spec, 'meters');
+    this.#meters = new MappedArray(this.map('meters').fd, this.#entriesOf(meters) * meters.value.size);
   }
 
   /**
@@ -177,42 +174,57 @@ export class GatewayPrograms {
     return mapSpec(this.spec, 'reports').maxEntries;
   }
 
-  /** Tells of a device by its index. */
+  /** Tells of a device by its index. There is one toward the inside. */
   setDevice(ifindex: number, { linkHeaderBytes, pathId, isInside }: GatewayDevice): void {
-    const map = this.map('devices');
-    const view = new StructView(mapSpec(this.spec, 'devices').value, map.value);
-    writeIndex(map, ifindex);
+    const name = isInside ? 'inside_device' : 'devices';
+    const map = this.map(name);
+    const view = new StructView(mapSpec(this.spec, name).value, map.value);
+    writeIndex(map, isInside ? 0 : ifindex);
     view.write('link_header_bytes', linkHeaderBytes);
-    view.write('path_id', pathId);
-    view.write('is_inside', isInside ? 1 : 0);
+    if (isInside) view.write('ifindex', ifindex);
+    else view.write('path_id', pathId);
     map.update();
   }
 
-  /** Forgets a device: its packets pass untouched. */
+  /** Forgets a device: its packets pass untouched. False when it was not known. */
   removeDevice(ifindex: number): boolean {
+    const inside = this.map('inside_device');
+    writeIndex(inside, 0);
+    inside.lookup();
+    const view = new StructView(mapSpec(this.spec, 'inside_device').value, inside.value);
+    if (view.read('ifindex') === ifindex) {
+      view.write('ifindex', 0);
+      inside.update();
+      return true;
+    }
     const map = this.map('devices');
     writeIndex(map, ifindex);
     return map.delete();
   }
 
-  /** Gives a prefix to a destination. */
+  /** Gives a prefix to a destination; {@link publishPrefixes} puts it in force. */
   setPrefix(prefix: AddressPrefix, destination: number): void {
-    this.#setPrefix('prefixes', prefix, destination);
+    this.#prefixMaps.setPrefix(prefix, destination);
   }
 
-  /** Takes a prefix away; false when it was not there. */
+  /** Takes a prefix away, in force after {@link publishPrefixes}; false when it was not there. */
   removePrefix(prefix: AddressPrefix): boolean {
-    return this.#prefixMap('prefixes', prefix).delete();
+    return this.#prefixMaps.removePrefix(prefix);
   }
 
-  /** Says that addresses are inside. */
+  /** Says that addresses are inside; {@link publishPrefixes} puts it in force. */
   setInside(prefix: AddressPrefix, kind: InsideKind): void {
-    this.#setPrefix('inside', prefix, INSIDE_VALUES[kind]);
+    this.#prefixMaps.setInside(prefix, kind);
   }
 
-  /** Says that they are not any more; false when they were not. */
+  /** Says that they are not any more, in force after {@link publishPrefixes}; false when they were not. */
   removeInside(prefix: AddressPrefix): boolean {
-    return this.#prefixMap('inside', prefix).delete();
+    return this.#prefixMaps.removeInside(prefix);
+  }
+
+  /** Puts what was said of prefixes in force for addresses that packets went to before; does nothing when nothing was. */
+  publishPrefixes(): void {
+    this.#prefixMaps.publish();
   }
 
   /** Says which routes a destination has: every packet meets all of it or nothing. */
@@ -278,20 +290,33 @@ export class GatewayPrograms {
   readMeters(destinations: number, first = 0): Float64Array {
     const count = destinations * this.routeCount;
     const figures = new Float64Array(count * METER_FIELDS);
-    if (count === 0) return figures;
-    const map = this.map('meters');
-    const values = fixedBytes(map.value.length * count);
-    map.readRange(first * this.routeCount, count, values);
-    // Little-endian, as all machines are that this loads on.
-    const words = new Uint32Array(values.buffer);
-    const stride = map.value.length / 4;
+    const meters = this.#meters.figures;
+    const stride = this.meterStride / 2;
     for (let i = 0; i < count; i++) {
+      const at = (first * this.routeCount + i) * stride;
       for (let field = 0; field < METER_FIELDS; field++) {
-        const at = i * stride + this.#meterWords[field];
-        figures[i * METER_FIELDS + field] = words[at] + words[at + 1] * 2 ** 32;
+        figures[i * METER_FIELDS + field] = Number(meters[at + this.#meterFields[field]]);
       }
     }
     return figures;
+  }
+
+  /**
+   * All meters as they stand in the map: for each destination and slot {@link meterStride} words, half of which make the
+   * figures at {@link meterFields}. Not after {@link close}.
+   */
+  get meters(): MappedArray {
+    return this.#meters;
+  }
+
+  /** Words of a meter, of 32 bits. */
+  get meterStride(): number {
+    return this.map('meters').value.length / 4;
+  }
+
+  /** Where a figure of 64 bits stands in a meter, by METER_ number, in figures. */
+  get meterFields(): readonly number[] {
+    return this.#meterFields;
   }
 
   /**
@@ -399,7 +424,8 @@ export class GatewayPrograms {
   /** Forgets FNE packets, prefixes, flows, the total limit and counters; settings, destinations and devices stay. */
   forget(): void {
     this.map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
-    for (const name of ['prefixes4', 'prefixes6', 'failing', 'probes', 'repeated']) this.map(name).clear();
+    for (const name of ['failing', 'probes', 'repeated']) this.map(name).clear();
+    this.#prefixMaps.clear();
     for (const name of ['counters', 'limiter']) {
       const map = this.map(name);
       writeIndex(map, 0);
@@ -410,6 +436,7 @@ export class GatewayPrograms {
 
   /** Closes all descriptors; attached programs and pinned maps stay. */
   close(): void {
+    this.#meters.close();
     this.#object.close();
   }
 
@@ -426,22 +453,6 @@ export class GatewayPrograms {
     writeIndex(map, 0);
     map.value.set(bytes);
     map.update();
-  }
-
-  #setPrefix(table: 'prefixes' | 'inside', prefix: AddressPrefix, value: number): void {
-    const map = this.#prefixMap(table, prefix);
-    new DataView(map.value.buffer).setUint32(0, value, true);
-    map.update();
-  }
-
-  /** The trie of the prefix's IP version, with its key filled in. */
-  #prefixMap(table: 'prefixes' | 'inside', { version, words, length }: AddressPrefix): BpfMap {
-    const map = this.map(`${table}${version}`);
-    const view = new DataView(map.key.buffer);
-    // struct prefix4 and prefix6: the length, then the address as it is on the wire.
-    view.setUint32(0, length, true);
-    for (let i = 0; i < (version === 4 ? 1 : 4); i++) view.setInt32(4 + 4 * i, words[i]);
-    return map;
   }
 
   #flowMap(name: string, h1: number, h2: number): BpfMap {

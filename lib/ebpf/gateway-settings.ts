@@ -15,6 +15,11 @@ export interface GatewayTraffic {
   readonly upMask?: number;
   /** When a route was suspended last, ns of CLOCK_MONOTONIC; default 0, as if at its start. */
   readonly suspendedAtNs?: number;
+  /**
+   * Routing tables of the routes whose packets the programs send themselves, by path ID; default none: the kernel
+   * forwards.
+   */
+  readonly redirectTables?: ReadonlyMap<number, number>;
 }
 
 /** The bits of skb->mark that carry the path ID by default: 24..29. */
@@ -35,7 +40,7 @@ const LONGEST_NS = 2 ** 62;
 export function encodeGatewaySettings(
   layout: StructLayout,
   gateway: GatewaySettings,
-  { markMask, upMask = 0xffff, suspendedAtNs = 0 }: GatewayTraffic,
+  { markMask, upMask = 0xffff, suspendedAtNs = 0, redirectTables }: GatewayTraffic,
 ): Uint8Array {
   const { routes, scheme, balancer } = gateway;
   for (const { name, nat } of routes) {
@@ -79,6 +84,7 @@ export function encodeGatewaySettings(
   for (const [slot, { pathId }] of routes.entries()) {
     view.write('slot_of', slot, pathId);
     view.write('path_id_of', pathId, slot);
+    view.write('redirect_table_of', redirectTables?.get(pathId) ?? 0, pathId);
   }
   return view.bytes;
 }

@@ -18,11 +18,12 @@ import type { PrefGateway } from '../pref/gateway.ts';
 import type { FlowEnds } from '../pref/preview.ts';
 import { clockOriginNs } from '../sys/clock.ts';
 import { parsePrefix } from '../wire/addr.ts';
-import type { GatewayPrograms, InsideKind } from './gateway-programs.ts';
+import type { GatewayPrograms } from './gateway-programs.ts';
 import type { GatewayTraffic } from './gateway-settings.ts';
 import { EarlierState } from './gateway-takeover.ts';
 import { KernelDestinations } from './kernel-destinations.ts';
 import { MeterReader } from './meter-reader.ts';
+import type { InsideKind } from './prefix-maps.ts';
 import { ReportReader } from './report-reader.ts';
 
 const TURN_NS = 100e6;
@@ -48,7 +49,7 @@ export class GatewaySync {
   readonly #gateway: PrefGateway;
   readonly #port: DatapathPort;
   readonly #programs: GatewayPrograms;
-  readonly #markMask: number;
+  readonly #traffic: GatewayTraffic;
   readonly #meters: MeterReader;
   readonly #reports: ReportReader;
   #inside = new Map<string, InsideKind>();
@@ -56,24 +57,26 @@ export class GatewaySync {
   #suspendedAtNs: number | undefined;
   #nextEvent = 0;
   #reportsLost = 0;
+  #redirected = 0;
   #turnAtNs = 0;
 
   /**
    * @param port - of the gateway
    * @param programs - loaded with its settings
+   * @param traffic - what of it stays: marks and tables
    * @param isTakenOver - whether the maps are those of an earlier process
    */
   constructor(
     gateway: PrefGateway,
     port: DatapathPort,
     programs: GatewayPrograms,
-    markMask: number,
+    traffic: GatewayTraffic,
     isTakenOver: boolean,
   ) {
     this.#gateway = gateway;
     this.#port = port;
     this.#programs = programs;
-    this.#markMask = markMask;
+    this.#traffic = traffic;
     this.#meters = new MeterReader(port, programs);
     port.useMemory((nowNs) =>
       programs.memorySize((nowNs + clockOriginNs) / NS_PER_MS, port.settings.fneMemoryLifetimeNs / NS_PER_MS),
@@ -89,6 +92,11 @@ export class GatewaySync {
   /** Reports of flows that the programs made and had no room for: evidence that was never seen. */
   get reportsLost(): number {
     return this.#reportsLost;
+  }
+
+  /** Packets that the programs sent by their routes themselves, as of the last reading. */
+  get redirected(): number {
+    return this.#redirected;
   }
 
   /** Reports of flows that were read. */
@@ -116,6 +124,7 @@ export class GatewaySync {
     }
     for (const prefix of this.#inside.keys())
       if (!wanted.has(prefix)) this.#programs.removeInside(parsePrefix(prefix));
+    this.#programs.publishPrefixes();
     this.#inside = wanted;
   }
 
@@ -168,9 +177,10 @@ export class GatewaySync {
 
   /** Reads the counters now. */
   readCounters(): void {
-    const { pref, reportsLost } = this.#programs.counters();
+    const { pref, reportsLost, redirected } = this.#programs.counters();
     this.#port.setCounters(pref);
     this.#reportsLost = reportsLost;
+    this.#redirected = redirected;
   }
 
   /** Reads all that is shown; what was changed just before is in force then, as far as a turn writes it. */
@@ -223,7 +233,7 @@ export class GatewaySync {
 
   #writeSettings(): void {
     const traffic: GatewayTraffic = {
-      markMask: this.#markMask,
+      ...this.#traffic,
       upMask: this.#upMask,
       ...(this.#suspendedAtNs === undefined ? {} : { suspendedAtNs: this.#suspendedAtNs }),
     };

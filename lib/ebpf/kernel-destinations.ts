@@ -174,6 +174,7 @@ export class KernelDestinations implements DestinationOwner {
       if (index === NONE) this.#programs.removePrefix(prefix);
       else this.#programs.setPrefix(prefix, index);
     }
+    this.#programs.publishPrefixes();
     for (const index of this.#leaving) this.#free.push(index);
     this.#leaving.length = 0;
     this.#placeLeftOut();

@@ -12,9 +12,6 @@ import {
 } from '../pref/meter.ts';
 import type { GatewayPrograms } from './gateway-programs.ts';
 
-/** Destinations read in one call of the kernel. */
-const BATCH = 4096;
-
 /** The gateway's and the programs' index of a destination, each from the other; -1 for none. */
 export interface IndexTable {
   coreOf(index: number): number;
@@ -25,15 +22,16 @@ export interface IndexTable {
 export class MeterReader {
   readonly #port: DatapathPort;
   readonly #programs: GatewayPrograms;
+  /** Words of a destination. */
   readonly #stride: number;
-  /** What was read before, as {@link GatewayPrograms.readMeters} has it. */
-  #before = new Float64Array(0);
+  /** The figures that were read before, in words as {@link GatewayPrograms.meters} has them. */
+  #before = new Uint32Array(0);
   #next = 0;
 
   constructor(port: DatapathPort, programs: GatewayPrograms) {
     this.#port = port;
     this.#programs = programs;
-    this.#stride = programs.routeCount * METER_FIELDS;
+    this.#stride = programs.routeCount * programs.meterStride;
   }
 
   /** A destination begins under an index, with meters of zero. */
@@ -45,9 +43,12 @@ export class MeterReader {
   /** A destination goes on under an index, with these figures from before. */
   goOn(index: number, destination: number, figures: Float64Array): void {
     this.#reserve(index + 1);
-    this.#before.set(figures, index * this.#stride);
-    for (let slot = 0; slot < this.#programs.routeCount; slot++) {
+    const { routeCount } = this.#programs;
+    for (let slot = 0; slot < routeCount; slot++) {
       const at = slot * METER_FIELDS;
+      for (let field = 0; field < METER_FIELDS; field++) {
+        this.#note(index * routeCount + slot, field, figures[at + field]);
+      }
       this.#port.restoreTotals(
         destination,
         slot,
@@ -67,53 +68,64 @@ export class MeterReader {
     this.read(from, this.#next, indices);
   }
 
-  /** Reads destinations from an index to before another. Returns whether anything was counted since. */
+  /**
+   * Reads destinations from an index to before another. Most meters stand still, and are compared word by word.
+   *
+   * @returns whether anything was counted since
+   * @hotpath
+   */
   read(from: number, end: number, indices: IndexTable): boolean {
-    let isBusy = false;
     this.#reserve(end);
-    for (let first = from; first < end; first += BATCH) {
-      const count = Math.min(BATCH, end - first);
-      const figures = this.#programs.readMeters(count, first);
-      if (this.#compare(figures, first, count, indices)) isBusy = true;
-    }
-    return isBusy;
-  }
-
-  #compare(figures: Float64Array, first: number, count: number, indices: IndexTable): boolean {
+    const { meterStride, routeCount, meters } = this.#programs;
+    const { words } = meters;
     const before = this.#before;
-    const offset = first * this.#stride;
+    const last = end * this.#stride;
     let isBusy = false;
-    for (let at = 0; at < count * this.#stride; at += METER_FIELDS) {
-      const own = offset + at;
-      if (
-        figures[at] === before[own] &&
-        figures[at + 1] === before[own + 1] &&
-        figures[at + 2] === before[own + 2] &&
-        figures[at + 3] === before[own + 3]
-      ) {
+    let at = from * this.#stride;
+    while (at < last) {
+      if (words[at] === before[at]) {
+        at++;
         continue;
       }
-      const destination = indices.coreOf(first + Math.floor(at / this.#stride));
+      const place = Math.floor(at / meterStride);
+      at = (place + 1) * meterStride;
+      const destination = indices.coreOf(Math.floor(place / routeCount));
       // Between the end of one destination and the beginning of the next.
       if (destination < 0) continue;
       isBusy = true;
       this.#port.count(
         destination,
-        (at % this.#stride) / METER_FIELDS,
-        figures[at + METER_BYTES] - before[own + METER_BYTES],
-        figures[at + METER_LEX_BYTES] - before[own + METER_LEX_BYTES],
-        figures[at + METER_FNE_REPEAT_BYTES] - before[own + METER_FNE_REPEAT_BYTES],
-        figures[at + METER_FLOWLETS] - before[own + METER_FLOWLETS],
+        place % routeCount,
+        this.#grown(place, METER_BYTES),
+        this.#grown(place, METER_LEX_BYTES),
+        this.#grown(place, METER_FNE_REPEAT_BYTES),
+        this.#grown(place, METER_FLOWLETS),
       );
-      before.set(figures.subarray(at, at + METER_FIELDS), own);
     }
     return isBusy;
+  }
+
+  /** By how much a figure has grown; it is noted as read. */
+  #grown(place: number, field: number): number {
+    const { meterFields, meters, meterStride } = this.#programs;
+    const half = (place * meterStride) / 2 + meterFields[field];
+    const figure = Number(meters.figures[half]);
+    const before = this.#before[2 * half] + this.#before[2 * half + 1] * 2 ** 32;
+    this.#note(place, field, figure);
+    return figure - before;
+  }
+
+  #note(place: number, field: number, figure: number): void {
+    const { meterFields, meterStride } = this.#programs;
+    const at = place * meterStride + 2 * meterFields[field];
+    this.#before[at] = figure % 2 ** 32;
+    this.#before[at + 1] = Math.floor(figure / 2 ** 32);
   }
 
   #reserve(indices: number): void {
     const length = indices * this.#stride;
     if (length <= this.#before.length) return;
-    const grown = new Float64Array(Math.max(length, 2 * this.#before.length));
+    const grown = new Uint32Array(Math.max(length, 2 * this.#before.length));
     grown.set(this.#before);
     this.#before = grown;
   }

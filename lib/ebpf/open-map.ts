@@ -12,8 +12,8 @@ export function openMap(object: LoadedObject, { name, type, key, value }: MapSpe
   return new BpfMap(name, object.mapFd(name), key.size, valueBytes);
 }
 
-/** Processors that the kernel may have, which is how many values a per-CPU map holds. */
-function possibleProcessors(): number {
+/** Processors that the kernel may have, 1 or more, which is how many values a per-CPU map holds. */
+export function possibleProcessors(): number {
   const ranges = readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim();
   const last = /(\d+)$/.exec(ranges)?.[1] ?? '0';
   return Number(last) + 1;

@@ -6,13 +6,18 @@ export const DATAPATHS = ['tun', 'ebpf'] as const;
 /** One of {@link DATAPATHS}. */
 export type DatapathName = (typeof DATAPATHS)[number];
 
+/** Who sends packets by their routes with the datapath in the kernel. */
+export const KERNEL_FORWARDINGS = ['kernel', 'redirect'] as const;
+/** One of {@link KERNEL_FORWARDINGS}. */
+export type KernelForwarding = (typeof KERNEL_FORWARDINGS)[number];
+
 /** Checks the data of a file. @param datapath - what the command says, which comes before the file */
 export function checkKernelFields(data: unknown, datapath: DatapathName | undefined): ConfigIssue[] {
   if (typeof data !== 'object' || data === null) return [];
   const root = data as Record<string, unknown>;
   const issues: ConfigIssue[] = [];
   if ((datapath ?? root['datapath']) !== 'ebpf') {
-    for (const field of ['markMask', 'maxDestinations']) {
+    for (const field of ['markMask', 'maxDestinations', 'forwarding']) {
       if (root[field] === undefined) continue;
       issues.push({ path: [field], allowed: 'nothing unless the datapath is ebpf: leave it out' });
     }

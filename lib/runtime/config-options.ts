@@ -51,7 +51,11 @@ export function gatewayDaemonOptions(config: GatewayConfig): GatewayDaemonOption
     share: config.share,
     kernel:
       config.datapath === 'ebpf'
-        ? { markMask: config.markMask, destinations: config.maxDestinations }
+        ? {
+            markMask: config.markMask,
+            destinations: config.maxDestinations,
+            forwarding: config.forwarding,
+          }
         : undefined,
     destinations: config.destinations.map((destination) => ({
       prefixes: destination.prefixes,

@@ -10,7 +10,7 @@ import type * as Zod from 'zod';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { MAX_DEVICE_NAME } from '../netns/index.ts';
 import { configFields } from './config-fields.ts';
-import { DATAPATHS } from './config-kernel-checks.ts';
+import { DATAPATHS, KERNEL_FORWARDINGS } from './config-kernel-checks.ts';
 import { DEFAULT_MARK_MASK, MARK_MASK_RULE, markMask } from './mark-mask.ts';
 import { parsePrefix } from './prefixes.ts';
 import { SHARE_NAME_RULE, isShareName } from './share/message.ts';
@@ -100,6 +100,7 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
       .refine((value) => markMask(value) !== undefined, MARK_MASK_RULE)
       .default(DEFAULT_MARK_MASK),
     maxDestinations: integer(1, 2 ** 20).optional(),
+    forwarding: choice(KERNEL_FORWARDINGS).default('kernel'),
     share: mapping({
       // What an address may be is checked in config-checks.ts, which never shows a password.
       servers: list(z.string('an address'), 'servers'),

@@ -5,7 +5,7 @@
 import { BETAS } from '../pref/balancers/strategies.ts';
 import { carries, checkGatewayConfig } from './config-checks.ts';
 import { parseConfigText, readConfigFile } from './config-file.ts';
-import type { DatapathName } from './config-kernel-checks.ts';
+import type { DatapathName, KernelForwarding } from './config-kernel-checks.ts';
 import { checkKernelFields } from './config-kernel-checks.ts';
 import type { ParsedGatewayConfig } from './config-schema.ts';
 import { gatewayConfigSchema } from './config-schema.ts';
@@ -80,6 +80,8 @@ export interface GatewayConfig extends ServiceConfig {
   readonly markMask: number;
   /** In the kernel: destinations there is room for. */
   readonly maxDestinations?: number | undefined;
+  /** In the kernel: who sends packets by their routes. */
+  readonly forwarding: KernelForwarding;
   /** The domain whose other gateways it shares its figures with. */
   readonly share?: ShareOptions | undefined;
   /** Where metrics are shown, as `parseListenAddress` reads it; without it they are not. */
@@ -147,6 +149,7 @@ function complete(parsed: ParsedGatewayConfig): GatewayConfig {
     datapath: parsed.datapath,
     markMask: parsed.markMask,
     maxDestinations: parsed.maxDestinations,
+    forwarding: parsed.forwarding,
     share: parsed.share,
     metrics: parsed.metrics,
     ui: parsed.ui,

@@ -1,5 +1,6 @@
 /** Where the packets of a gateway daemon pass: what the daemon asks of its datapath, whichever it is. */
 import type { FlowEnds } from '../pref/preview.ts';
+import type { KernelForwarding } from './config-kernel-checks.ts';
 import type { DeviceReport } from './device-report.ts';
 import type { DestinationTable } from './live-destinations.ts';
 import type { LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
@@ -13,6 +14,9 @@ export interface KernelDatapathStatus {
   readonly attachment: 'tcx' | 'clsact';
   /** Whether counters, ratios and memories of an earlier daemon were taken over. */
   readonly isTakenOver: boolean;
+  readonly forwarding: KernelForwarding;
+  /** Packets that the programs sent by their routes themselves, since the counters began. */
+  readonly redirected: number;
   /** Reports of flows for the detector of failures that were read, and that found no room. */
   readonly reports: number;
   readonly reportsLost: number;

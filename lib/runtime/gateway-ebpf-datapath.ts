@@ -15,6 +15,7 @@ import type { PrefGateway } from '../pref/gateway.ts';
 import type { FlowEnds } from '../pref/preview.ts';
 import { nowNs } from '../sys/clock.ts';
 import { executeIn } from './change.ts';
+import type { KernelForwarding } from './config-kernel-checks.ts';
 import type { DeviceReport } from './device-report.ts';
 import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
 import { kernelDiversion, kernelTables, planKernelPlumbing } from './gateway-kernel-plan.ts';
@@ -37,6 +38,8 @@ export interface KernelOptions {
   readonly markMask?: number | undefined;
   /** Destinations there is room for in the kernel, 1 to 2^20; default 4,096, with followed tables 131,072. */
   readonly destinations?: number | undefined;
+  /** Who sends packets by their routes: the kernel's forwarding, or the programs themselves. Default the kernel. */
+  readonly forwarding?: KernelForwarding | undefined;
   /** Default: TCX if the kernel has it, else clsact. */
   readonly attachment?: Attachment | undefined;
 }
@@ -61,6 +64,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   readonly #journal: UndoJournal;
   readonly #mark: MarkMask;
   readonly #pathIds: ReadonlyMap<string, number>;
+  readonly #forwarding: KernelForwarding;
   readonly #loop = new PacketLoop();
   #plumbing: ResolvedGatewayPlumbing;
   #warnings: readonly string[] = [];
@@ -74,7 +78,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   static find(
     plumbing: GatewayPlumbingOptions,
     options: GatewayOptions,
-    { attachment, destinations, markMask = DEFAULT_MARK_MASK }: KernelOptions,
+    { attachment, destinations, forwarding = 'kernel', markMask = DEFAULT_MARK_MASK }: KernelOptions,
   ): FoundDatapath {
     if (plumbing.netns !== undefined)
       throw invalidOption('netns', plumbing.netns, 'nothing with the eBPF datapath');
@@ -104,7 +108,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
         seed: kernel.seed,
         open: (gateway) => {
           try {
-            return new EbpfGatewayDatapath(gateway, kernel, journal, resolved, mark);
+            return new EbpfGatewayDatapath(gateway, kernel, journal, resolved, mark, forwarding);
           } catch (error) {
             giveUp(kernel, journal);
             throw error;
@@ -139,6 +143,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     journal: UndoJournal,
     plumbing: ResolvedGatewayPlumbing,
     mark: MarkMask,
+    forwarding: KernelForwarding,
   ) {
     this.#kernel = kernel;
     this.#journal = journal;
@@ -146,8 +151,13 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     this.#mark = mark;
     const port = gateway.openPort();
     this.#pathIds = new Map(port.settings.routes.map(({ name, pathId }) => [name, pathId]));
-    kernel.load(port.settings, { markMask: mark.mask });
-    this.core = new GatewaySync(gateway, port, kernel.programs, mark.mask, kernel.isTakenOver);
+    this.#forwarding = forwarding;
+    const traffic = {
+      markMask: mark.mask,
+      ...(forwarding === 'redirect' ? { redirectTables: tablesByPathId(plumbing, this.#pathIds) } : {}),
+    };
+    kernel.load(port.settings, traffic);
+    this.core = new GatewaySync(gateway, port, kernel.programs, traffic, kernel.isTakenOver);
     this.destinationTable = this.core.destinations;
     this.#readInside();
   }
@@ -164,6 +174,8 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     return {
       attachment: this.#kernel.attachment ?? 'tcx',
       isTakenOver: this.#kernel.isTakenOver,
+      forwarding: this.#forwarding,
+      redirected: this.core.redirected,
       reports: this.core.reports,
       reportsLost: this.core.reportsLost,
       leftOutDestinations: this.destinationTable.leftOut,
@@ -290,6 +302,13 @@ function giveUp(kernel: GatewayKernel, journal: UndoJournal): void {
   kernel.abandon();
   if (journal.isTakenOver) journal.leave();
   else journal.close();
+}
+
+function tablesByPathId(
+  { routes }: ResolvedGatewayPlumbing,
+  pathIds: ReadonlyMap<string, number>,
+): Map<number, number> {
+  return new Map(routes.map(({ name, routeTable }) => [pathIds.get(name) ?? 0, routeTable]));
 }
 
 /** The machine's own addresses, as a text to compare. */

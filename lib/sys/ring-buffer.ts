@@ -10,39 +10,17 @@
  *
  * @see Documentation/bpf/ringbuf.rst
  */
-import { SystemError } from './errno.ts';
 import { koffi } from './koffi.ts';
-import { declareFunction, lastErrno } from './libc.ts';
+import { mapShared, pageBytes, unmap } from './shared-memory.ts';
 
-const PROT_READ = 1;
-const PROT_READ_WRITE = 3;
-const MAP_SHARED = 1;
-const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
-const SC_PAGESIZE = 30;
 const HEADER_BYTES = 8;
 const BIT_BUSY = 0x8000_0000;
 const BIT_DISCARD = 0x4000_0000;
 
-const cMmap = declareFunction(
-  'void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)',
-) as unknown as (
-  address: null,
-  length: number,
-  protection: number,
-  flags: number,
-  fd: number,
-  offset: number,
-) => bigint | null;
-const cMunmap = declareFunction('int munmap(void *address, size_t length)') as unknown as (
-  address: bigint,
-  length: number,
-) => number;
-const cSysconf = declareFunction('long sysconf(int name)') as unknown as (name: number) => number;
-
 /** The reading side of a ring buffer. */
 export class RingBuffer {
   readonly #bytes: number;
-  readonly #page = cSysconf(SC_PAGESIZE);
+  readonly #page = pageBytes();
   readonly #own: bigint;
   readonly #shared: bigint;
   readonly #position: BigUint64Array;
@@ -58,11 +36,11 @@ export class RingBuffer {
    */
   constructor(fd: number, bytes: number) {
     this.#bytes = bytes;
-    this.#own = map(fd, this.#page, PROT_READ_WRITE, 0);
+    this.#own = mapShared(fd, this.#page, { isWritable: true });
     try {
-      this.#shared = map(fd, this.#page + 2 * bytes, PROT_READ, this.#page);
+      this.#shared = mapShared(fd, this.#page + 2 * bytes, { offset: this.#page });
     } catch (error) {
-      cMunmap(this.#own, this.#page);
+      unmap(this.#own, this.#page);
       throw error;
     }
     const shared = koffi.view(this.#shared, this.#page + 2 * bytes);
@@ -102,15 +80,7 @@ export class RingBuffer {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    cMunmap(this.#own, this.#page);
-    cMunmap(this.#shared, this.#page + 2 * this.#bytes);
+    unmap(this.#own, this.#page);
+    unmap(this.#shared, this.#page + 2 * this.#bytes);
   }
-}
-
-function map(fd: number, length: number, protection: number, offset: number): bigint {
-  const address = cMmap(null, length, protection, MAP_SHARED, fd, offset);
-  if (address === null || address === MAP_FAILED) {
-    throw new SystemError('mmap', lastErrno(), 'a BPF ring buffer', 'it needs root, or CAP_BPF');
-  }
-  return address;
 }

@@ -1,7 +1,7 @@
 /**
  * The benchmark `ebpf`, of gateways: what P forwards from inside to outside, every packet marked with a path (topology
- * open-pair), with the eBPF gateway, with the TUN gateway and by the kernel alone; with few prefixes and with many, each a
- * destination of its own.
+ * open-pair), with the eBPF gateway behind whose programs the kernel forwards, with one that redirects, with the TUN
+ * gateway and by the kernel alone; with few prefixes and with many, each a destination of its own.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,14 +27,22 @@ export interface BenchGatewayOptions extends BenchDatapathOptions {
 }
 
 const KERNEL = 'kernel';
-const ARMS = ['ebpf', KERNEL, 'tun'] as const;
+const GATEWAYS = ['ebpf', 'redirect', 'tun'] as const;
+type GatewayArm = (typeof GATEWAYS)[number];
+const ARMS = ['ebpf', KERNEL, 'redirect', 'tun'] as const;
+/** How the results call them. */
+const NAMES: Record<GatewayArm, string> = {
+  ebpf: 'ebpf gateway',
+  redirect: 'ebpf gateway that redirects',
+  tun: 'tun gateway',
+};
 /** An address of the outside that the main table reaches by the default route only. */
 const FAR = '20.0.0.1';
 const TRAFFIC = BENCH_TRAFFIC.filter(
   ({ flows, datagramBytes }) => flows === 1 || datagramBytes !== undefined,
 );
 
-/** Runs all measurements; three gateways stand side by side. */
+/** Runs all measurements; the gateways stand side by side. */
 export async function benchGateway(
   scope: LabScope,
   options: BenchGatewayOptions = {},
@@ -49,29 +57,29 @@ export async function benchGateway(
   const results: BenchResult[] = [];
   for (const count of options.prefixes ?? [1, 1000, 100_000]) {
     const label = `${count.toLocaleString('en-US')} ${count === 1 ? 'prefix' : 'prefixes'}`;
-    onProgress?.(`starting both gateways with ${label}`);
-    const fileOf = (name: 'ebpf' | 'tun') => join(folder, `${name}-${count}.yaml`);
-    const start = (name: 'ebpf' | 'tun') => {
+    onProgress?.(`starting three gateways with ${label}`);
+    const fileOf = (name: GatewayArm) => join(folder, `${name}-${count}.yaml`);
+    const start = (name: GatewayArm) => {
       writeFileSync(fileOf(name), gatewayConfig(name, count));
       const args = ['gateway', '--config', fileOf(name)];
       return PreflexProcess.start(scope, topologies.get(name)!.gateway, args);
     };
-    const [ebpf, tun] = await Promise.all([start('ebpf'), start('tun')]);
+    const gateways = await Promise.all(GATEWAYS.map(start));
     const rates = await measureArms(scope, `gateway, ${label}`, arms, TRAFFIC, {
       rounds,
       seconds,
       onProgress,
     });
-    await Promise.all([ebpf.stop(), tun.stop()]);
-    detach(fileOf('ebpf'), topologies.get('ebpf')!);
+    await Promise.all(gateways.map((gateway) => gateway.stop()));
+    for (const name of ['ebpf', 'redirect'] as const) detach(fileOf(name), topologies.get(name)!);
     for (const { name, unit } of TRAFFIC) {
-      const add = (subject: string, against: string, baseline: string): void => {
+      const add = (subject: GatewayArm, against: string, baseline: string): void => {
         const pairs = armPairs(rates, name, subject, baseline);
-        results.push(benchResult(`${subject} gateway, ${label}: ${name}`, unit, against, pairs));
+        results.push(benchResult(`${NAMES[subject]}, ${label}: ${name}`, unit, against, pairs));
       };
-      add('ebpf', 'forwarding by the kernel alone', KERNEL);
-      add('tun', 'forwarding by the kernel alone', KERNEL);
+      for (const gateway of GATEWAYS) add(gateway, 'forwarding by the kernel alone', KERNEL);
       add('ebpf', 'the TUN gateway', 'tun');
+      add('redirect', 'the TUN gateway', 'tun');
     }
   }
   return results;
@@ -99,7 +107,7 @@ function detach(file: string, { gateway: netns }: OpenPairTopology): void {
   run(inNamespace(preflexArgv(['gateway', '--config', file, '--detach']), { netns }));
 }
 
-function gatewayConfig(datapath: 'ebpf' | 'tun', prefixes: number): string {
+function gatewayConfig(arm: GatewayArm, prefixes: number): string {
   const destinations = Array.from({ length: prefixes }, (_, i) => ({
     prefixes: [`${20 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.0/24`],
   }));
@@ -107,7 +115,12 @@ function gatewayConfig(datapath: 'ebpf' | 'tun', prefixes: number): string {
     inside: { device: 'p0', prefixes: OPEN_PAIR.insidePrefixes },
     routes: OPEN_PAIR.routes,
     destinations,
-    datapath,
-    ...(datapath === 'ebpf' ? { maxDestinations: prefixes } : {}),
+    ...(arm === 'tun'
+      ? { datapath: 'tun' }
+      : {
+          datapath: 'ebpf',
+          maxDestinations: prefixes,
+          forwarding: arm === 'ebpf' ? 'kernel' : 'redirect',
+        }),
   });
 }

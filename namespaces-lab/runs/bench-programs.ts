@@ -92,12 +92,13 @@ export function benchHostProgram(flows: number, options: BenchProgramOptions = {
 }
 
 /**
- * The outbound program of the gateway on full segments that name a path, to destinations drawn at random; against the
- * same packets at a device that is not the gateway's, which are not looked at.
+ * The outbound program of the gateway on full segments that name a path, to prefixes drawn at random; against the same
+ * packets at a device that is not the gateway's, which are not looked at. Once to one address of each prefix, which
+ * packets went to before, and once to addresses that the program has not seen.
  *
  * @param prefixes - of destinations of their own
  */
-export function benchGatewayProgram(prefixes: number, options: BenchProgramOptions = {}): BenchResult {
+export function benchGatewayProgram(prefixes: number, options: BenchProgramOptions = {}): BenchResult[] {
   const programs = new GatewayPrograms({
     purpose: 'test',
     gateway: checkGatewayOptions({ routes: ROUTES }),
@@ -116,32 +117,41 @@ export function benchGatewayProgram(prefixes: number, options: BenchProgramOptio
         destination,
       );
     }
+    programs.publishPrefixes();
     const layout = programs.spec.btf.structLayout('__sk_buff');
     const outbound = new TestRun('pref_outbound_at', programs.programFd('outbound'), layout.size);
     const context = new StructView(layout, outbound.context);
     const writer = new PacketWriter(outbound.packet);
     const dscp = encodeMark(markingScheme('pool2'), CODEPOINT_LECT, 1);
     let packets = 0;
-    const handle = (destination: number, ifindex: number): number => {
+    const handle = (address: number, ifindex: number): number => {
       const nowNs = 1e9 + packets++ * PACKET_NS;
       context.write('cb', nowNs % 2 ** 32, 0);
       context.write('cb', Math.floor(nowNs / 2 ** 32), 1);
       context.write('cb', ifindex, 2);
       const length = writer.segment(
-        { version: 4, src: [OWN], dst: [prefixWord(destination) + 1], dscp, protocol: PROTOCOL_TCP },
+        { version: 4, src: [OWN], dst: [address], dscp, protocol: PROTOCOL_TCP },
         { srcPort: 1024, dstPort: 443, seq: 1, ack: 1, flags: TCP_ACK, window: 1000, payload: PAYLOAD_BYTES },
       );
       return outbound.time(ETHERNET_BYTES + length, 1);
     };
+    const known = (destination: number): number => prefixWord(destination) + 1;
+    for (let destination = 0; destination < prefixes; destination++) handle(known(destination), INSIDE);
     const dice = new Dice(1);
-    const pairs = timeParts(options, [
-      () => handle(dice.below(prefixes), INSIDE),
-      () => handle(dice.below(prefixes), INSIDE + 1),
-    ]);
-    const name = `ebpf gateway: outbound program, ${prefixes.toLocaleString('en-US')} prefixes`;
-    const result = benchResult(name, 'ns/packet', 'the same packets, not looked at', pairs);
-    options.onProgress?.(`${name}: ${result.value} ns, of which ${result.baseline} ns for nothing`);
-    return result;
+    let fresh = 0;
+    const drawKnown = (): number => known(dice.below(prefixes));
+    // Each address once, as long as a prefix of 256 has some left.
+    const drawFresh = (): number => prefixWord(dice.below(prefixes)) + 2 + (fresh++ % 254);
+    const title = `ebpf gateway: outbound program, ${prefixes.toLocaleString('en-US')} prefixes`;
+    return [
+      { name: title, draw: drawKnown },
+      { name: `${title}, new addresses`, draw: drawFresh },
+    ].map(({ name, draw }) => {
+      const pairs = timeParts(options, [() => handle(draw(), INSIDE), () => handle(draw(), INSIDE + 1)]);
+      const result = benchResult(name, 'ns/packet', 'the same packets, not looked at', pairs);
+      options.onProgress?.(`${name}: ${result.value} ns, of which ${result.baseline} ns for nothing`);
+      return result;
+    });
   } finally {
     programs.close();
   }

@@ -116,6 +116,7 @@ describeNetns('a gateway program', () => {
   beforeEach(() => {
     programs.forget();
     programs.setPrefix(parsePrefix('10.0.1.0/24'), 0);
+    programs.publishPrefixes();
     programs.resetDestination(0, [0, 0]);
     programs.setDestination(0, {
       allowedMask: 3,

@@ -130,6 +130,7 @@ describe('a configuration without errors', () => {
       'notLect',
       'datapath',
       'markMask',
+      'forwarding',
     ] as const) {
       expect(small[key], key).toEqual(sample[key]);
     }
@@ -137,13 +138,22 @@ describe('a configuration without errors', () => {
 
   it('with the datapath in the kernel refuses what that lacks, and what is its own without it', async () => {
     expect(gatewayDaemonOptions(await parse(SMALL)).kernel).toBeUndefined();
-    const config = await parse(`${SMALL}datapath: ebpf\nmarkMask: 0xff0000\nmaxDestinations: 10\n`);
-    expect(gatewayDaemonOptions(config).kernel).toEqual({ markMask: 0xff0000, destinations: 10 });
+    const config = await parse(
+      `${SMALL}datapath: ebpf\nmarkMask: 0xff0000\nmaxDestinations: 10\nforwarding: redirect\n`,
+    );
+    expect(gatewayDaemonOptions(config).kernel).toEqual({
+      markMask: 0xff0000,
+      destinations: 10,
+      forwarding: 'redirect',
+    });
     const nat = SMALL.replace('name: b,', 'name: b, nat: true,');
     const problems = await problemsOf(`${nat}datapath: ebpf\nstrategy: self-tuning\nuser: nobody\n`);
     expect(problems.map((problem) => /: (\S+): /.exec(` ${problem}`)?.[1] ?? problem)).toHaveLength(3);
     expect(problems.join('\n')).toMatch(/nat: true .*\n.*strategy: "self-tuning" .*\n.*user: "nobody"/);
     expect(await problemsOf(`${SMALL}markMask: 0xff0000\n`)).toEqual([
+      expect.stringContaining('nothing unless the datapath is ebpf'),
+    ]);
+    expect(await problemsOf(`${SMALL}forwarding: redirect\n`)).toEqual([
       expect.stringContaining('nothing unless the datapath is ebpf'),
     ]);
     expect(await problemsOf(`${SMALL}datapath: ebpf\nmarkMask: 0x5f000000\n`)).toEqual([
@@ -243,7 +253,7 @@ colour: red
       '10:13 routes[1].device: "lan" is not allowed; it takes a device other than inside.device',
       '11:9 scheme: "pool3" is not allowed; it takes one of pool2, full',
       '12:18 intervalSeconds: 0 is not allowed; it takes a number from 0.001 to 86400',
-      '14:1 colour: is not a known key; there are only the keys inside, routes, destinations, exposeTo, scheme, strategy, betas, intervalSeconds, shortestIntervalSeconds, longestIntervalSeconds, startShare, fne, failures, notLect, datapath, markMask, maxDestinations, share, metrics, ui, user, logLevel, logFile',
+      '14:1 colour: is not a known key; there are only the keys inside, routes, destinations, exposeTo, scheme, strategy, betas, intervalSeconds, shortestIntervalSeconds, longestIntervalSeconds, startShare, fne, failures, notLect, datapath, markMask, maxDestinations, forwarding, share, metrics, ui, user, logLevel, logFile',
     ]);
   });
 

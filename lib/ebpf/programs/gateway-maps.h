@@ -53,15 +53,23 @@ struct pref_settings {
 	/* NO_SLOT for a path ID without route. */
 	__u8 slot_of[64];
 	__u8 path_id_of[MAX_ROUTES];
+	/* The routing table of a route whose packets the program sends itself, by path ID; 0: the kernel forwards them. */
+	__u32 redirect_table_of[64];
 };
 
-/* A device with one of the programs, by its index. */
+/* The device of a route, by its index. */
 struct pref_device {
 	/* Bytes in front of the IP header. */
 	__u32 link_header_bytes;
-	/* Of the route; 0 for the device toward the inside. */
+	/* Of the route. */
 	__u32 path_id;
-	__u32 is_inside;
+};
+
+/* The device toward the inside. */
+struct pref_inside_device {
+	/* 0 while there is none. */
+	__u32 ifindex;
+	__u32 link_header_bytes;
 };
 
 /* Keys of the prefix tries, addresses in network order. */
@@ -143,6 +151,8 @@ struct pref_counters {
 	__u64 unrouted_lex_marked_bytes;
 	/* Reports for the detector of failures that found no room. */
 	__u64 reports_lost;
+	/* Packets that did not go through the kernel's forwarding. */
+	__u64 redirected;
 };
 
 /* Kinds of reports. */
@@ -253,6 +263,13 @@ struct {
 } devices SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pref_inside_device);
+} inside_device SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -298,9 +315,10 @@ struct {
 	__type(value, struct pref_destination_state);
 } destination_states SEC(".maps");
 
-/* destination * routes + slot. */
+/* destination * routes + slot. The process reads it where it stands. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 65536);
 	__type(key, __u32);
 	__type(value, struct pref_meter);

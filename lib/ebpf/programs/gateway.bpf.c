@@ -9,9 +9,11 @@
  *                          path ID into skb->mark                           count
  *                          count
  *           --> ip rule fwmark PATH-ID lookup TABLE --> route's device      --> main table --> inside device
+ *           or, where it may, straight to the route's device
  *
  * Both let every packet pass, and the kernel routes it: with mark 0, which is what there is without programs, by its
- * main table. Ratios, failures and tables are the process's business.
+ * main table. What pref-redirect.h can send goes without the kernel's forwarding, if the configuration says so. Ratios,
+ * failures and tables are the process's business.
  *
  * pref_outbound_at and pref_inbound_at are the same for BPF_PROG_TEST_RUN: the time and the index of the device come in
  * the control buffer, no packet is left out, and the result is the reason and the path ID. They are loaded for tests
@@ -27,7 +29,9 @@
 #include "packet.h"
 #include "gateway-maps.h"
 #include "pref-choice.h"
+#include "pref-lookup.h"
 #include "pref-memory.h"
+#include "pref-evidence.h"
 
 /* Let the next program, and then the stack, have the packet: TCX_NEXT, and TC_ACT_UNSPEC of clsact. */
 #define NEXT (-1)
@@ -43,56 +47,9 @@ static __always_inline __u32 packet_bytes(const struct __sk_buff *skb, const str
 	return segments == 1 ? packet->length : segments * packet->payload_offset + packet->payload_length;
 }
 
-/* The longest prefix of the destination address, of the source address where is_source; whether there is one. */
-__noinline int find_destination(struct pref_step *step, __u32 is_source)
-{
-	const __u32 *found;
-
-	if (!step)
-		return 0;
-	const struct packet *packet = &step->packet;
-	if (packet->version == 4) {
-		struct prefix4 key = { .length = 32 };
-
-		key.address = bpf_htonl(is_source ? packet->src[0] : packet->dst[0]);
-		found = bpf_map_lookup_elem(&prefixes4, &key);
-	} else {
-		struct prefix6 key = { .length = 128 };
-
-		for (int i = 0; i < 4; i++)
-			key.address[i] = bpf_htonl(is_source ? packet->src[i] : packet->dst[i]);
-		found = bpf_map_lookup_elem(&prefixes6, &key);
-	}
-	if (!found)
-		return 0;
-	step->destination = *found;
-	return 1;
-}
-
+#include "pref-redirect.h"
 #include "pref-outbound.h"
 #include "pref-inbound.h"
-
-/* INSIDE_DOMAIN, INSIDE_GATEWAY, or 0 for an address outside: of the destination. */
-__noinline int find_inside(struct pref_step *step)
-{
-	const __u32 *found;
-
-	if (!step)
-		return 0;
-	const struct packet *packet = &step->packet;
-	if (packet->version == 4) {
-		struct prefix4 key = { .length = 32, .address = bpf_htonl(packet->dst[0]) };
-
-		found = bpf_map_lookup_elem(&inside4, &key);
-	} else {
-		struct prefix6 key = { .length = 128 };
-
-		for (int i = 0; i < 4; i++)
-			key.address[i] = bpf_htonl(packet->dst[i]);
-		found = bpf_map_lookup_elem(&inside6, &key);
-	}
-	return found ? *found : 0;
-}
 
 /* Whether the frame is for this machine, and holds an IP packet to be forwarded. */
 static __always_inline int is_for_router(const struct __sk_buff *skb)
@@ -107,59 +64,69 @@ static __always_inline void write_mark(struct __sk_buff *skb, const struct pref_
 }
 
 /*
- * ifindex: of the device. is_test: no packet is left out.
+ * now_ns: 0 for now. ifindex: of the device. is_test: no packet is left out, and none is sent from here.
  * The reason, and in bits 8..15 the path ID; -1 for a packet that is left alone.
  */
-static __always_inline int outbound(struct __sk_buff *skb, __s64 now_ns, __u32 ifindex, int is_test)
+static __always_inline int outbound(struct __sk_buff *skb, struct pref_step *step, __u32 ifindex, int is_test)
 {
-	const struct pref_settings *set = find_settings();
-	const struct pref_device *device = bpf_map_lookup_elem(&devices, &ifindex);
 	__u32 zero = 0;
+	const struct pref_settings *set = find_settings();
+	const struct pref_inside_device *device = bpf_map_lookup_elem(&inside_device, &zero);
 	struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
-	struct pref_step step = { .now_ns = now_ns };
 
-	if (!set || !device || !count || !device->is_inside)
+	if (!set || !device || !count || device->ifindex != ifindex)
 		return -1;
-	step.packet.at = device->link_header_bytes;
-	__u32 code = parse_packet(skb, &step.packet);
-	if (!is_test && step.packet.version && (is_multicast_or_broadcast(&step.packet) || find_inside(&step)))
+	step->packet.at = device->link_header_bytes;
+	__u32 code = parse_packet(skb, &step->packet);
+	int has_destination = look_up(step, 0);
+	if (!is_test && step->packet.version && (is_multicast_or_broadcast(&step->packet) || step->found_inside))
 		return -1;
-	__u32 path_id = handle_outbound(skb, &step, code, set, count);
+	step->destination = step->found_destination;
+	__u32 path_id = handle_outbound(skb, step, code, has_destination, !is_test, set, count);
 	write_mark(skb, set, path_id);
-	return step.reason | path_id << 8;
+	return step->reason | path_id << 8;
 }
 
-static __always_inline int inbound(struct __sk_buff *skb, __s64 now_ns, __u32 ifindex, int is_test)
+static __always_inline int inbound(struct __sk_buff *skb, struct pref_step *step, __u32 ifindex, int is_test)
 {
 	const struct pref_settings *set = find_settings();
 	const struct pref_device *device = bpf_map_lookup_elem(&devices, &ifindex);
 	__u32 zero = 0;
 	struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
-	struct pref_step step = { .now_ns = now_ns };
 
-	if (!set || !device || !count || device->is_inside)
+	if (!set || !device || !count)
 		return -1;
-	step.packet.at = device->link_header_bytes;
-	__u32 code = parse_packet(skb, &step.packet);
-	if (!is_test && find_inside(&step) != INSIDE_DOMAIN)
-		return -1;
-	__u32 path_id = handle_inbound(skb, &step, code, device->path_id, set, count);
-	return step.reason | path_id << 8;
+	step->packet.at = device->link_header_bytes;
+	__u32 code = parse_packet(skb, &step->packet);
+	if (!is_test) {
+		look_up(step, 0);
+		if (step->found_inside != INSIDE_DOMAIN)
+			return -1;
+	}
+	__u32 path_id = handle_inbound(skb, step, code, device->path_id, set, count);
+	return step->reason | path_id << 8;
 }
 
 SEC("tc")
 int pref_outbound(struct __sk_buff *skb)
 {
-	if (is_for_router(skb))
-		outbound(skb, bpf_ktime_get_ns(), skb->ifindex, 0);
-	return NEXT;
+	struct pref_step step = {};
+
+	if (!is_for_router(skb))
+		return NEXT;
+	outbound(skb, &step, skb->ifindex, 0);
+	if (!step.out_ifindex)
+		return NEXT;
+	return bpf_redirect_neigh(step.out_ifindex, &step.next_hop, sizeof(step.next_hop), 0);
 }
 
 SEC("tc")
 int pref_inbound(struct __sk_buff *skb)
 {
+	struct pref_step step = {};
+
 	if (is_for_router(skb))
-		inbound(skb, bpf_ktime_get_ns(), skb->ifindex, 0);
+		inbound(skb, &step, skb->ifindex, 0);
 	return NEXT;
 }
 
@@ -172,14 +139,21 @@ static __always_inline __s64 test_clock(const struct __sk_buff *skb)
 SEC("tc")
 int pref_outbound_at(struct __sk_buff *skb)
 {
-	return outbound(skb, test_clock(skb), skb->cb[2], 1);
+	struct pref_step step = { .now_ns = test_clock(skb) };
+
+	return outbound(skb, &step, skb->cb[2], 1);
 }
 
 SEC("tc")
 int pref_inbound_at(struct __sk_buff *skb)
 {
-	return inbound(skb, test_clock(skb), skb->cb[2], 1);
+	struct pref_step step = { .now_ns = test_clock(skb) };
+
+	return inbound(skb, &step, skb->cb[2], 1);
 }
 
-/* No helper here is kept for GPL-compatible programs. */
-char LICENSE[] SEC("license") = "MIT";
+/*
+ * bpf_fib_lookup is kept for programs that say they are GPL-compatible. The MIT license of these sources is: who wants
+ * may take them under the GPL.
+ */
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

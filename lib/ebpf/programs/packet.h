@@ -24,7 +24,7 @@ struct packet {
 	__u32 fragment;
 	__u32 identification;
 	__u32 dscp;
-	/* The first 32 bits of the header; of IPv4 the two words behind them, the last with the checksum, as they are there. */
+	/* The first 32 bits of the header; the word behind them as it is there, and of IPv4 the one with the checksum. */
 	__u32 first_word;
 	__be32 second_word;
 	__be32 third_word;
@@ -207,6 +207,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *pack
 		packet->dst[i] = bpf_ntohl(words[6 + i]);
 	}
 	__u32 second = bpf_ntohl(words[1]);
+	packet->second_word = words[1];
 	packet->dscp = (packet->first_word >> 22) & 0x3f;
 	packet->length = 40 + (second >> 16);
 	if (packet->length > packet->captured)
@@ -297,8 +298,11 @@ static __always_inline __u32 incremental_checksum(__u32 checksum, __u32 old_word
 	return ~sum & 0xffff;
 }
 
-/* Writes the DSCP; the ECN bits stay. Anything above 63, DSCP_UNCHANGED among it, leaves the packet untouched. */
-static __always_inline void write_dscp(struct __sk_buff *skb, const struct packet *packet, __u32 dscp)
+/*
+ * Writes the DSCP, the ECN bits stay, and takes hops, 0 or 1, from the time to live, which has that many. A DSCP above 63,
+ * DSCP_UNCHANGED among it, leaves the packet untouched.
+ */
+static __always_inline void write_header(struct __sk_buff *skb, const struct packet *packet, __u32 dscp, __u32 hops)
 {
 	__u32 old_word = packet->first_word >> 16;
 
@@ -307,25 +311,42 @@ static __always_inline void write_dscp(struct __sk_buff *skb, const struct packe
 	if (packet->version == 4) {
 		__u32 new_word = (old_word & 0xff03) | (dscp << 2);
 		__u32 third = bpf_ntohl(packet->third_word);
+		__u32 life = third >> 16;
 		__u32 checksum = incremental_checksum(third & 0xffff, old_word, new_word);
+
+		if (new_word == old_word && !hops)
+			return;
+		if (hops)
+			checksum = incremental_checksum(checksum, life, life - (hops << 8));
 		__be32 words[3] = {
 			bpf_htonl(new_word << 16 | (packet->first_word & 0xffff)),
 			packet->second_word,
-			bpf_htonl((third & 0xffff0000) | checksum),
+			bpf_htonl((life - (hops << 8)) << 16 | checksum),
 		};
 
-		if (new_word == old_word)
-			return;
 		/* The sum of all words stays the same, so nothing is to be recomputed. */
 		bpf_skb_store_bytes(skb, packet->at, words, sizeof(words), 0);
 	} else {
 		__u32 new_word = (old_word & 0xf03f) | (dscp << 6);
-		__be16 word = bpf_htons(new_word);
 
-		if (new_word == old_word)
-			return;
-		bpf_skb_store_bytes(skb, packet->at, &word, 2, BPF_F_RECOMPUTE_CSUM);
+		if (hops) {
+			__be32 words[2] = {
+				bpf_htonl(new_word << 16 | (packet->first_word & 0xffff)),
+				bpf_htonl(bpf_ntohl(packet->second_word) - hops),
+			};
+
+			bpf_skb_store_bytes(skb, packet->at, words, sizeof(words), BPF_F_RECOMPUTE_CSUM);
+		} else if (new_word != old_word) {
+			__be16 word = bpf_htons(new_word);
+
+			bpf_skb_store_bytes(skb, packet->at, &word, 2, BPF_F_RECOMPUTE_CSUM);
+		}
 	}
+}
+
+static __always_inline void write_dscp(struct __sk_buff *skb, const struct packet *packet, __u32 dscp)
+{
+	write_header(skb, packet, dscp, 0);
 }
 
 /* Bytes of IP packets that a GSO super-packet becomes on the wire, and how many; lib/wire/wire-bytes.ts. */

@@ -15,6 +15,7 @@
 
 /* The packet in hand, and what was found out about it. */
 struct pref_step {
+	/* 0 as long as nobody has asked: now_of. */
 	__s64 now_ns;
 	struct packet packet;
 	/* Whether the packet has ports: PARSE_OK. */
@@ -25,6 +26,9 @@ struct pref_step {
 	/* On the wire. */
 	__u32 bytes;
 	__u32 destination;
+	/* What look_up found last: where the address is inside (INSIDE_*), and its destination. */
+	__u32 found_inside;
+	__u32 found_destination;
 	/* Slots that lead there, those that are up, those that are suspended. */
 	__u32 allowed;
 	__u32 up;
@@ -33,6 +37,9 @@ struct pref_step {
 	__u32 h1;
 	__u32 h2;
 	__u32 reason;
+	/* Where the program is to send the packet itself, once find_next_hop found that it can; 0: the kernel forwards. */
+	__u32 out_ifindex;
+	struct bpf_redir_neigh next_hop;
 };
 
 static const __u32 log2_steps[] = LOG2_STEPS;
@@ -42,6 +49,14 @@ static __always_inline const struct pref_settings *find_settings(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+/* Reading the clock takes as long as several look-ups, and most packets need no time. */
+static __always_inline __s64 now_of(struct pref_step *step)
+{
+	if (!step->now_ns)
+		step->now_ns = bpf_ktime_get_ns();
+	return step->now_ns;
 }
 
 static __always_inline __u32 mix_bits(__u32 h)

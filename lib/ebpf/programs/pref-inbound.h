@@ -33,10 +33,11 @@ static __always_inline void count_occasion(struct pref_counters *count, __u32 re
 static __always_inline int assign_route(struct pref_step *step, const struct pref_settings *set, __u32 reason,
 					int remembered, int is_answer)
 {
-	if (!find_destination(step, 1)) {
+	if (!look_up(step, 1)) {
 		step->reason = IN_NO_DESTINATION;
 		return NO_ROUTE;
 	}
+	step->destination = step->found_destination;
 	load_masks(step, set);
 	if (!step->up) {
 		step->reason = IN_NO_ROUTE_UP;

@@ -1,18 +1,13 @@
-/*
- * What the gateway remembers and counts: the twin of lib/pref/fne-memory.ts, fne-limiter.ts and meter.ts; and what the
- * process is told and tells about failures.
- */
+/* What the gateway remembers and counts: the twin of lib/pref/fne-memory.ts, fne-limiter.ts and meter.ts. */
 #ifndef PREFLEX_PREF_MEMORY_H
 #define PREFLEX_PREF_MEMORY_H
 
 #define NS_PER_MS 1000000
 #define NOT_OLD 0x7fffffff
-/* FailureDetector: how long after a suspension only new connections are probes. */
-#define SETTLING_MS 5000
 
-static __always_inline __u32 ms_of(const struct pref_step *step)
+static __always_inline __u32 ms_of(struct pref_step *step)
 {
-	return (__u64)step->now_ns / NS_PER_MS;
+	return (__u64)now_of(step) / NS_PER_MS;
 }
 
 static __always_inline int state_of(__u32 meta)
@@ -42,6 +37,18 @@ static __always_inline int is_over(__u32 time_ms, __u32 now_ms, __s32 lifetime_m
 	return age_ms < 0 || age_ms > lifetime_ms;
 }
 
+/* The way of a set that remembers the flow, under its lock; MEMORY_WAYS for none. */
+static __always_inline __u32 way_of(const struct pref_memory_set *found, __u32 h1, __u32 h2)
+{
+	for (__u32 way = 0; way < MEMORY_WAYS; way++) {
+		const struct pref_memory_entry *entry = &found->entries[way];
+
+		if (entry->h1 == h1 && entry->h2 == h2 && entry->meta != 0)
+			return way;
+	}
+	return MEMORY_WAYS;
+}
+
 /* FneMemory.find: state, slot and tried slots of the flow whose hash is in the step; 0 for none. */
 __noinline int find_fne(struct pref_step *step)
 {
@@ -56,17 +63,13 @@ __noinline int find_fne(struct pref_step *step)
 	if (!found)
 		return 0;
 	bpf_spin_lock(&found->lock);
-	for (int way = 0; way < MEMORY_WAYS; way++) {
-		const struct pref_memory_entry *entry = &found->entries[way];
-
-		if (entry->h1 != h1 || entry->h2 != h2 || entry->meta == 0)
-			continue;
-		meta = entry->meta;
-		time_ms = entry->time_ms;
-		break;
+	__u32 way = way_of(found, h1, h2);
+	if (way < MEMORY_WAYS) {
+		meta = found->entries[way].meta;
+		time_ms = found->entries[way].time_ms;
 	}
 	bpf_spin_unlock(&found->lock);
-	return is_over(time_ms, ms_of(step), set->memory_lifetime_ms) ? 0 : meta;
+	return !meta || is_over(time_ms, ms_of(step), set->memory_lifetime_ms) ? 0 : meta;
 }
 
 /* FneMemory.remove. */
@@ -82,14 +85,9 @@ __noinline int remove_fne(struct pref_step *step)
 	if (!found)
 		return 0;
 	bpf_spin_lock(&found->lock);
-	for (int way = 0; way < MEMORY_WAYS; way++) {
-		struct pref_memory_entry *entry = &found->entries[way];
-
-		if (entry->h1 != h1 || entry->h2 != h2 || entry->meta == 0)
-			continue;
-		entry->meta = 0;
-		break;
-	}
+	__u32 way = way_of(found, h1, h2);
+	if (way < MEMORY_WAYS)
+		found->entries[way].meta = 0;
 	bpf_spin_unlock(&found->lock);
 	return 0;
 }
@@ -150,7 +148,7 @@ __noinline int take_token(struct pref_step *step)
 	if (!step || !set)
 		return LIMIT_TOTAL;
 	__u32 destination = step->destination;
-	__s64 now_ns = step->now_ns, token_ns = set->token_ns, ahead_ns = set->ahead_ns;
+	__s64 now_ns = now_of(step), token_ns = set->token_ns, ahead_ns = set->ahead_ns;
 	__s64 total_token_ns = set->total_token_ns, total_ahead_ns = set->total_ahead_ns;
 	struct pref_destination *found = bpf_map_lookup_elem(&destinations, &destination);
 	struct pref_destination_state *state = bpf_map_lookup_elem(&destination_states, &destination);
@@ -222,211 +220,6 @@ static __always_inline void begin_flowlet(const struct pref_step *step, const st
 
 	if (meter)
 		__sync_fetch_and_add(&meter->flowlets, 1);
-}
-
-/* A function of its own, so that the layout of a report is in the object's BTF. */
-static __noinline int send_report(struct pref_report *record)
-{
-	__u32 zero = 0;
-
-	if (!bpf_ringbuf_output(&reports, record, sizeof(*record), 0))
-		return 0;
-	struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
-	if (count)
-		count->reports_lost++;
-	return 0;
-}
-
-/* Tells the process of the flow in hand; where and what, for a loss or a flowlet. */
-__noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u32 slot)
-{
-	struct pref_report record = {};
-
-	if (!step)
-		return 0;
-	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
-	struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
-	if (flow) {
-		int is_same = flow->is_used && flow->h2 == step->h2;
-
-		if (kind == REPORT_LOSS)
-			flow->is_exposed = 1;
-		else if (kind == REPORT_INBOUND || !is_same)
-			flow->is_exposed = 0;
-		flow->h2 = step->h2;
-		flow->time_ms = ms_of(step);
-		flow->is_used = 1;
-	}
-	record.time_ns = step->now_ns;
-	record.kind = kind;
-	record.destination = destination;
-	record.slot = slot;
-	record.h1 = step->h1;
-	record.h2 = step->h2;
-	if (kind == REPORT_INBOUND) {
-		record.seq = step->packet.seq;
-		record.ack = step->packet.ack;
-		record.payload_length = step->packet.payload_length;
-		record.tcp_flags = step->packet.tcp_flags;
-	}
-	send_report(&record);
-	return 0;
-}
-
-/* Reports an inbound TCP segment of a flow that was reported, unless it is one of many in ordinary times. */
-static __always_inline void report_inbound(struct pref_step *step)
-{
-	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
-	const struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
-
-	if (!flow || !flow->is_used || flow->h2 != step->h2)
-		return;
-	__u32 age_ms = ms_of(step) - flow->time_ms;
-	if (age_ms > WATCHED_MS)
-		return;
-	int is_plain = !(step->packet.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
-	if (is_plain && !flow->is_exposed && age_ms < REPORT_GAP_MS)
-		return;
-	report(step, REPORT_INBOUND, 0, 0);
-}
-
-/* An acknowledgment leaves by a route: what RepeatWatch.noteAck is to know, kept for the next report. */
-__noinline int note_ack(struct pref_step *step, __u32 slot)
-{
-	if (!step)
-		return 0;
-	__u32 index = step->h1 & (RECEIVERS - 1);
-	struct pref_receiver *flow = bpf_map_lookup_elem(&receivers, &index);
-	if (!flow)
-		return 0;
-	__u32 now_ms = ms_of(step), ack = step->packet.ack;
-	if (!flow->is_used || flow->h2 != step->h2) {
-		if (flow->is_used && now_ms - flow->time_ms < RECEIVER_IDLE_MS)
-			return 0;
-		flow->h2 = step->h2;
-		flow->is_used = 1;
-		flow->reported_ms = now_ms - DATA_GAP_MS;
-		flow->has_end = 0;
-		flow->is_repeated = 0;
-		flow->ack = ack;
-	} else if (flow->destination != step->destination || flow->slot != slot || (__s32)(ack - flow->ack) > 0) {
-		flow->ack = ack;
-	}
-	flow->destination = step->destination;
-	flow->slot = slot;
-	flow->time_ms = now_ms;
-	return 0;
-}
-
-/*
- * Reports data from outside of a flow whose acknowledgments were seen: what was acknowledged before, and now and then
- * what is new. What is neither says nothing.
- */
-__noinline int report_data(struct pref_step *step)
-{
-	struct pref_report record = {};
-
-	if (!step)
-		return 0;
-	__u32 index = step->h1 & (RECEIVERS - 1);
-	struct pref_receiver *flow = bpf_map_lookup_elem(&receivers, &index);
-	if (!flow || !flow->is_used || flow->h2 != step->h2)
-		return 0;
-	__u32 now_ms = ms_of(step);
-	__u32 end = step->packet.seq + step->packet.payload_length;
-	int is_repeated = (__s32)(end - flow->ack) <= 0;
-	int is_higher = !flow->has_end || (__s32)(end - flow->end) > 0;
-	flow->time_ms = now_ms;
-	if (is_higher) {
-		flow->has_end = 1;
-		flow->end = end;
-	} else if (!is_repeated) {
-		return 0;
-	}
-	__u32 gap_ms = is_repeated ? REPEAT_GAP_MS : flow->is_repeated ? 0 : DATA_GAP_MS;
-	if (now_ms - flow->reported_ms < gap_ms)
-		return 0;
-	flow->reported_ms = now_ms;
-	flow->is_repeated = is_repeated;
-	record.time_ns = step->now_ns;
-	record.kind = REPORT_DATA;
-	record.destination = flow->destination;
-	record.slot = flow->slot;
-	record.h1 = step->h1;
-	record.h2 = step->h2;
-	record.seq = step->packet.seq;
-	record.ack = flow->ack;
-	record.payload_length = step->packet.payload_length;
-	record.tcp_flags = step->packet.tcp_flags;
-	send_report(&record);
-	return 0;
-}
-
-/* FailureDetector.isProbe. */
-__noinline int is_probe(struct pref_step *step, __u32 slot)
-{
-	struct pref_probe_key key = {};
-
-	if (!step)
-		return 0;
-	key.h1 = step->h1;
-	key.h2 = step->h2;
-	key.destination = step->destination;
-	key.slot = slot;
-	return bpf_map_lookup_elem(&probes, &key) ? 1 : 0;
-}
-
-/* Lets the flow probe a suspended route; 0 when it cannot be watched. */
-__noinline int begin_probe(struct pref_step *step, __u32 slot)
-{
-	const struct pref_settings *set = find_settings();
-	struct pref_probe_key key = {};
-	__u32 nothing = 0;
-
-	if (!step || !set || !set->is_watching)
-		return 0;
-	key.h1 = step->h1;
-	key.h2 = step->h2;
-	key.destination = step->destination;
-	key.slot = slot;
-	return bpf_map_update_elem(&probes, &key, &nothing, BPF_ANY) ? 0 : 1;
-}
-
-/* FailureDetector.failingSlot: slot + 1, 0 for none. */
-__noinline int find_failing(struct pref_step *step)
-{
-	struct pref_flow_key key = {};
-
-	if (!step)
-		return 0;
-	key.h1 = step->h1;
-	key.h2 = step->h2;
-	const struct pref_failing *found = bpf_map_lookup_elem(&failing, &key);
-	return found && found->destination == step->destination ? (found->slot & 15) + 1 : 0;
-}
-
-/* FailureDetector.isRepeated. */
-__noinline int is_repeated(struct pref_step *step)
-{
-	struct pref_flow_key key = {};
-
-	if (!step)
-		return 0;
-	key.h1 = step->h1;
-	key.h2 = step->h2;
-	return bpf_map_lookup_elem(&repeated, &key) ? 1 : 0;
-}
-
-/* FailureDetector.mayProbe. */
-static __always_inline int may_probe(const struct pref_step *step, const struct pref_settings *set, int is_syn)
-{
-	return is_syn || (__s32)(ms_of(step) - set->suspended_at_ms) > SETTLING_MS;
-}
-
-/* A flow may use a suspended route only as a probe. */
-static __always_inline int is_usable(struct pref_step *step, __u32 slot)
-{
-	return !has_slot(step->suspended, slot) || is_probe(step, slot);
 }
 
 #endif

@@ -211,20 +211,32 @@ static __always_inline void count_bytes(const struct pref_step *step, const stru
 		add_packet(step, set, slot, step->codepoint == CODEPOINT_LEX);
 }
 
-/* Path IDs have local meaning only, and a codepoint goes to neighbours that agreed to take it. */
-static __always_inline void leave_domain(struct __sk_buff *skb, const struct pref_step *step,
-					 const struct pref_settings *set, __u32 path_id)
+/*
+ * Path IDs have local meaning only, and a codepoint goes to neighbours that agreed to take it. What is sent from here
+ * has come a hop further.
+ */
+static __always_inline void leave_domain(struct __sk_buff *skb, struct pref_step *step,
+					 const struct pref_settings *set, struct pref_counters *count, __u32 path_id,
+					 int may_redirect)
 {
-	if (step->codepoint == CODEPOINT_NOT_LECT)
-		return;
-	__u32 dscp = set->is_exposed[path_id & 63] ? set->encode_table[step->codepoint & 63] : 0;
-	if (dscp != step->packet.dscp)
-		write_dscp(skb, &step->packet, dscp);
+	__u32 dscp = step->packet.dscp;
+	__u32 hops = 0;
+
+	if (step->codepoint != CODEPOINT_NOT_LECT)
+		dscp = set->is_exposed[path_id & 63] ? set->encode_table[step->codepoint & 63] : 0;
+	if (may_redirect && path_id)
+		hops = find_next_hop(skb, step, path_id, dscp) & 1;
+	count->redirected += hops;
+	write_header(skb, &step->packet, dscp, hops);
 }
 
-/* The path ID of the route, 0 = default route; the reason is in the step. */
+/*
+ * has_destination: the destination is in the step. may_redirect: the packet may be sent from here, see find_next_hop.
+ * The path ID of the route, 0 = default route; the reason is in the step.
+ */
 static __always_inline __u32 handle_outbound(struct __sk_buff *skb, struct pref_step *step, __u32 code,
-					     const struct pref_settings *set, struct pref_counters *count)
+					     int has_destination, int may_redirect, const struct pref_settings *set,
+					     struct pref_counters *count)
 {
 	__u32 path_id = 0;
 	int slot = NO_ROUTE;
@@ -240,7 +252,7 @@ static __always_inline __u32 handle_outbound(struct __sk_buff *skb, struct pref_
 	step->codepoint = mark & 3;
 	step->path = mark >> 2;
 	step->bytes = packet_bytes(skb, &step->packet);
-	if (!find_destination(step, 0)) {
+	if (!has_destination) {
 		step->reason = OUT_NO_DESTINATION;
 	} else {
 		load_masks(step, set);
@@ -259,7 +271,7 @@ static __always_inline __u32 handle_outbound(struct __sk_buff *skb, struct pref_
 			note_flow(step, set, slot);
 	}
 	count_bytes(step, set, count, slot, path_id);
-	leave_domain(skb, step, set, path_id);
+	leave_domain(skb, step, set, count, path_id, may_redirect);
 	return path_id;
 }
 

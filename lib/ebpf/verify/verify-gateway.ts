@@ -151,6 +151,7 @@ export class GatewayVerifier {
     const prefix = parsePrefix(text);
     this.#core.prefixes.insert(prefix.version, prefix.words, prefix.length, destination);
     this.#programs.setPrefix(prefix, destination);
+    this.#programs.publishPrefixes();
   }
 
   /** Takes a prefix away from both. */
@@ -158,6 +159,7 @@ export class GatewayVerifier {
     const prefix = parsePrefix(text);
     this.#core.prefixes.remove(prefix.version, prefix.words, prefix.length);
     this.#programs.removePrefix(prefix);
+    this.#programs.publishPrefixes();
   }
 
   /** Tells the programs what the core has for a destination. */

@@ -1,0 +1,210 @@
+/*
+ * Evidence about routes: what the process is told for its detector of failures (lib/pref/failures), and what it tells of
+ * the flows that it judged.
+ */
+#ifndef PREFLEX_PREF_EVIDENCE_H
+#define PREFLEX_PREF_EVIDENCE_H
+
+/* FailureDetector: how long after a suspension only new connections are probes. */
+#define SETTLING_MS 5000
+
+/* A function of its own, so that the layout of a report is in the object's BTF. */
+static __noinline int send_report(struct pref_report *record)
+{
+	__u32 zero = 0;
+
+	if (!bpf_ringbuf_output(&reports, record, sizeof(*record), 0))
+		return 0;
+	struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
+	if (count)
+		count->reports_lost++;
+	return 0;
+}
+
+/* Tells the process of the flow in hand; where and what, for a loss or a flowlet. */
+__noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u32 slot)
+{
+	struct pref_report record = {};
+
+	if (!step)
+		return 0;
+	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
+	struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
+	if (flow) {
+		int is_same = flow->is_used && flow->h2 == step->h2;
+
+		if (kind == REPORT_LOSS)
+			flow->is_exposed = 1;
+		else if (kind == REPORT_INBOUND || !is_same)
+			flow->is_exposed = 0;
+		flow->h2 = step->h2;
+		flow->time_ms = ms_of(step);
+		flow->is_used = 1;
+	}
+	record.time_ns = now_of(step);
+	record.kind = kind;
+	record.destination = destination;
+	record.slot = slot;
+	record.h1 = step->h1;
+	record.h2 = step->h2;
+	if (kind == REPORT_INBOUND) {
+		record.seq = step->packet.seq;
+		record.ack = step->packet.ack;
+		record.payload_length = step->packet.payload_length;
+		record.tcp_flags = step->packet.tcp_flags;
+	}
+	send_report(&record);
+	return 0;
+}
+
+/* Reports an inbound TCP segment of a flow that was reported, unless it is one of many in ordinary times. */
+static __always_inline void report_inbound(struct pref_step *step)
+{
+	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
+	const struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
+
+	if (!flow || !flow->is_used || flow->h2 != step->h2)
+		return;
+	__u32 age_ms = ms_of(step) - flow->time_ms;
+	if (age_ms > WATCHED_MS)
+		return;
+	int is_plain = !(step->packet.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
+	if (is_plain && !flow->is_exposed && age_ms < REPORT_GAP_MS)
+		return;
+	report(step, REPORT_INBOUND, 0, 0);
+}
+
+/* An acknowledgment leaves by a route: what RepeatWatch.noteAck is to know, kept for the next report. */
+__noinline int note_ack(struct pref_step *step, __u32 slot)
+{
+	if (!step)
+		return 0;
+	__u32 index = step->h1 & (RECEIVERS - 1);
+	struct pref_receiver *flow = bpf_map_lookup_elem(&receivers, &index);
+	if (!flow)
+		return 0;
+	__u32 now_ms = ms_of(step), ack = step->packet.ack;
+	if (!flow->is_used || flow->h2 != step->h2) {
+		if (flow->is_used && now_ms - flow->time_ms < RECEIVER_IDLE_MS)
+			return 0;
+		flow->h2 = step->h2;
+		flow->is_used = 1;
+		flow->reported_ms = now_ms - DATA_GAP_MS;
+		flow->has_end = 0;
+		flow->is_repeated = 0;
+		flow->ack = ack;
+	} else if (flow->destination != step->destination || flow->slot != slot || (__s32)(ack - flow->ack) > 0) {
+		flow->ack = ack;
+	}
+	flow->destination = step->destination;
+	flow->slot = slot;
+	flow->time_ms = now_ms;
+	return 0;
+}
+
+/*
+ * Reports data from outside of a flow whose acknowledgments were seen: what was acknowledged before, and now and then
+ * what is new. What is neither says nothing.
+ */
+__noinline int report_data(struct pref_step *step)
+{
+	struct pref_report record = {};
+
+	if (!step)
+		return 0;
+	__u32 index = step->h1 & (RECEIVERS - 1);
+	struct pref_receiver *flow = bpf_map_lookup_elem(&receivers, &index);
+	if (!flow || !flow->is_used || flow->h2 != step->h2)
+		return 0;
+	__u32 now_ms = ms_of(step);
+	__u32 end = step->packet.seq + step->packet.payload_length;
+	int is_repeated = (__s32)(end - flow->ack) <= 0;
+	int is_higher = !flow->has_end || (__s32)(end - flow->end) > 0;
+	flow->time_ms = now_ms;
+	if (is_higher) {
+		flow->has_end = 1;
+		flow->end = end;
+	} else if (!is_repeated) {
+		return 0;
+	}
+	__u32 gap_ms = is_repeated ? REPEAT_GAP_MS : flow->is_repeated ? 0 : DATA_GAP_MS;
+	if (now_ms - flow->reported_ms < gap_ms)
+		return 0;
+	flow->reported_ms = now_ms;
+	flow->is_repeated = is_repeated;
+	record.time_ns = now_of(step);
+	record.kind = REPORT_DATA;
+	record.destination = flow->destination;
+	record.slot = flow->slot;
+	record.h1 = step->h1;
+	record.h2 = step->h2;
+	record.seq = step->packet.seq;
+	record.ack = flow->ack;
+	record.payload_length = step->packet.payload_length;
+	record.tcp_flags = step->packet.tcp_flags;
+	send_report(&record);
+	return 0;
+}
+
+static __always_inline struct pref_probe_key probe_key_of(const struct pref_step *step, __u32 slot)
+{
+	struct pref_probe_key key = {
+		.h1 = step->h1, .h2 = step->h2, .destination = step->destination, .slot = slot,
+	};
+
+	return key;
+}
+
+/* FailureDetector.isProbe. */
+__noinline int is_probe(struct pref_step *step, __u32 slot)
+{
+	if (!step)
+		return 0;
+	struct pref_probe_key key = probe_key_of(step, slot);
+	return bpf_map_lookup_elem(&probes, &key) ? 1 : 0;
+}
+
+/* Lets the flow probe a suspended route; 0 when it cannot be watched. */
+__noinline int begin_probe(struct pref_step *step, __u32 slot)
+{
+	const struct pref_settings *set = find_settings();
+	__u32 nothing = 0;
+
+	if (!step || !set || !set->is_watching)
+		return 0;
+	struct pref_probe_key key = probe_key_of(step, slot);
+	return bpf_map_update_elem(&probes, &key, &nothing, BPF_ANY) ? 0 : 1;
+}
+
+/* FailureDetector.failingSlot: slot + 1, 0 for none. */
+__noinline int find_failing(struct pref_step *step)
+{
+	if (!step)
+		return 0;
+	struct pref_flow_key key = { .h1 = step->h1, .h2 = step->h2 };
+	const struct pref_failing *found = bpf_map_lookup_elem(&failing, &key);
+	return found && found->destination == step->destination ? (found->slot & 15) + 1 : 0;
+}
+
+/* FailureDetector.isRepeated. */
+__noinline int is_repeated(struct pref_step *step)
+{
+	if (!step)
+		return 0;
+	struct pref_flow_key key = { .h1 = step->h1, .h2 = step->h2 };
+	return bpf_map_lookup_elem(&repeated, &key) ? 1 : 0;
+}
+
+/* FailureDetector.mayProbe. */
+static __always_inline int may_probe(struct pref_step *step, const struct pref_settings *set, int is_syn)
+{
+	return is_syn || (__s32)(ms_of(step) - set->suspended_at_ms) > SETTLING_MS;
+}
+
+/* A flow may use a suspended route only as a probe. */
+static __always_inline int is_usable(struct pref_step *step, __u32 slot)
+{
+	return !has_slot(step->suspended, slot) || is_probe(step, slot);
+}
+
+#endif
