@@ -195,9 +195,11 @@ export class GatewayPrograms {
     return map.delete();
   }
 
-  /** Gives a prefix to a destination. */
-  setPrefix(prefix: AddressPrefix, destination: number): void {
-    this.#setPrefix('prefixes', prefix, destination);
+  /** Gives a prefix to a destination. Where there is no room it leads to none any more, and false is returned. */
+  setPrefix(prefix: AddressPrefix, destination: number): boolean {
+    const map = this.#setPrefix('prefixes', prefix, destination);
+    // A full trie of older kernels does not replace what it has.
+    return map.updateIfRoom() || (map.delete() && map.updateIfRoom());
   }
 
   /** Takes a prefix away; false when it was not there. */
@@ -207,7 +209,7 @@ export class GatewayPrograms {
 
   /** Says that addresses are inside. */
   setInside(prefix: AddressPrefix, kind: InsideKind): void {
-    this.#setPrefix('inside', prefix, INSIDE_VALUES[kind]);
+    this.#setPrefix('inside', prefix, INSIDE_VALUES[kind]).update();
   }
 
   /** Says that they are not any more; false when they were not. */
@@ -400,7 +402,7 @@ export class GatewayPrograms {
   forget(): void {
     this.map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
     for (const name of ['prefixes4', 'prefixes6', 'failing', 'probes', 'repeated']) this.map(name).clear();
-    for (const name of ['counters', 'limiter']) {
+    for (const name of ['counters', 'limiter', 'sampled']) {
       const map = this.map(name);
       writeIndex(map, 0);
       map.value.fill(0);
@@ -428,10 +430,11 @@ export class GatewayPrograms {
     map.update();
   }
 
-  #setPrefix(table: 'prefixes' | 'inside', prefix: AddressPrefix, value: number): void {
+  /** The trie of the prefix's IP version, with the element to be written filled in. */
+  #setPrefix(table: 'prefixes' | 'inside', prefix: AddressPrefix, value: number): BpfMap {
     const map = this.#prefixMap(table, prefix);
     new DataView(map.value.buffer).setUint32(0, value, true);
-    map.update();
+    return map;
   }
 
   /** The trie of the prefix's IP version, with its key filled in. */

@@ -149,7 +149,12 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     kernel.load(port.settings, { markMask: mark.mask });
     this.core = new GatewaySync(gateway, port, kernel.programs, mark.mask, kernel.isTakenOver);
     this.destinationTable = this.core.destinations;
-    this.#readInside();
+    try {
+      this.#readInside();
+    } catch (error) {
+      this.core.abandon();
+      throw error;
+    }
   }
 
   get warnings(): readonly string[] {
@@ -167,6 +172,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       reports: this.core.reports,
       reportsLost: this.core.reportsLost,
       leftOutDestinations: this.destinationTable.leftOut,
+      leftOutPrefixes: this.destinationTable.leftOutPrefixes,
     };
   }
 
@@ -248,7 +254,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
 
   abandon(): void {
     this.#loop.stop();
-    this.core.close();
+    this.core.abandon();
     giveUp(this.#kernel, this.#journal);
   }
 
