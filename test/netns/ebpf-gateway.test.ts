@@ -81,11 +81,12 @@ describeNetns('the gateway in the kernel', () => {
   const startIdle = (
     destinations: readonly GatewayDestination[],
     kernel: NonNullable<GatewayDaemonOptions['kernel']>,
+    insidePrefixes: readonly string[] = ['10.0.0.0/24', 'fd00::/64'],
   ): GatewayDaemon =>
     GatewayDaemon.start({
       plumbing: {
         insideDevice: 'p0',
-        insidePrefixes: ['10.0.0.0/24', 'fd00::/64'],
+        insidePrefixes,
         routes: [
           { name: 'a', device: 'w1' },
           { name: 'b', device: 'w2' },
@@ -318,6 +319,23 @@ describeNetns('the gateway in the kernel', () => {
       daemon.stop();
       expect(EbpfGatewayDatapath.detach('p0', lab.folder)).toBe(true);
     });
+  });
+
+  it('leaves nothing behind when its start fails in the middle, and reads no reports any more', async () => {
+    const netns = makeDevices('fails');
+    const before = snapshot(netns, []);
+    const inside = Array.from(
+      { length: 67_000 },
+      (_, i) => `10.${i >> 15}.${(i >> 7) & 255}.${(2 * i) & 255}/32`,
+    );
+    withinNetns(netns, () => {
+      const all = [{ prefixes: ['0.0.0.0/0'], pathIds: [1, 2] }];
+      expect(() => startIdle(all, { destinations: 4 }, inside)).toThrow(/ENOSPC/);
+      expect(new PinFolder('gateway:p0').names()).toEqual([]);
+    });
+    expect(snapshot(netns, [])).toEqual(before);
+    // A descriptor that is closed under its poll, or comes to be another file's, ends the process when that is polled.
+    for (let port = PORT; port < PORT + 20; port++) await openUdp(lab.scope, netns, '127.0.0.1', port);
   });
 
   it('knows thousands of destinations again, gives their places to others when they go, and has room for no more', () => {
