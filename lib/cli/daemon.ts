@@ -50,7 +50,13 @@ export interface Daemon<Status> {
 
 const REFRESH_MS = 2000;
 /** Events that are worth a warning. */
-const GRAVE_EVENTS: readonly string[] = ['routeDown', 'limitReached', 'pathsGivenUp', 'suspended'];
+const GRAVE_EVENTS: readonly string[] = [
+  'routeDown',
+  'limitReached',
+  'destinationsLeftOut',
+  'pathsGivenUp',
+  'suspended',
+];
 
 /** Adds the options of a daemon as a service. */
 export function addServiceOptions(command: Command): Command {

@@ -1,7 +1,7 @@
 /** `preflex ebpf`: the kernel datapath held against the TypeScript cores. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { VerifyResult } from '../ebpf/verify/verify-host.ts';
+import type { VerifyResult } from '../ebpf/verify/verify-loop.ts';
 import { parseCount } from './host.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { formatCount, formatTable } from './table.ts';

@@ -106,7 +106,7 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
       `--fne-after-timeouts is for agents, and hosts have none with --mode ${scenario.mode}`,
     );
   }
-  if (flags.datapath !== undefined) requireDatapath(flags.datapath, scenario.mode);
+  if (flags.datapath !== undefined) requireAgents(scenario.mode);
   requireRoot('preflex lab');
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { runExperiment } = await import('../../namespaces-lab/runs/experiment.ts');
@@ -212,16 +212,13 @@ export function datapathOption(of = 'agents and gateways'): Option {
   return new Option('--datapath <name>', `where ${of} handle packets`).choices(['tun', 'ebpf']);
 }
 
-/** What a run without agents and gateways, or its gateway, cannot have. */
-function requireDatapath(datapath: Datapath, mode: Mode): void {
+/** `--datapath` means nothing to a run without agents and gateways. */
+function requireAgents(mode: Mode): void {
   if (BASELINE_NAMES.includes(mode)) {
     throw new PreflexError(
       'ERR_INVALID_OPTION',
       `--datapath is for agents and gateways, and there are none with --mode ${mode}`,
     );
-  }
-  if (datapath === 'ebpf' && mode === 'self-tuning') {
-    throw new PreflexError('ERR_INVALID_OPTION', '--mode self-tuning takes --datapath tun: see docs/ebpf.md');
   }
 }
 

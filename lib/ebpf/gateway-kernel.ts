@@ -29,7 +29,7 @@ import { LINK_PREFIX, nameOfPin, PinFolder, pinName, sweepPins } from './pins.ts
 const FILTER_PREFIX = 'filter-';
 const OWN_MAPS: readonly string[] = [
   ...['devices', 'inside_device', 'inside4', 'inside6', 'lookup_state', 'targets'],
-  ...['reports', 'watched', 'receivers', 'probes', 'failing', 'repeated'],
+  ...['reports', 'watched', 'sampled', 'receivers', 'probes', 'failing', 'repeated'],
 ];
 
 /** Where the gateway is, and how large. */

@@ -202,9 +202,12 @@ export class GatewayPrograms {
     return map.delete();
   }
 
-  /** Gives a prefix to a destination; {@link publishPrefixes} puts it in force. */
-  setPrefix(prefix: AddressPrefix, destination: number): void {
-    this.#prefixMaps.setPrefix(prefix, destination);
+  /**
+   * Gives a prefix to a destination; {@link publishPrefixes} puts it in force. Where there is no room it leads to none
+   * any more, and false is returned.
+   */
+  setPrefix(prefix: AddressPrefix, destination: number): boolean {
+    return this.#prefixMaps.setPrefix(prefix, destination);
   }
 
   /** Takes a prefix away, in force after {@link publishPrefixes}; false when it was not there. */
@@ -426,7 +429,7 @@ export class GatewayPrograms {
     this.map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
     for (const name of ['failing', 'probes', 'repeated']) this.map(name).clear();
     this.#prefixMaps.clear();
-    for (const name of ['counters', 'limiter']) {
+    for (const name of ['counters', 'limiter', 'sampled']) {
       const map = this.map(name);
       writeIndex(map, 0);
       map.value.fill(0);

@@ -20,6 +20,8 @@ export interface GatewayTraffic {
    * forwards.
    */
   readonly redirectTables?: ReadonlyMap<number, number>;
+  /** Whether what begins and what is lost is reported for the flowlet turnover; default false. */
+  readonly measuresTurnover?: boolean;
 }
 
 /** The bits of skb->mark that carry the path ID by default: 24..29. */
@@ -40,18 +42,11 @@ const LONGEST_NS = 2 ** 62;
 export function encodeGatewaySettings(
   layout: StructLayout,
   gateway: GatewaySettings,
-  { markMask, upMask = 0xffff, suspendedAtNs = 0, redirectTables }: GatewayTraffic,
+  { markMask, measuresTurnover = false, upMask = 0xffff, suspendedAtNs = 0, redirectTables }: GatewayTraffic,
 ): Uint8Array {
-  const { routes, scheme, balancer } = gateway;
+  const { routes, scheme } = gateway;
   for (const { name, nat } of routes) {
     if (nat === true) throw invalidOption('nat', name, 'no route with the eBPF datapath; use datapath tun');
-  }
-  if (balancer.wantedIntervalNs !== undefined) {
-    throw invalidOption(
-      'strategy',
-      balancer.name,
-      'one that keeps the interval with the eBPF datapath; use datapath tun',
-    );
   }
   const largest = Math.max(...routes.map(({ pathId }) => pathId));
   const view = new StructView(layout);
@@ -72,6 +67,7 @@ export function encodeGatewaySettings(
   view.write('hashes_not_lect', gateway.isNotLectHashed ? 1 : 0);
   view.write('is_watching', gateway.failures.isOn ? 1 : 0);
   view.write('suspended_at_ms', (suspendedAtNs / NS_PER_MS) | 0);
+  view.write('measures_turnover', measuresTurnover ? 1 : 0);
   const { seed1, seed2 } = new FlowHash(gateway.seed);
   view.write('seed1', seed1);
   view.write('seed2', seed2);

@@ -152,10 +152,11 @@ export class GatewaySync {
 
   /** Reads what is due, lets the gateway compute what is due, writes what changed. */
   handleTimeout(nowNs: number): void {
-    this.#reports.take();
+    // All: who waits for an answer is judged by the time after this, and must not wait for its report to be read.
+    this.#reports.takeAll();
     this.#reports.sweep(nowNs);
     if (nowNs >= this.#gateway.pollTimeout()) {
-      this.readMeters();
+      if (nowNs >= this.#gateway.pollUpdate()) this.readMeters();
       this.#gateway.handleTimeout(nowNs);
     } else if (nowNs >= this.#turnAtNs) {
       this.#meters.readSome(this.destinations.size, METERS_A_TURN, this.destinations);
@@ -179,6 +180,7 @@ export class GatewaySync {
   readCounters(): void {
     const { pref, reportsLost, redirected } = this.#programs.counters();
     this.#port.setCounters(pref);
+    if (reportsLost > this.#reportsLost) this.#port.forgetSending();
     this.#reportsLost = reportsLost;
     this.#redirected = redirected;
   }
@@ -207,8 +209,16 @@ export class GatewaySync {
 
   /** Stops; the programs go on. What the gateway decided last is written, what was counted is read. */
   close(): void {
-    this.destinations.flush();
-    this.refresh();
+    try {
+      this.destinations.flush();
+      this.refresh();
+    } finally {
+      this.abandon();
+    }
+  }
+
+  /** Stops at once, whatever state it is in. The programs may be closed then, not before: their reports are polled. */
+  abandon(): void {
     this.#reports.close();
   }
 
@@ -235,6 +245,7 @@ export class GatewaySync {
     const traffic: GatewayTraffic = {
       ...this.#traffic,
       upMask: this.#upMask,
+      measuresTurnover: this.#port.measuresTurnover,
       ...(this.#suspendedAtNs === undefined ? {} : { suspendedAtNs: this.#suspendedAtNs }),
     };
     this.#programs.configure(this.#port.settings, traffic);

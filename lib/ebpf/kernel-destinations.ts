@@ -52,6 +52,8 @@ export class KernelDestinations implements DestinationOwner {
   readonly #fresh = new Set<number>();
   /** Destinations that found no room, by the gateway's index. */
   readonly #leftOut = new Set<number>();
+  /** Prefixes that found no room, as in {@link #prefixes}. */
+  readonly #withoutRoom = new Map<string, { readonly prefix: AddressPrefix; readonly index: number }>();
 
   constructor(
     gateway: DestinationOwner,
@@ -76,6 +78,11 @@ export class KernelDestinations implements DestinationOwner {
   /** Destinations that the maps have no room for: what goes there is treated as if no prefix covered it. */
   get leftOut(): number {
     return this.#leftOut.size;
+  }
+
+  /** Prefixes of destinations that have a place, for which there was no room: their packets meet the next shorter one. */
+  get leftOutPrefixes(): number {
+    return this.#withoutRoom.size;
   }
 
   /** Whether {@link flush} has something to write. */
@@ -167,17 +174,26 @@ export class KernelDestinations implements DestinationOwner {
         this.#programs.resetDestination(index, this.#port.creditsOf(destination));
       this.#programs.setDestination(index, this.#port.forwarding(destination));
     }
-    for (const [key, { prefix, index }] of this.#prefixes) {
-      // Not before the destination that it leads to.
-      if (index !== NONE && this.#fresh.has(this.coreOf(index))) continue;
-      this.#prefixes.delete(key);
-      if (index === NONE) this.#programs.removePrefix(prefix);
-      else this.#programs.setPrefix(prefix, index);
-    }
+    this.#flushPrefixes();
     this.#programs.publishPrefixes();
     for (const index of this.#leaving) this.#free.push(index);
     this.#leaving.length = 0;
     this.#placeLeftOut();
+  }
+
+  #flushPrefixes(): void {
+    let hasRoom = false;
+    for (const [key, { prefix, index }] of this.#prefixes) {
+      // Not before the destination that it leads to.
+      if (index !== NONE && this.#fresh.has(this.coreOf(index))) continue;
+      this.#prefixes.delete(key);
+      if (index === NONE)
+        hasRoom = (!this.#withoutRoom.delete(key) && this.#programs.removePrefix(prefix)) || hasRoom;
+      else if (this.#programs.setPrefix(prefix, index)) this.#withoutRoom.delete(key);
+      else this.#withoutRoom.set(key, { prefix, index });
+    }
+    if (!hasRoom) return;
+    for (const [key, lead] of this.#withoutRoom) if (!this.#prefixes.has(key)) this.#prefixes.set(key, lead);
   }
 
   /** Takes away what an earlier process had and this one has not: to be called once all destinations were added. */

@@ -69,9 +69,11 @@ export class PrefixMaps {
     this.publish();
   }
 
-  /** Gives a prefix to a destination. */
-  setPrefix(prefix: AddressPrefix, destination: number): void {
-    this.#set('prefixes', prefix, destination);
+  /** Gives a prefix to a destination. Where there is no room it leads to none any more, and false is returned. */
+  setPrefix(prefix: AddressPrefix, destination: number): boolean {
+    const map = this.#elementOf('prefixes', prefix, destination);
+    // A full trie of older kernels does not replace what it has.
+    return map.updateIfRoom() || (map.delete() && map.updateIfRoom());
   }
 
   /** Takes a prefix away; false when it was not there. */
@@ -81,7 +83,7 @@ export class PrefixMaps {
 
   /** Says that addresses are inside. */
   setInside(prefix: AddressPrefix, kind: InsideKind): void {
-    this.#set('inside', prefix, INSIDE_VALUES[kind]);
+    this.#elementOf('inside', prefix, INSIDE_VALUES[kind]).update();
   }
 
   /** Says that they are not any more; false when they were not. */
@@ -107,11 +109,12 @@ export class PrefixMaps {
     map.update();
   }
 
-  #set(table: 'prefixes' | 'inside', prefix: AddressPrefix, value: number): void {
+  /** The trie of the prefix's IP version, with the element to be written filled in. */
+  #elementOf(table: 'prefixes' | 'inside', prefix: AddressPrefix, value: number): BpfMap {
     const map = this.#mapOf(table, prefix);
     new DataView(map.value.buffer).setUint32(0, value, true);
-    map.update();
     this.#isChanged = true;
+    return map;
   }
 
   #remove(table: 'prefixes' | 'inside', prefix: AddressPrefix): boolean {

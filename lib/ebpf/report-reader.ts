@@ -14,11 +14,16 @@ const REPORT_LOSS = 1;
 const REPORT_FLOWLET = 2;
 const REPORT_INBOUND = 3;
 const REPORT_DATA = 4;
+const REPORT_SENDING = 5;
+const REPORT_BEGUN = 6;
+const REPORT_LEX = 7;
 /** Reports handled before other work of the process gets its turn. */
 const REPORTS_A_TURN = 4096;
 /** Flows found failing that are looked at again, all of them, so often. */
 const SWEEP_NS = 1e9;
 const LOW_WORD = 2 ** 32;
+/** Numbers of processors that a report can carry. */
+const PROCESSORS = 256;
 
 interface FailingFlow {
   readonly h1: number;
@@ -38,6 +43,8 @@ export class ReportReader {
   readonly #failing = new Map<number, FailingFlow>();
   /** Flows that the programs were told receive again what they acknowledged: second word of the hash by the first. */
   readonly #repeated = new Map<number, number>();
+  /** By processor: what it had lost of its reports, as its last one said. */
+  readonly #lost = new Uint32Array(PROCESSORS);
   #sweepAtNs = 0;
   #reports = 0;
 
@@ -64,6 +71,11 @@ export class ReportReader {
     const taken = this.#ring.take(this.#handle, REPORTS_A_TURN);
     this.#reports += taken;
     return taken;
+  }
+
+  /** Handles all that waits. */
+  takeAll(): void {
+    while (this.take() === REPORTS_A_TURN) continue;
   }
 
   /** Forgets flows that are failing no more, which nothing may have been reported of. */
@@ -100,6 +112,7 @@ export class ReportReader {
     const timeNs = view.getUint32(timeAt, true) + view.getUint32(timeAt + 4, true) * LOW_WORD - clockOriginNs;
     const [h1, h2] = [read('h1'), read('h2')];
     const kind = read('kind');
+    this.#noteLost(read('lost'));
     if (kind === REPORT_INBOUND) {
       const segment = {
         tcpFlags: read('tcp_flags'),
@@ -116,7 +129,13 @@ export class ReportReader {
     const slot = read('slot');
     const destination = this.#indices.coreOf(index);
     if (destination < 0) return;
-    if (kind === REPORT_LOSS) {
+    if (kind === REPORT_BEGUN) {
+      this.#port.noteBegun(h1);
+    } else if (kind === REPORT_LEX) {
+      this.#port.noteLexPacket(destination, h1);
+    } else if (kind === REPORT_SENDING) {
+      this.#port.noteSending(destination, slot, h1, h2, timeNs);
+    } else if (kind === REPORT_LOSS) {
       this.#port.noteLoss(destination, slot, h1, h2, timeNs);
       if (!this.#port.isProbe(destination, slot, h1, h2)) this.#endProbe(destination, index, slot, h1, h2);
       this.#settle(destination, h1, h2);
@@ -136,6 +155,15 @@ export class ReportReader {
       this.#settleRepeated(h1, h2);
     }
   };
+
+  /** A processor may have lost the report of an answer. */
+  #noteLost(lost: number): void {
+    const processor = lost >>> 24;
+    const count = lost & 0xffffff;
+    if (this.#lost[processor] === count) return;
+    this.#lost[processor] = count;
+    this.#port.forgetSending();
+  }
 
   #endProbe(destination: number, index: number, slot: number, h1: number, h2: number): void {
     if ((this.#port.suspendedMask(destination) >>> slot) & 1) this.#programs.deleteProbe(h1, h2, index, slot);

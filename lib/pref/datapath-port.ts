@@ -186,6 +186,34 @@ export class DatapathPort {
     return failures.noteFlowlet(destination, slot, h1, h2);
   }
 
+  /** A TCP flow sends on a route and exposes nothing; to be told of one a millisecond. */
+  noteSending(destination: number, slot: number, h1: number, h2: number, timeNs: number): void {
+    const { failures } = this.core;
+    if (!failures.isOn) return;
+    failures.setTime(timeNs);
+    failures.noteSending(destination, slot, h1, h2);
+  }
+
+  /** Something that was to be noted was lost: which flows wait for an answer is not known any more. */
+  forgetSending(): void {
+    this.core.failures.forgetSending();
+  }
+
+  /** Whether the balancer asks for the flowlet turnover: then it is told of all flowlets that begin, and all LEx packets. */
+  get measuresTurnover(): boolean {
+    return this.core.turnover !== undefined;
+  }
+
+  /** A flowlet begins; {@link count} counts it as well. */
+  noteBegun(h1: number): void {
+    this.core.turnover?.noteFlowlet(h1);
+  }
+
+  /** A packet marked LEx left; {@link count} counts its bytes. */
+  noteLexPacket(destination: number, h1: number): void {
+    this.core.turnover?.noteLoss(destination, h1);
+  }
+
   /** A TCP segment of a flow came from outside. */
   noteInbound(h1: number, h2: number, segment: TcpSegment, timeNs: number): void {
     const { failures } = this.core;

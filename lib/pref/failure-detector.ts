@@ -159,6 +159,11 @@ export class FailureDetector {
     this.decisions.tickIfDue();
   }
 
+  /** Forgets which flows wait for an answer: one may have been missed. */
+  forgetSending(): void {
+    this.sample.forgetSent();
+  }
+
   /**
    * A segment that only acknowledges leaves by a route.
    *

@@ -280,6 +280,11 @@ export class FlowSample {
     if (this.words[flow + WORD_SENT] === 0) this.words[flow + WORD_SENT] = nowMs | 1;
   }
 
+  /** Forgets of all flows that they send. */
+  forgetSent(): void {
+    for (let flow = 0; flow < this.words.length; flow += WORDS) this.words[flow + WORD_SENT] = 0;
+  }
+
   /** Notes that the flow goes on over another route, while its evidence stays here. @hotpath */
   depart(flow: number, slot: number): void {
     const meta = this.words[flow + WORD_META] & ~(0xf << DEPARTED_SHIFT);

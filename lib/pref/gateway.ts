@@ -138,10 +138,12 @@ export class PrefGateway {
    * wait; Infinity before the first packet. A packet may bring it forward.
    */
   pollTimeout(): number {
-    const updateAtNs = this.round.isRunning
-      ? this.roundAtNs[0]
-      : Math.min(this.clock.atNs, this.core.remote.dueNs);
-    return Math.min(updateAtNs, this.core.failures.pollTimeout());
+    return Math.min(this.pollUpdate(), this.core.failures.pollTimeout());
+  }
+
+  /** The same for ratios alone: when handleTimeout will look at what the routes carried, ns. */
+  pollUpdate(): number {
+    return this.round.isRunning ? this.roundAtNs[0] : Math.min(this.clock.atNs, this.core.remote.dueNs);
   }
 
   /** Length of the running update interval as planned, ns; changes with {@link useBalancing}, or by the balancer. */

@@ -23,10 +23,6 @@ export function checkKernelFields(data: unknown, datapath: DatapathName | undefi
     }
     return issues;
   }
-  if (root['strategy'] === 'self-tuning') {
-    const allowed = 'a strategy that keeps the interval with datapath ebpf, so not self-tuning';
-    issues.push({ path: ['strategy'], allowed });
-  }
   if (root['user'] !== undefined)
     issues.push({
       path: ['user'],

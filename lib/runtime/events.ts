@@ -47,6 +47,8 @@ export type EventBody =
   | { readonly kind: 'ratioMoved'; readonly prefix: string; readonly routes: readonly RatioMove[] }
   /** The same for many destinations at once, of which only the number is told. */
   | { readonly kind: 'ratiosMoved'; readonly destinations: number }
+  /** There is no room in the kernel for so many destinations, and prefixes of others: packets do not find them there. */
+  | { readonly kind: 'destinationsLeftOut'; readonly destinations: number; readonly prefixes: number }
   /** FNE packets go on without assignment, since one prefix or all together are over their limit. */
   | { readonly kind: 'limitReached'; readonly limit: 'prefix' | 'total' }
   /** That is over. `packets` is how many there were. */
@@ -117,6 +119,7 @@ export function eventLevel(event: EventBody): 'info' | 'warning' {
     case 'suspended':
     case 'allFailing':
     case 'limitReached':
+    case 'destinationsLeftOut':
     case 'pathsGivenUp':
       return 'warning';
     case 'reload':
@@ -157,6 +160,8 @@ export function describeEvent(event: EventBody): string {
     }
     case 'ratiosMoved':
       return `ratios of ${event.destinations} more destinations moved`;
+    case 'destinationsLeftOut':
+      return `no room in the kernel for ${event.destinations} destinations and ${event.prefixes} prefixes of others: see maxDestinations`;
     case 'limitReached':
       return `limit of FNE packets reached, ${LIMIT_WORDS[event.limit]}: they go on without assignment`;
     case 'limitLeft':

@@ -111,6 +111,10 @@ export class GatewayDaemon {
         destinations,
         this.events,
         (pathId) => gateway.routes.find((route) => route.pathId === pathId)?.name ?? String(pathId),
+        () => {
+          const { leftOutDestinations = 0, leftOutPrefixes = 0 } = this.datapath.kernelStatus ?? {};
+          return { destinations: leftOutDestinations, prefixes: leftOutPrefixes };
+        },
       );
       options.onDevicesOpen?.();
       Membership.check(options.share);

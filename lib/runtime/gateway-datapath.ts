@@ -22,6 +22,8 @@ export interface KernelDatapathStatus {
   readonly reportsLost: number;
   /** Destinations that the programs have no room for. */
   readonly leftOutDestinations: number;
+  /** Prefixes of other destinations that there is no room for; their packets meet the next shorter one. */
+  readonly leftOutPrefixes: number;
 }
 
 /** A datapath. It is opened, begun, led through, and stopped, in this order. */

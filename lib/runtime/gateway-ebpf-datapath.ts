@@ -159,7 +159,12 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     kernel.load(port.settings, traffic);
     this.core = new GatewaySync(gateway, port, kernel.programs, traffic, kernel.isTakenOver);
     this.destinationTable = this.core.destinations;
-    this.#readInside();
+    try {
+      this.#readInside();
+    } catch (error) {
+      this.core.abandon();
+      throw error;
+    }
   }
 
   get warnings(): readonly string[] {
@@ -179,6 +184,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       reports: this.core.reports,
       reportsLost: this.core.reportsLost,
       leftOutDestinations: this.destinationTable.leftOut,
+      leftOutPrefixes: this.destinationTable.leftOutPrefixes,
     };
   }
 
@@ -260,7 +266,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
 
   abandon(): void {
     this.#loop.stop();
-    this.core.close();
+    this.core.abandon();
     giveUp(this.#kernel, this.#journal);
   }
 

@@ -13,6 +13,8 @@ import type { TimedCore } from './packet-loop.ts';
 const LOOK_NS = 200e6;
 /** Looks without another packet over the limit after which it was left: 2 s. */
 const QUIET_LOOKS = 10;
+/** What the datapath has no room for is told again after so long, if it has become more, ns. */
+const LEFT_OUT_NS = 60e9;
 /** Destinations whose ratios are compared at the end of an interval; with more of them they take turns. */
 export const DESTINATIONS_A_LOOK = 1024;
 /** Destinations whose moves are told one by one at the end of an interval; the others are counted. */
@@ -20,6 +22,14 @@ export const MOVES_A_LOOK = 8;
 
 /** What of the gateway is needed here. */
 export type WatchedGateway = Pick<PrefGateway, 'counters' | 'failureEvents' | 'flowletRatio'>;
+
+/** What a datapath has no room for: destinations, and prefixes of others. */
+export interface LeftOut {
+  readonly destinations: number;
+  readonly prefixes: number;
+}
+
+const NOTHING_LEFT_OUT: LeftOut = { destinations: 0, prefixes: 0 };
 
 type Entry = LiveDestinations['entries'][number];
 
@@ -30,23 +40,31 @@ export class GatewayWatch implements TimedCore {
   readonly #log: EventLog;
   readonly #nameOf: (pathId: number) => string;
   readonly #limits: readonly LimitWatch[];
+  readonly #leftOut: () => LeftOut;
+  #toldLeftOut = 0;
+  #leftOutAtNs = -Infinity;
   /** Ratios as they were last told, by the order of the destination's path IDs. */
   readonly #told = new WeakMap<Entry, number[]>();
   #nextFailure = 0;
   #nextEntry = 0;
   #lookAtNs = 0;
 
-  /** @param nameOf - the name of the route with a path ID */
+  /**
+   * @param nameOf - the name of the route with a path ID
+   * @param leftOut - what the datapath has no room for
+   */
   constructor(
     gateway: WatchedGateway,
     destinations: Pick<LiveDestinations, 'entries'>,
     log: EventLog,
     nameOf: (pathId: number) => string,
+    leftOut: () => LeftOut = () => NOTHING_LEFT_OUT,
   ) {
     this.#gateway = gateway;
     this.#destinations = destinations;
     this.#log = log;
     this.#nameOf = nameOf;
+    this.#leftOut = leftOut;
     this.#limits = [
       new LimitWatch('prefix', () => gateway.counters.packets[IN_DESTINATION_LIMIT]),
       new LimitWatch('total', () => gateway.counters.packets[IN_TOTAL_LIMIT]),
@@ -98,6 +116,7 @@ export class GatewayWatch implements TimedCore {
       );
     }
     for (const limit of this.#limits) limit.look(this.#log);
+    this.#lookForLeftOut(nowNs);
   }
 
   /** Looks for ratios that moved; call it at the end of an update interval. */
@@ -114,6 +133,16 @@ export class GatewayWatch implements TimedCore {
     }
     this.#nextEntry = entries.length === 0 ? 0 : (this.#nextEntry + count) % entries.length;
     if (moved > MOVES_A_LOOK) this.#log.add({ kind: 'ratiosMoved', destinations: moved - MOVES_A_LOOK });
+  }
+
+  #lookForLeftOut(nowNs: number): void {
+    const { destinations, prefixes } = this.#leftOut();
+    const count = destinations + prefixes;
+    if (count < this.#toldLeftOut) this.#toldLeftOut = count;
+    if (count === this.#toldLeftOut || nowNs - this.#leftOutAtNs < LEFT_OUT_NS) return;
+    this.#leftOutAtNs = nowNs;
+    this.#toldLeftOut = count;
+    this.#log.add({ kind: 'destinationsLeftOut', destinations, prefixes }, nowNs);
   }
 
   /** The moves of a destination that are large enough to be told, all of its routes then; none at its first look. */

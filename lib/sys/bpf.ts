@@ -16,7 +16,7 @@
  * @see bpf(2), linux/bpf.h
  */
 import { PreflexError } from '../errors.ts';
-import { EINTR, ENOENT, EPERM, SystemError } from './errno.ts';
+import { EINTR, ENOENT, ENOSPC, EPERM, SystemError } from './errno.ts';
 import { Fd } from './fd.ts';
 import { koffi } from './koffi.ts';
 import { declareFunction, lastErrno } from './libc.ts';
@@ -136,6 +136,13 @@ export class BpfMap {
   /** Writes {@link value} at {@link key}. */
   update(): void {
     this.#call(this.#element, MAP_UPDATE, 'MAP_UPDATE_ELEM');
+  }
+
+  /** The same, but where the map is full it returns false. */
+  updateIfRoom(): boolean {
+    const result = this.#element.call(MAP_UPDATE);
+    if (result < 0 && result !== -ENOSPC) throw refused('MAP_UPDATE_ELEM', -result, `map ${this.#name}`);
+    return result >= 0;
   }
 
   /** The same as {@link update} and {@link lookup} for an element with a spin lock, which is taken. */

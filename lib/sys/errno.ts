@@ -12,6 +12,8 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+/** No space left: of a map, no room for another element. */
+export const ENOSPC = 28;
 /** "File descriptor in bad state": a TUN whose interface was deleted. */
 export const EBADFD = 77;
 export const EINPROGRESS = 115;

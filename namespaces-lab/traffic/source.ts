@@ -2,7 +2,8 @@
  * A source of traffic, run as a process in a namespace: `source.ts PORT CONGESTION [mptcp]`. A client connects and sends one
  * line, `BYTES RATE`; the source writes so many bytes, no faster than RATE bytes a second (0: as fast as TCP lets it),
  * and waits for the client to close. Then every byte is acknowledged, and the kernel's account of the connection is
- * final.
+ * final. Where it is not, and at the end of the run, the connection is reset in the moment in which its account is read:
+ * what the kernel sent again after that would be in no account, though hosts would mark it.
  *
  * The congestion control is set on the listening socket, from which connections inherit it; each is asked what it has.
  */
@@ -39,6 +40,7 @@ class Transfer {
   readonly #socket: Socket;
   #request = '';
   #left = -1;
+  #bytes = 0;
   #bytesPerSec = 0;
   #startNs = 0;
   #paced = 0;
@@ -59,8 +61,8 @@ class Transfer {
     // The client has all it asked for, or gives up.
     socket.on('end', () => {
       if (this.#left === 0) completed++;
-      this.readAccount();
-      socket.destroy();
+      if (this.readAccount()) socket.destroy();
+      else socket.resetAndDestroy();
     });
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -70,14 +72,15 @@ class Transfer {
     });
   }
 
-  /** Ends the connection at once, whatever waits in it. */
+  /** Ends the connection, whatever waits in it, with its account as it is then. */
   reset(): void {
+    this.readAccount();
     this.#socket.resetAndDestroy();
   }
 
-  /** Adds the kernel's account to the sums, once. */
-  readAccount(): void {
-    if (this.#isRead) return;
+  /** Adds the kernel's account to the sums, once. Returns whether it is final: nothing waits to be sent or acknowledged. */
+  readAccount(): boolean {
+    if (this.#isRead) return true;
     this.#isRead = true;
     try {
       const fd = socketFd(this.#socket);
@@ -85,12 +88,15 @@ class Transfer {
         const account = readMptcpAccount(fd);
         kernelBytesRetrans += account.bytesRetrans;
         subflows[account.subflows] = (subflows[account.subflows] ?? 0) + 1;
-      } else {
-        kernelBytesRetrans += readTcpInfo(fd).bytesRetrans;
+        return this.#left === 0;
       }
+      const { bytesAcked, bytesRetrans, unacked } = readTcpInfo(fd);
+      kernelBytesRetrans += bytesRetrans;
+      return this.#left === 0 && unacked === 0 && bytesAcked >= this.#bytes;
     } catch {
       // Reset by the client: the descriptor is gone.
       unreadConnections++;
+      return true;
     }
   }
 
@@ -105,6 +111,7 @@ class Transfer {
       return;
     }
     this.#left = bytes;
+    this.#bytes = bytes;
     this.#bytesPerSec = rate;
     this.#startNs = nowNs();
     if (rate === 0) this.#fill();
@@ -151,7 +158,7 @@ runModule(
   () => undefined,
   () => {
     server.close();
-    for (const transfer of open) transfer.readAccount();
+    for (const transfer of open) transfer.reset();
     const report: SourceReport = {
       connections,
       completed,
@@ -160,8 +167,6 @@ runModule(
       unreadConnections,
       ...(isMptcp ? { subflows } : {}),
     };
-    // What waits in the kernel would be sent on after this process is gone.
-    for (const transfer of open) transfer.reset();
     tell('exit', report);
   },
 );

@@ -7,7 +7,6 @@ import { loadObjectSpec } from '../../lib/ebpf/object-file.ts';
 import { MAP_TYPE_RINGBUF, mapSpec, perCpuStride } from '../../lib/ebpf/object-spec.ts';
 import type { GatewayOptions } from '../../lib/pref/gateway-options.ts';
 import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
-import { selfTuning } from '../../lib/pref/index.ts';
 import { EVENT_ANSWER, OUT_PATH_ID } from '../../lib/pref/reasons.ts';
 import { pool2 } from '../../lib/wire/marking/pool2.ts';
 import { describeObject } from '../support/ebpf.ts';
@@ -57,10 +56,9 @@ describeObject('settings of the gateway programs', () => {
     expect([view.read('memory_set_mask'), view.read('memory_lifetime_ms')]).toEqual([15, 2]);
   });
 
-  it('refuse a route with NAT and a balancer that sets the interval', () => {
+  it('refuse a route with NAT', () => {
     const nat = [{ pathId: 1, name: 'isp', nat: true }];
     expect(() => settingsOf({ routes: nat })).toThrow(/nat: "isp" is not allowed; it takes no route/);
-    expect(() => settingsOf({ balancer: selfTuning() })).toThrow(/strategy: .* keeps the interval/);
   });
 
   it('find the path ID in the mark, and refuse a mask that cannot hold it', () => {

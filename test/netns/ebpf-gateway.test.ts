@@ -11,7 +11,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { PinFolder } from '../../lib/ebpf/pins.ts';
 import { CommandError, inNamespace, listRules, run, waitFor } from '../../lib/netns/index.ts';
-import type { GatewayDaemonStatus, GatewayDestination } from '../../lib/runtime/gateway-daemon.ts';
+import type {
+  GatewayDaemonOptions,
+  GatewayDaemonStatus,
+  GatewayDestination,
+} from '../../lib/runtime/gateway-daemon.ts';
 import { GatewayDaemon } from '../../lib/runtime/gateway-daemon.ts';
 import { EbpfGatewayDatapath } from '../../lib/runtime/gateway-ebpf-datapath.ts';
 import { nowNs } from '../../lib/sys/clock.ts';
@@ -38,6 +42,8 @@ const CONNECTIONS = 8;
 const ATTEMPTS = 4;
 /** More than are read from the kernel in one call, of each IP version. */
 const MANY = 9000;
+/** Prefixes of each IP version that there is always room for. */
+const ROOM = 1024;
 
 describeNetns('the gateway in the kernel', () => {
   const lab = useLab();
@@ -64,6 +70,39 @@ describeNetns('the gateway in the kernel', () => {
     JSON.parse(
       run(inNamespace([...preflexArgv(['gateway', '--detach', '--device', 'p0']), '--json'], { netns })),
     );
+
+  /** A namespace with the devices of a gateway that nothing goes through. */
+  const makeDevices = (namespace: string): string => {
+    const netns = lab.scope.namespace(namespace);
+    for (const name of ['p0', 'w1', 'w2']) connect({ netns, name }, { netns, name: `${name}-far` });
+    return netns;
+  };
+  /** Starts a gateway in this process, between them. */
+  const startIdle = (
+    destinations: readonly GatewayDestination[],
+    kernel: NonNullable<GatewayDaemonOptions['kernel']>,
+    insidePrefixes: readonly string[] = ['10.0.0.0/24', 'fd00::/64'],
+  ): GatewayDaemon =>
+    GatewayDaemon.start({
+      plumbing: {
+        insideDevice: 'p0',
+        insidePrefixes,
+        routes: [
+          { name: 'a', device: 'w1' },
+          { name: 'b', device: 'w2' },
+        ],
+        destinations: ['0.0.0.0/0', '::/0'],
+        journalDirectory: lab.folder,
+      },
+      gateway: {
+        routes: [
+          { name: 'a', pathId: 1 },
+          { name: 'b', pathId: 2 },
+        ],
+      },
+      kernel,
+      destinations,
+    });
 
   it('is killed and started again in the middle of traffic: nothing is lost, flows stay, counters go on; detached it leaves nothing', async () => {
     const topology = await prepare();
@@ -197,9 +236,10 @@ describeNetns('the gateway in the kernel', () => {
     };
     // Without --datapath ebpf: the programs are still there.
     expect(refusal(['--config', topology.file])).toMatch(/goes on in the kernel.*--detach --device p0/s);
-    writeFileSync(topology.file, JSON.stringify({ ...config, strategy: 'self-tuning', user: 'nobody' }));
+    const routes = (config as { routes: object[] }).routes.map((route) => ({ ...route, nat: true }));
+    writeFileSync(topology.file, JSON.stringify({ ...config, routes, user: 'nobody' }));
     const refused = refusal(['--datapath', 'ebpf', '--config', topology.file]);
-    expect(refused).toMatch(/strategy: "self-tuning" is not allowed/);
+    expect(refused).toMatch(/nat: true is not allowed; it takes false with datapath ebpf/);
     expect(refused).toMatch(/user: "nobody" is not allowed/);
     expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
     expect(listRules(4, { netns: topology.gateway })).toHaveLength(3);
@@ -266,32 +306,42 @@ describeNetns('the gateway in the kernel', () => {
     expect(detach(topology.gateway)).toEqual({ device: 'p0', detached: true });
   });
 
+  it('goes on without the prefixes that the kernel has no room for, says so, and takes them in when others go', () => {
+    const prefixes = Array.from({ length: ROOM + 76 }, (_, i) => `32.${i >> 8}.${i & 255}.0/24`);
+    withinNetns(makeDevices('full'), () => {
+      const daemon = startIdle([{ prefixes, pathIds: [1, 2] }], { destinations: 4 });
+      expect(daemon.datapath.kernelStatus).toMatchObject({ leftOutDestinations: 0, leftOutPrefixes: 76 });
+      const { destinationTable } = daemon.datapath as EbpfGatewayDatapath;
+      for (const prefix of prefixes.slice(0, 100)) destinationTable.removePrefix(prefix);
+      destinationTable.flush();
+      destinationTable.flush();
+      expect(daemon.datapath.kernelStatus).toMatchObject({ leftOutPrefixes: 0 });
+      daemon.stop();
+      expect(EbpfGatewayDatapath.detach('p0', lab.folder)).toBe(true);
+    });
+  });
+
+  it('leaves nothing behind when its start fails in the middle, and reads no reports any more', async () => {
+    const netns = makeDevices('fails');
+    const before = snapshot(netns, []);
+    const inside = Array.from(
+      { length: 67_000 },
+      (_, i) => `10.${i >> 15}.${(i >> 7) & 255}.${(2 * i) & 255}/32`,
+    );
+    withinNetns(netns, () => {
+      const all = [{ prefixes: ['0.0.0.0/0'], pathIds: [1, 2] }];
+      expect(() => startIdle(all, { destinations: 4 }, inside)).toThrow(/ENOSPC/);
+      expect(new PinFolder('gateway:p0').names()).toEqual([]);
+    });
+    expect(snapshot(netns, [])).toEqual(before);
+    // A descriptor that is closed under its poll, or comes to be another file's, ends the process when that is polled.
+    for (let port = PORT; port < PORT + 20; port++) await openUdp(lab.scope, netns, '127.0.0.1', port);
+  });
+
   it('knows thousands of destinations again, gives their places to others when they go, and has room for no more', () => {
-    const netns = lab.scope.namespace('many');
-    for (const name of ['p0', 'w1', 'w2']) {
-      connect({ netns, name }, { netns, name: `${name}-far` });
-    }
+    const netns = makeDevices('many');
     const startWith = (destinations: readonly GatewayDestination[]): GatewayDaemon =>
-      GatewayDaemon.start({
-        plumbing: {
-          insideDevice: 'p0',
-          insidePrefixes: ['10.0.0.0/24', 'fd00::/64'],
-          routes: [
-            { name: 'a', device: 'w1' },
-            { name: 'b', device: 'w2' },
-          ],
-          destinations: ['0.0.0.0/0', '::/0'],
-          journalDirectory: lab.folder,
-        },
-        gateway: {
-          routes: [
-            { name: 'a', pathId: 1 },
-            { name: 'b', pathId: 2 },
-          ],
-        },
-        kernel: { destinations: MANY },
-        destinations,
-      });
+      startIdle(destinations, { destinations: MANY });
     const many = Array.from({ length: MANY }, (_, i) => ({
       prefixes: [i % 2 === 0 ? `32.${i >> 8}.${i & 255}.0/24` : `2001:db8:${i.toString(16)}::/48`],
       pathIds: [1, 2],

@@ -10,6 +10,7 @@ import { expect, it } from 'vitest';
 import { writeSysctl } from '../../lib/netns/index.ts';
 import { markingScheme, markPathId } from '../../lib/wire/marking/scheme.ts';
 import { TCP_FIN, TCP_RST } from '../../lib/wire/packet-view.ts';
+import { DATAPATHS } from '../../namespaces-lab/processes/datapath.ts';
 import { runIperf3 } from '../../namespaces-lab/traffic/iperf3.ts';
 import type { CapturedPacket } from '../support/capture.ts';
 import { Capture, flowOf, groupBy } from '../support/capture.ts';
@@ -30,53 +31,59 @@ describeNetns('pinning', () => {
       Capture.start(lab, netns, 'b'),
     ]);
 
-  for (const scheme of ['pool2', 'full']) {
-    for (const version of [4, 6] as const) {
-      it(`every packet of a pinned flow leaves by its route: scheme ${scheme}, IPv${version}`, async () => {
-        // On a busy machine a pause of a second, or two timeouts in a row, would rightly begin another flowlet.
-        const hostArgs = ['--flowlet-gap', '60', '--fne-after-timeouts', '15'];
-        const topology = await startTwoPathTest(lab, { scheme, hostArgs });
-        serveTcp(lab.scope, topology.far, PORT, (socket) => socket.pipe(socket));
-        const captures = await startCaptures(topology.gateway);
-        const data = patternBytes(BYTES, 'pinning');
-        const echoes = Array.from({ length: FLOWS }, async () =>
-          exchange(await connectTcp(topology.host, endsOf(version).far, PORT), data),
-        );
-        for (const echo of await Promise.all(echoes)) expect(echo.equals(data)).toBe(true);
-        const [inside, a, b] = await Promise.all(captures.map((capture) => capture.stop()));
-
-        const isOutbound = (packet: CapturedPacket): boolean => packet.dst.endsWith(`:${PORT}`);
-        const asked = groupBy(inside.filter(isOutbound), flowOf);
-        const got = [a, b].map((packets) => groupBy(packets.filter(isOutbound), flowOf));
-        expect(asked.size).toBe(FLOWS);
-        const { out } = (await topology.agent.counters()) as unknown as { out: Record<string, number> };
-        expect(Object.keys(out).filter((reason) => /^fne(?!Syn)/.test(reason))).toEqual([]);
-        const { decodeTable } = markingScheme(scheme);
-        const pathsUsed = new Set<number>();
-        for (const [flow, packets] of asked) {
-          const paths = packets.map((packet) => markPathId(decodeTable[packet.dscp]));
-          const first = paths.findIndex((path) => path !== 0);
-          // Once assigned it is never without a path again, and never on another.
-          expect(new Set(paths.slice(first)).size, flow).toBe(1);
-          const path = paths[first];
-          pathsUsed.add(path);
-          const own = got[path - 1].get(flow) ?? [];
-          const other = got[2 - path].get(flow) ?? [];
-          expect(other.length, `${flow} away from route ${path}`).toBeLessThanOrEqual(first);
-          expect(payloadBytes(own) + payloadBytes(other), flow).toBe(payloadBytes(packets));
-          expect(payloadBytes(other), flow).toBe(0);
-          expect(payloadBytes(own), flow).toBeGreaterThanOrEqual(BYTES);
-        }
-        expect([...pathsUsed].sort()).toEqual([1, 2]);
-        const { reasons } = (await topology.gatewayDaemon.stop()) as unknown as {
-          reasons: Record<string, number>;
-        };
-        expect([reasons['outUnknownPathId'], reasons['outDownPathId'], reasons['outFneRepeated']]).toEqual([
-          0, 0, 0,
-        ]);
+  const cases = DATAPATHS.flatMap((datapath) =>
+    (['pool2', 'full'] as const).flatMap((scheme) =>
+      ([4, 6] as const).map((version) => ({ datapath, scheme, version })),
+    ),
+  );
+  it.each(cases)(
+    'every packet of a pinned flow leaves by its route: datapath $datapath, scheme $scheme, IPv$version',
+    async ({ datapath, scheme, version }) => {
+      // On a busy machine a pause of a second, or two timeouts in a row, would rightly begin another flowlet.
+      const hostArgs = ['--flowlet-gap', '60', '--fne-after-timeouts', '15'];
+      const topology = await startTwoPathTest(lab, {
+        ...{ scheme, hostArgs, hostDatapath: datapath, gatewayDatapath: datapath },
       });
-    }
-  }
+      serveTcp(lab.scope, topology.far, PORT, (socket) => socket.pipe(socket));
+      const captures = await startCaptures(topology.gateway);
+      const data = patternBytes(BYTES, 'pinning');
+      const echoes = Array.from({ length: FLOWS }, async () =>
+        exchange(await connectTcp(topology.host, endsOf(version).far, PORT), data),
+      );
+      for (const echo of await Promise.all(echoes)) expect(echo.equals(data)).toBe(true);
+      const [inside, a, b] = await Promise.all(captures.map((capture) => capture.stop()));
+
+      const isOutbound = (packet: CapturedPacket): boolean => packet.dst.endsWith(`:${PORT}`);
+      const asked = groupBy(inside.filter(isOutbound), flowOf);
+      const got = [a, b].map((packets) => groupBy(packets.filter(isOutbound), flowOf));
+      expect(asked.size).toBe(FLOWS);
+      const { out } = (await topology.agent.counters()) as unknown as { out: Record<string, number> };
+      expect(Object.keys(out).filter((reason) => /^fne(?!Syn)/.test(reason))).toEqual([]);
+      const { decodeTable } = markingScheme(scheme);
+      const pathsUsed = new Set<number>();
+      for (const [flow, packets] of asked) {
+        const paths = packets.map((packet) => markPathId(decodeTable[packet.dscp]));
+        const first = paths.findIndex((path) => path !== 0);
+        // Once assigned it is never without a path again, and never on another.
+        expect(new Set(paths.slice(first)).size, flow).toBe(1);
+        const path = paths[first];
+        pathsUsed.add(path);
+        const own = got[path - 1].get(flow) ?? [];
+        const other = got[2 - path].get(flow) ?? [];
+        expect(other.length, `${flow} away from route ${path}`).toBeLessThanOrEqual(first);
+        expect(payloadBytes(own) + payloadBytes(other), flow).toBe(payloadBytes(packets));
+        expect(payloadBytes(other), flow).toBe(0);
+        expect(payloadBytes(own), flow).toBeGreaterThanOrEqual(BYTES);
+      }
+      expect([...pathsUsed].sort()).toEqual([1, 2]);
+      const { reasons } = (await topology.gatewayDaemon.stop()) as unknown as {
+        reasons: Record<string, number>;
+      };
+      expect([reasons['outUnknownPathId'], reasons['outDownPathId'], reasons['outFneRepeated']]).toEqual([
+        0, 0, 0,
+      ]);
+    },
+  );
 
   for (const version of [4, 6] as const) {
     it(`a stock host with tcp_reflect_tos=1 stays on its assigned route without an agent: IPv${version}`, async () => {

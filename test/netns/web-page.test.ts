@@ -13,6 +13,7 @@ import { setLink } from '../../lib/netns/index.ts';
 import { readRunFeed } from '../../lib/web/ui/run-feed.ts';
 import { HttpListener } from '../../lib/web/http-listener.ts';
 import { PageServer } from '../../lib/web/ui/page-server.ts';
+import { DATAPATHS } from '../../namespaces-lab/processes/datapath.ts';
 import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
 import { openPage, startChromium } from '../support/chromium.ts';
 import { connectTcp, exchange, patternBytes, serveTcp } from '../support/in-netns.ts';
@@ -56,43 +57,46 @@ async function relay(lab: TestLab, netns: string, port: number): Promise<void> {
 describeNetns('the web page', () => {
   const lab = useLab();
 
-  it('of a gateway shows routes, charts and events as they come', async () => {
-    const topology = prepareTwoPath(lab, { gatewayArgs: ['--ui', '0'] });
-    const [gateway, agent] = await Promise.all([topology.startGateway(), topology.startAgent()]);
-    const line = (gateway.lines[0]['setUp'] as string[]).find((text) => text.startsWith('page at '));
-    const url = new URL(line?.slice('page at '.length) ?? '');
-    await relay(lab, topology.gateway, Number(url.port));
-    const { page, complaints } = await openPage(browser, url.href, { viewport: DESK });
-    await page.locator('#state', { hasText: 'live' }).waitFor({ timeout: PATIENCE_MS });
-    await page.locator('#routes', { hasText: 'a (path 1)' }).waitFor();
-    expect(await page.locator('.badge').allInnerTexts()).toEqual(['▲ up', '▲ up']);
-    expect(await page.locator('#views option').allInnerTexts()).toEqual(['0.0.0.0/0', '::/0']);
+  it.each(DATAPATHS)(
+    'of a gateway shows routes, charts and events as they come: datapath %s',
+    async (gatewayDatapath) => {
+      const topology = prepareTwoPath(lab, { gatewayArgs: ['--ui', '0'], gatewayDatapath });
+      const [gateway, agent] = await Promise.all([topology.startGateway(), topology.startAgent()]);
+      const line = (gateway.lines[0]['setUp'] as string[]).find((text) => text.startsWith('page at '));
+      const url = new URL(line?.slice('page at '.length) ?? '');
+      await relay(lab, topology.gateway, Number(url.port));
+      const { page, complaints } = await openPage(browser, url.href, { viewport: DESK });
+      await page.locator('#state', { hasText: 'live' }).waitFor({ timeout: PATIENCE_MS });
+      await page.locator('#routes', { hasText: 'a (path 1)' }).waitFor();
+      expect(await page.locator('.badge').allInnerTexts()).toEqual(['▲ up', '▲ up']);
+      expect(await page.locator('#views option').allInnerTexts()).toEqual(['0.0.0.0/0', '::/0']);
 
-    serveTcp(lab.scope, topology.far, PORT, (socket) => socket.pipe(socket));
-    const data = patternBytes(200_000, 'page');
-    const socket = await connectTcp(topology.host, TWO_PATH.farAddress, PORT);
-    expect((await exchange(socket, data)).equals(data)).toBe(true);
-    // Rows come at the end of update intervals: lines of all four charts, and the bytes in the table.
-    await page.locator('.chart .u-over').nth(3).waitFor({ timeout: PATIENCE_MS });
-    await page.locator('#routes td', { hasText: /\d kB/ }).first().waitFor({ timeout: PATIENCE_MS });
-    const ratio = page.locator('[data-chart="ratio 0.0.0.0/0"]');
-    expect(await ratio.locator('.legend').innerText()).toMatch(/a\s+0\.500\s+b\s+0\.500/);
+      serveTcp(lab.scope, topology.far, PORT, (socket) => socket.pipe(socket));
+      const data = patternBytes(200_000, 'page');
+      const socket = await connectTcp(topology.host, TWO_PATH.farAddress, PORT);
+      expect((await exchange(socket, data)).equals(data)).toBe(true);
+      // Rows come at the end of update intervals: lines of all four charts, and the bytes in the table.
+      await page.locator('.chart .u-over').nth(3).waitFor({ timeout: PATIENCE_MS });
+      await page.locator('#routes td', { hasText: /\d kB/ }).first().waitFor({ timeout: PATIENCE_MS });
+      const ratio = page.locator('[data-chart="ratio 0.0.0.0/0"]');
+      expect(await ratio.locator('.legend').innerText()).toMatch(/a\s+0\.500\s+b\s+0\.500/);
 
-    await page.locator('#views').selectOption('::/0');
-    await page.locator('[data-chart="ratio ::/0"]').waitFor();
-    expect(await ratio.count()).toBe(0);
-    setLink('a', { up: false }, { netns: topology.gateway });
-    await page.locator('.badge', { hasText: '▼ down' }).waitFor({ timeout: PATIENCE_MS });
-    await page.locator('#events', { hasText: 'route a went down' }).waitFor({ timeout: PATIENCE_MS });
-    expect(await layoutShift(page)).toBeLessThan(0.05);
+      await page.locator('#views').selectOption('::/0');
+      await page.locator('[data-chart="ratio ::/0"]').waitFor();
+      expect(await ratio.count()).toBe(0);
+      setLink('a', { up: false }, { netns: topology.gateway });
+      await page.locator('.badge', { hasText: '▼ down' }).waitFor({ timeout: PATIENCE_MS });
+      await page.locator('#events', { hasText: 'route a went down' }).waitFor({ timeout: PATIENCE_MS });
+      expect(await layoutShift(page)).toBeLessThan(0.05);
 
-    await gateway.stop();
-    await page.locator('#state', { hasText: 'no connection' }).waitFor({ timeout: PATIENCE_MS });
-    await agent.stop();
-    expect(gateway.stderr).toBe('');
-    expect(complaints.filter((text) => !/ERR_|EventSource/.test(text))).toEqual([]);
-    await page.context().close();
-  });
+      await gateway.stop();
+      await page.locator('#state', { hasText: 'no connection' }).waitFor({ timeout: PATIENCE_MS });
+      await agent.stop();
+      expect(gateway.stderr).toBe('');
+      expect(complaints.filter((text) => !/ERR_|EventSource/.test(text))).toEqual([]);
+      await page.context().close();
+    },
+  );
 
   it('of a result is drawn in both colour schemes, and on a phone nothing is cut off', async () => {
     const { listener } = await serveResult(lab);

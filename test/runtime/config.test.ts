@@ -148,8 +148,8 @@ describe('a configuration without errors', () => {
     });
     const nat = SMALL.replace('name: b,', 'name: b, nat: true,');
     const problems = await problemsOf(`${nat}datapath: ebpf\nstrategy: self-tuning\nuser: nobody\n`);
-    expect(problems.map((problem) => /: (\S+): /.exec(` ${problem}`)?.[1] ?? problem)).toHaveLength(3);
-    expect(problems.join('\n')).toMatch(/nat: true .*\n.*strategy: "self-tuning" .*\n.*user: "nobody"/);
+    expect(problems).toHaveLength(2);
+    expect(problems.join('\n')).toMatch(/nat: true .*\n.*user: "nobody"/);
     expect(await problemsOf(`${SMALL}markMask: 0xff0000\n`)).toEqual([
       expect.stringContaining('nothing unless the datapath is ebpf'),
     ]);

@@ -105,6 +105,11 @@ describe('an event in words', () => {
     ],
     [{ kind: 'ratiosMoved', destinations: 7 }, 'info', 'ratios of 7 more destinations moved'],
     [
+      { kind: 'destinationsLeftOut', destinations: 3, prefixes: 40 },
+      'warning',
+      'no room in the kernel for 3 destinations and 40 prefixes of others: see maxDestinations',
+    ],
+    [
       { kind: 'limitReached', limit: 'prefix' },
       'warning',
       'limit of FNE packets reached, of one prefix: they go on without assignment',

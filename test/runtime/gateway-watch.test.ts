@@ -117,6 +117,31 @@ describe('the watch over ratios', () => {
   });
 });
 
+describe('the watch over what has no room', () => {
+  it('tells of it, once a minute at most, and only of more', () => {
+    const gateway = { counters: new GatewayCounters(), failureEvents: () => [], flowletRatio: () => 1 };
+    const log = new EventLog();
+    let leftOut = { destinations: 0, prefixes: 0 };
+    const watch = new GatewayWatch(gateway, { entries: [] }, log, nameOf, () => leftOut);
+    const lookAt = (seconds: number, now: typeof leftOut): number => {
+      leftOut = now;
+      watch.handleTimeout(seconds * S);
+      return log.next;
+    };
+    expect(lookAt(1, leftOut)).toBe(0);
+    expect(lookAt(2, { destinations: 3, prefixes: 0 })).toBe(1);
+    expect(lookAt(3, { destinations: 3, prefixes: 40 })).toBe(1);
+    expect(lookAt(63, leftOut)).toBe(2);
+    expect(lookAt(200, { destinations: 2, prefixes: 0 })).toBe(2);
+    expect(lookAt(300, { destinations: 2, prefixes: 1 })).toBe(3);
+    expect(log.since()).toMatchObject([
+      { kind: 'destinationsLeftOut', destinations: 3, prefixes: 0 },
+      { kind: 'destinationsLeftOut', destinations: 3, prefixes: 40 },
+      { kind: 'destinationsLeftOut', destinations: 2, prefixes: 1 },
+    ]);
+  });
+});
+
 describe('the watch over failures', () => {
   it('tells each decision once, with its time and evidence', () => {
     const evidence = {

@@ -3,7 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { listAddresses, waitFor } from '../../lib/netns/index.ts';
 import type { LabLinkOptions } from '../../namespaces-lab/links/lab-link.ts';
-import { PreflexProcess } from '../../namespaces-lab/processes/preflex-process.ts';
+import type { Datapath } from '../../namespaces-lab/processes/datapath.ts';
+import { startDaemon } from '../../namespaces-lab/processes/datapath.ts';
+import type { PreflexProcess } from '../../namespaces-lab/processes/preflex-process.ts';
 import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
 import type { TwoPathTopology } from '../../namespaces-lab/topologies/two-path.ts';
 import { buildTwoPath, TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
@@ -18,6 +20,10 @@ export interface TestTwoPathOptions {
   readonly exposeTo?: readonly string[];
   readonly hostArgs?: readonly string[];
   readonly gatewayArgs?: readonly string[];
+  /** Default tun. */
+  readonly hostDatapath?: Datapath;
+  /** Default tun. */
+  readonly gatewayDatapath?: Datapath;
 }
 
 /** The topology, and how to start the daemons in it. */
@@ -36,14 +42,11 @@ export function prepareTwoPath(lab: TestLab, options: TestTwoPathOptions = {}): 
   agentArgs.push('--scheme', options.scheme ?? 'pool2', ...(options.hostArgs ?? []));
   return {
     ...topology,
-    startAgent: () => PreflexProcess.start(lab.scope, topology.host, ['host', ...agentArgs]),
-    startGateway: () =>
-      PreflexProcess.start(lab.scope, topology.gateway, [
-        'gateway',
-        '--config',
-        config,
-        ...(options.gatewayArgs ?? []),
-      ]),
+    startAgent: () => startDaemon(lab.scope, topology.host, ['host', ...agentArgs], options.hostDatapath),
+    startGateway: () => {
+      const args = ['gateway', '--config', config, ...(options.gatewayArgs ?? [])];
+      return startDaemon(lab.scope, topology.gateway, args, options.gatewayDatapath);
+    },
   };
 }
 

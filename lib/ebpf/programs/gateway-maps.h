@@ -43,6 +43,8 @@ struct pref_settings {
 	__u32 is_watching;
 	/* When a route was suspended last, ms modulo 2^32: FailureDetector.mayProbe. */
 	__u32 suspended_at_ms;
+	/* The balancer asks for the flowlet turnover: every flowlet that begins and every LEx packet is reported. */
+	__u32 measures_turnover;
 	/* FlowHash. */
 	__u32 seed1;
 	__u32 seed2;
@@ -160,10 +162,14 @@ struct pref_counters {
 #define REPORT_FLOWLET 2
 #define REPORT_INBOUND 3
 #define REPORT_DATA 4
+#define REPORT_SENDING 5
+/* For TurnoverMeter: noteFlowlet and noteLoss. */
+#define REPORT_BEGUN 6
+#define REPORT_LEX 7
 
 /*
- * What FailureDetector is to be told: noteLoss, noteFlowlet or noteInbound, with the time. Destination and slot are 0
- * in a report of an inbound segment, its last four fields 0 in those of a loss or a flowlet.
+ * What FailureDetector is to be told: noteLoss, noteFlowlet, noteInbound or noteSending, with the time. Destination and
+ * slot are 0 in a report of an inbound segment, and the fields of TCP are filled in for that and for REPORT_DATA only.
  *
  * REPORT_DATA is noteAck and noteInboundData in one: an inbound segment with payload; where the flow's acknowledgments
  * go, and the highest of them.
@@ -179,7 +185,11 @@ struct pref_report {
 	__u32 ack;
 	__u32 payload_length;
 	__u32 tcp_flags;
-	__u32 reserved;
+	/*
+	 * The processor's number << 24 | reports that it had no room for, modulo 2^24. After a gap an answer may be unknown:
+	 * which flows wait for one is forgotten.
+	 */
+	__u32 lost;
 };
 
 /*
@@ -193,11 +203,18 @@ struct pref_watched_flow {
 	/* A loss was reported and no inbound segment since. */
 	__u32 is_exposed;
 	__u32 is_used;
+	/* It was reported to send, and no answer since: until then every inbound segment is reported. */
+	__u32 is_waiting;
+	/* The last acknowledgment that was reported, if has_ack. */
+	__u32 has_ack;
+	__u32 ack;
 };
 
 #define WATCHED_FLOWS 16384
 /* The detector forgets flows after 2 s of silence. */
 #define WATCHED_MS 4000
+/* A flow that waits for an answer keeps its place for so long. */
+#define WAITING_MS 1000
 /* Segments of a flow that is not in trouble are not all reported. */
 #define REPORT_GAP_MS 5
 
@@ -356,6 +373,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pref_watched_flow);
 } watched SEC(".maps");
+
+/* When a flow that only sends was reported last, ms modulo 2^32: FailureDetector.isToSample. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} sampled SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -12,13 +12,53 @@
 static __noinline int send_report(struct pref_report *record)
 {
 	__u32 zero = 0;
-
-	if (!bpf_ringbuf_output(&reports, record, sizeof(*record), 0))
-		return 0;
 	struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
-	if (count)
+
+	if (!record || !count)
+		return 0;
+	record->lost = bpf_get_smp_processor_id() << 24 | (count->reports_lost & 0xffffff);
+	if (bpf_ringbuf_output(&reports, record, sizeof(*record), 0))
 		count->reports_lost++;
 	return 0;
+}
+
+/* Tells the process of a flowlet that begins, or of a LEx packet, for the flowlet turnover. */
+__noinline int report_turnover(struct pref_step *step, __u32 kind)
+{
+	struct pref_report record = {};
+
+	if (!step)
+		return 0;
+	record.time_ns = now_of(step);
+	record.kind = kind;
+	record.destination = step->destination;
+	record.h1 = step->h1;
+	record.h2 = step->h2;
+	send_report(&record);
+	return 0;
+}
+
+/* GatewayCore.beginFlowlet. */
+static __always_inline void begin_flowlet(struct pref_step *step, const struct pref_settings *set, __u32 slot)
+{
+	struct pref_meter *meter = find_meter(step, set, slot);
+
+	if (meter)
+		__sync_fetch_and_add(&meter->flowlets, 1);
+	if (set->measures_turnover)
+		report_turnover(step, REPORT_BEGUN);
+}
+
+/* Whether an inbound segment shows that something of the flow arrived, as FailureDetector.noteInbound sees it. */
+static __always_inline int is_answer_to(const struct pref_watched_flow *flow, const struct packet *packet)
+{
+	if (packet->tcp_flags & (TCP_SYN | TCP_RST))
+		return 1;
+	if (!(packet->tcp_flags & TCP_ACK))
+		return 0;
+	if (!packet->payload_length && !(packet->tcp_flags & TCP_FIN))
+		return 1;
+	return flow->has_ack && (__s32)(packet->ack - flow->ack) > 0;
 }
 
 /* Tells the process of the flow in hand; where and what, for a loss or a flowlet. */
@@ -33,10 +73,21 @@ __noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u
 	if (flow) {
 		int is_same = flow->is_used && flow->h2 == step->h2;
 
-		if (kind == REPORT_LOSS)
+		if (!is_same)
+			flow->is_exposed = flow->is_waiting = flow->has_ack = 0;
+		if (kind == REPORT_LOSS) {
 			flow->is_exposed = 1;
-		else if (kind == REPORT_INBOUND || !is_same)
+		} else if (kind == REPORT_SENDING) {
+			flow->is_waiting = 1;
+		} else if (kind == REPORT_INBOUND) {
 			flow->is_exposed = 0;
+			if (is_answer_to(flow, &step->packet))
+				flow->is_waiting = 0;
+			if (step->packet.tcp_flags & TCP_ACK) {
+				flow->ack = step->packet.ack;
+				flow->has_ack = 1;
+			}
+		}
 		flow->h2 = step->h2;
 		flow->time_ms = ms_of(step);
 		flow->is_used = 1;
@@ -69,9 +120,31 @@ static __always_inline void report_inbound(struct pref_step *step)
 	if (age_ms > WATCHED_MS)
 		return;
 	int is_plain = !(step->packet.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
-	if (is_plain && !flow->is_exposed && age_ms < REPORT_GAP_MS)
+	if (is_plain && !flow->is_exposed && !flow->is_waiting && age_ms < REPORT_GAP_MS)
 		return;
 	report(step, REPORT_INBOUND, 0, 0);
+}
+
+/* A flow sends by a route and exposes nothing: one a millisecond is reported, as FailureDetector.noteSending sees it. */
+__noinline int note_sending(struct pref_step *step, __u32 slot)
+{
+	__u32 zero = 0;
+
+	if (!step)
+		return 0;
+	__u32 now_ms = ms_of(step);
+	__u32 *sampled_at_ms = bpf_map_lookup_elem(&sampled, &zero);
+	if (!sampled_at_ms || *sampled_at_ms == now_ms)
+		return 0;
+	*sampled_at_ms = now_ms;
+	hash_flow(step, 0, 1);
+	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
+	const struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
+	/* Whose place is taken would never be seen to be answered. */
+	if (!flow || (flow->is_waiting && flow->h2 != step->h2 && now_ms - flow->time_ms < WAITING_MS))
+		return 0;
+	report(step, REPORT_SENDING, step->destination, slot);
+	return 0;
 }
 
 /* An acknowledgment leaves by a route: what RepeatWatch.noteAck is to know, kept for the next report. */

@@ -213,13 +213,4 @@ static __always_inline void add_fne_repeat(const struct pref_step *step, const s
 		__sync_fetch_and_add(&meter->fne_repeat_bytes, step->bytes);
 }
 
-/* Meter.addFlowlet. */
-static __always_inline void begin_flowlet(const struct pref_step *step, const struct pref_settings *set, __u32 slot)
-{
-	struct pref_meter *meter = find_meter(step, set, slot);
-
-	if (meter)
-		__sync_fetch_and_add(&meter->flowlets, 1);
-}
-
 #endif

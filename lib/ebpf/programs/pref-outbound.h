@@ -176,25 +176,31 @@ static __always_inline int choose_route(struct pref_step *step, const struct pre
 	return route_unassigned(step);
 }
 
-/* A TCP flow exposes loss on a route. */
+/* A flow exposes loss on a route: for the detector of failures, and where any does for the measure of turnover. */
 static __always_inline void note_loss(struct pref_step *step, const struct pref_settings *set, __u32 slot)
 {
-	if (!set->is_watching || step->packet.protocol != PROTOCOL_TCP || step->packet.fragment != FRAGMENT_NONE)
+	int is_watched = set->is_watching && step->packet.protocol == PROTOCOL_TCP;
+
+	if ((!is_watched && !set->measures_turnover) || step->packet.fragment != FRAGMENT_NONE)
 		return;
 	hash_flow(step, 0, 1);
-	report(step, REPORT_LOSS, step->destination, slot);
+	if (set->measures_turnover)
+		report_turnover(step, REPORT_LEX);
+	if (is_watched)
+		report(step, REPORT_LOSS, step->destination, slot);
 }
 
-/*
- * Shows where acknowledgments go. That a flow only sends is not shown (noteSending): a report lost of its answer would
- * count against its route.
- */
+/* Shows the detector of failures where acknowledgments go, and now and then where a flow sends. */
 static __always_inline void note_flow(struct pref_step *step, const struct pref_settings *set, __u32 slot)
 {
 	if (!set->is_watching || step->packet.protocol != PROTOCOL_TCP || step->packet.fragment != FRAGMENT_NONE)
 		return;
-	if (step->packet.payload_length ||
-	    (step->packet.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK)
+	if (step->packet.payload_length) {
+		if (step->codepoint == CODEPOINT_LECT)
+			note_sending(step, slot);
+		return;
+	}
+	if ((step->packet.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) != TCP_ACK)
 		return;
 	hash_flow(step, 0, 1);
 	note_ack(step, slot);

@@ -11,18 +11,19 @@ import { METER_FIELDS } from '../../pref/meter.ts';
 import { handleOutbound } from '../../pref/outbound.ts';
 import { REASON_NAMES } from '../../pref/reasons.ts';
 import { FIELD_CREDIT, weightOf } from '../../pref/route-table.ts';
-import { TestRun } from '../../sys/bpf.ts';
 import { parsePrefix } from '../../wire/addr.ts';
-import { StructView } from '../btf.ts';
 import { GatewayPrograms } from '../gateway-programs.ts';
 import { DEFAULT_MARK_MASK, markShift } from '../gateway-settings.ts';
 import { Dice } from './dice.ts';
 import type { GatewayStep } from './gateway-sequence.ts';
 import { GatewaySequence } from './gateway-sequence.ts';
 import { changeGateway, drawGatewayOptions } from './gateway-changes.ts';
-import { ETHERNET_BYTES, PacketWriter } from './packet-writer.ts';
+import { KernelRun } from './kernel-run.ts';
+import type { PacketWriter } from './packet-writer.ts';
+import { ETHERNET_BYTES } from './packet-writer.ts';
 import { TwinDetector } from './twin-detector.ts';
-import type { Mismatch, VerifyOptions, VerifyResult } from './verify-host.ts';
+import type { Life, VerifyOptions, VerifyResult } from './verify-loop.ts';
+import { runLives } from './verify-loop.ts';
 
 /** Index of the device toward the inside, and of each route's by slot from the next one on, in test runs. */
 const INSIDE_DEVICE = 1;
@@ -31,15 +32,8 @@ const FIRST_ROUTE_DEVICE = 2;
 const MAX_ROUTES = 15;
 const MAX_DESTINATIONS = 8;
 const MAX_MEMORY = 256;
-const LONGEST_SEQUENCE = 200;
 /** Sequences that a gateway lives. */
 const LIFE = 8;
-/** After so many differences it ends. */
-const MAX_MISMATCHES = 5;
-const SHORTEST_IP = 40;
-/** EtherType 0x88b5, for experiments. @see IEEE 802 */
-const EXPERIMENTAL_TYPE = [0x88, 0xb5];
-const PROGRESS_EVERY = 1000;
 const PREFIXES = [
   ['10.1.0.0/24', 'fd01::/44'],
   ['10.1.1.0/24', 'fd01:0:0:100::/56'],
@@ -53,11 +47,7 @@ const STARTS_NS = [1e9, 1e9, 1e12, (2 ** 31 - 3000) * 1e6, (2 ** 32 - 3000) * 1e
 /** The programs in the kernel, the core, and what both are given. */
 export class GatewayVerifier {
   readonly #programs: GatewayPrograms;
-  readonly #outbound: TestRun;
-  readonly #inbound: TestRun;
-  readonly #writer: PacketWriter;
-  readonly #contexts: readonly StructView[];
-  readonly #results: readonly StructView[];
+  readonly #kernel: KernelRun;
   #core: GatewayCore;
   #detector: TwinDetector;
 
@@ -71,19 +61,27 @@ export class GatewayVerifier {
       traffic: { markMask: DEFAULT_MARK_MASK },
       destinations: MAX_DESTINATIONS,
     });
-    const context = this.#programs.spec.btf.structLayout('__sk_buff');
-    this.#outbound = new TestRun('pref_outbound_at', this.#programs.programFd('outbound'), context.size);
-    this.#inbound = new TestRun('pref_inbound_at', this.#programs.programFd('inbound'), context.size);
-    this.#contexts = [this.#outbound, this.#inbound].map((run) => new StructView(context, run.context));
-    this.#results = [this.#outbound, this.#inbound].map((run) => new StructView(context, run.contextResult));
-    this.#writer = new PacketWriter(this.#outbound.packet);
+    this.#kernel = new KernelRun(this.#programs.spec.btf, {
+      outbound: this.#programs.programFd('outbound'),
+      inbound: this.#programs.programFd('inbound'),
+    });
     this.#core = new GatewayCore(settings);
     this.#detector = new TwinDetector(settings.failures, this.#core.table, () => 0);
   }
 
   /** The frame to be handled: written by the caller. */
   get writer(): PacketWriter {
-    return this.#writer;
+    return this.#kernel.writer;
+  }
+
+  /** The IP packet as the program left it last. */
+  get result(): Uint8Array {
+    return this.#kernel.result;
+  }
+
+  /** Path ID of the route of the packet handled last, or that was assigned to it; 0 = none. */
+  get pathId(): number {
+    return this.#kernel.verdict >>> 8;
   }
 
   /** The gateway core. Who changes it says so to {@link sync}. */
@@ -183,36 +181,20 @@ export class GatewayVerifier {
    * @param slot - of the route that an inbound packet comes by
    * @returns the reason, or a text that says how they differ
    */
-  handle({ isOutbound, length, nowNs, gsoSize }: GatewayStep, mark = 0, slot = 0): number | string {
+  handle(step: GatewayStep, mark = 0, slot = 0): number | string {
+    const { isOutbound, length, nowNs, gsoSize } = step;
     const core = this.#core;
-    const run = isOutbound ? this.#outbound : this.#inbound;
-    const context = this.#contexts[isOutbound ? 0 : 1];
-    // The kernel takes no test packet that says it is IP and is too short for that.
-    if (length < SHORTEST_IP) this.#outbound.packet.set(EXPERIMENTAL_TYPE, ETHERNET_BYTES - 2);
-    if (!isOutbound) run.packet.set(this.#outbound.packet.subarray(0, ETHERNET_BYTES + length));
-    context.write('cb', nowNs % 2 ** 32, 0);
-    context.write('cb', Math.floor(nowNs / 2 ** 32), 1);
-    context.write('cb', isOutbound ? INSIDE_DEVICE : FIRST_ROUTE_DEVICE + slot, 2);
-    context.write('mark', mark);
-    context.write('gso_size', gsoSize);
-    const verdict = run.run(ETHERNET_BYTES + length);
-
-    const view = new DataView(run.packet.buffer, ETHERNET_BYTES, length);
+    const kernel = this.#kernel;
+    const device = isOutbound ? INSIDE_DEVICE : FIRST_ROUTE_DEVICE + slot;
+    const view = kernel.run(step, device, { mark, gso_size: gsoSize });
     const pathId = isOutbound
       ? handleOutbound(core, view, 0, length, nowNs, gsoSize)
       : handleInbound(core, view, 0, length, nowNs, core.table.pathIdOf[slot], gsoSize);
-    const expected = core.reason | (pathId << 8);
-    if (verdict !== expected) {
-      return `${describe(verdict)} in the kernel, ${describe(expected)} in TypeScript: ${hex(run.packet, length)}`;
-    }
-    // The core has rewritten the very bytes that the programs were given a copy of.
-    if (!areEqual(run.packet, run.result, ETHERNET_BYTES + length)) {
-      return `${hex(run.result, length)} in the kernel, ${hex(run.packet, length)} in TypeScript`;
-    }
+    const difference = kernel.compare(core.reason | (pathId << 8), REASON_NAMES);
+    if (difference !== undefined) return difference;
     const shift = markShift(DEFAULT_MARK_MASK, MAX_ROUTES);
-    const expectedMark = isOutbound ? ((mark & ~DEFAULT_MARK_MASK) | (pathId << shift)) >>> 0 : mark;
-    const gotMark = this.#results[isOutbound ? 0 : 1].read('mark');
-    return gotMark === expectedMark ? core.reason : `mark ${gotMark} in the kernel, ${expectedMark} expected`;
+    const expected = isOutbound ? ((mark & ~DEFAULT_MARK_MASK) | (pathId << shift)) >>> 0 : mark;
+    return kernel.mark === expected ? core.reason : `mark ${kernel.mark} in the kernel, ${expected} expected`;
   }
 
   /** A text that says how counters, meters or credits differ; undefined when they are alike. */
@@ -261,39 +243,18 @@ export class GatewayVerifier {
 }
 
 /**
- * Runs generated sequences until they differ {@link MAX_MISMATCHES} times or are done. A gateway lives for
- * {@link LIFE} sequences; where they differ, `sequence` is the first one of its life, and `packet` counts from there.
+ * Runs generated sequences until they differ too often or are done. A gateway lives for {@link LIFE} of them; where they
+ * differ, `sequence` is the first one of its life, and `packet` counts from there.
  */
 export function verifyGateway(options: VerifyOptions): VerifyResult {
-  const { sequences, seed = 1, onProgress } = options;
-  const longest = Math.min(options.packets ?? 60, LONGEST_SEQUENCE);
   const verifier = new GatewayVerifier();
-  const reasons = new Array<number>(REASON_NAMES.length).fill(0);
-  const mismatches: Mismatch[] = [];
-  let packets = 0;
-  let done = 0;
   try {
-    while (done < sequences && mismatches.length < MAX_MISMATCHES) {
-      const life = Math.min(LIFE, sequences - done);
-      const { packet, what } = runLife(verifier, seed + done, life, longest, reasons);
-      packets += packet;
-      if (what !== undefined) mismatches.push({ sequence: seed + done, packet, what });
-      const before = done;
-      done += life;
-      if (Math.floor(before / PROGRESS_EVERY) < Math.floor(done / PROGRESS_EVERY))
-        onProgress?.(Math.floor(done / PROGRESS_EVERY) * PROGRESS_EVERY);
-    }
+    return runLives(options, REASON_NAMES, LIFE, (seed, sequences, longest, reasons) =>
+      runLife(verifier, seed, sequences, longest, reasons),
+    );
   } finally {
     verifier.close();
   }
-  const counted = REASON_NAMES.map((name, reason) => [name, reasons[reason]] as const);
-  return {
-    sequences: done,
-    packets,
-    seed,
-    reasons: Object.fromEntries(counted.filter(([, count]) => count > 0)),
-    mismatches,
-  };
 }
 
 /** The sequences of one gateway; how they differ, and after how many packets. */
@@ -303,7 +264,7 @@ function runLife(
   sequences: number,
   longest: number,
   reasons: number[],
-): { readonly packet: number; readonly what: string | undefined } {
+): Life {
   const dice = new Dice(seed);
   const gateway = drawGatewayOptions(dice);
   const pathIds = gateway.routes.map((route) => route.pathId);
@@ -313,37 +274,24 @@ function runLife(
   );
   const { scheme } = verifier.core.settings;
   let nowNs = dice.pick(STARTS_NS) + dice.below(1e9);
-  let packet = 0;
+  let packets = 0;
   for (let i = 0; i < sequences; i++) {
     const sequence = new GatewaySequence(dice, verifier.writer, scheme, pathIds, nowNs);
     for (let left = 1 + dice.below(longest); left > 0; left--) {
       if (dice.once(10)) changeGateway(dice, verifier, PREFIXES.flat(), sequence.nowNs);
       const step = sequence.next();
       const outcome = verifier.handle(step, dice.below(2 ** 32), dice.below(pathIds.length));
-      packet++;
-      if (typeof outcome === 'string') return { packet, what: outcome };
+      packets++;
+      if (typeof outcome === 'string') return { packets, what: outcome };
       reasons[outcome]++;
     }
     nowNs = sequence.nowNs;
   }
-  return { packet, what: verifier.compareBooks() };
+  return { packets, what: verifier.compareBooks() };
 }
 
 /** Some of them, one at least. */
 function drawPathIds(dice: Dice, pathIds: readonly number[]): number[] {
   const some = pathIds.filter(() => !dice.once(4));
   return some.length === 0 ? [dice.pick(pathIds)] : some;
-}
-
-function describe(verdict: number): string {
-  const path = verdict >>> 8;
-  return `${REASON_NAMES[verdict & 0xff] ?? verdict}${path === 0 ? '' : ` of path ${path}`}`;
-}
-
-function hex(frame: Uint8Array, length: number): string {
-  return Buffer.from(frame.buffer, ETHERNET_BYTES, length).toString('hex');
-}
-
-function areEqual(a: Uint8Array, b: Uint8Array, length: number): boolean {
-  return Buffer.compare(a.subarray(0, length), b.subarray(0, length)) === 0;
 }

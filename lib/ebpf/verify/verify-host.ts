@@ -7,57 +7,23 @@ import { LexHost } from '../../lex/lex-host.ts';
 import type { LexHostOptions } from '../../lex/options.ts';
 import { lexSettings } from '../../lex/options.ts';
 import { REASON_NAMES } from '../../lex/reasons.ts';
-import { TestRun } from '../../sys/bpf.ts';
-import { StructView } from '../btf.ts';
 import { HostPrograms } from '../host-programs.ts';
 import { Dice } from './dice.ts';
+import { KernelRun } from './kernel-run.ts';
+import type { SequenceStep } from './packet-sequence.ts';
 import { PacketSequence } from './packet-sequence.ts';
-import { ETHERNET_BYTES, PacketWriter } from './packet-writer.ts';
-
-/** Options of the comparison. */
-export interface VerifyOptions {
-  readonly sequences: number;
-  /** Longest sequence, packets; default 60. */
-  readonly packets?: number;
-  readonly seed?: number;
-  /** Told how many sequences are done, now and then. */
-  readonly onProgress?: (done: number) => void;
-}
-
-/** Where the two differ. */
-export interface Mismatch {
-  readonly sequence: number;
-  readonly packet: number;
-  readonly what: string;
-}
-
-/** What came of it. */
-export interface VerifyResult {
-  readonly sequences: number;
-  readonly packets: number;
-  readonly seed: number;
-  /** Packets by reason, over all sequences. */
-  readonly reasons: Record<string, number>;
-  readonly mismatches: readonly Mismatch[];
-}
+import type { PacketWriter } from './packet-writer.ts';
+import { ETHERNET_BYTES } from './packet-writer.ts';
+import type { Life, VerifyOptions, VerifyResult } from './verify-loop.ts';
+import { runLives } from './verify-loop.ts';
 
 /** Flows that a sequence can have at most is below this: none is evicted, as the two choose differently. */
 const FLOW_CAPACITY = 256;
-const LONGEST_SEQUENCE = 200;
-/** After so many differences it ends. */
-const MAX_MISMATCHES = 5;
-const SHORTEST_IP = 40;
-/** EtherType 0x88b5, for experiments. @see IEEE 802 */
-const EXPERIMENTAL_TYPE = [0x88, 0xb5];
-const PROGRESS_EVERY = 1000;
 
 /** The programs in the kernel and what they are given. */
 export class HostVerifier {
   readonly #programs: HostPrograms;
-  readonly #egress: TestRun;
-  readonly #ingress: TestRun;
-  readonly #context: readonly StructView[];
-  readonly #writer: PacketWriter;
+  readonly #kernel: KernelRun;
   #host = new LexHost({ flowCapacity: FLOW_CAPACITY });
 
   /** @throws PreflexError when the programs cannot be loaded */
@@ -67,16 +33,25 @@ export class HostVerifier {
       lex: lexSettings({ flowCapacity: FLOW_CAPACITY }),
       served: { addresses: undefined, linkHeaderBytes: ETHERNET_BYTES },
     });
-    const context = this.#programs.spec.btf.structLayout('__sk_buff');
-    this.#egress = new TestRun('lex_egress_at', this.#programs.programFd('egress'), context.size);
-    this.#ingress = new TestRun('lex_ingress_at', this.#programs.programFd('ingress'), context.size);
-    this.#context = [this.#egress, this.#ingress].map((run) => new StructView(context, run.context));
-    this.#writer = new PacketWriter(this.#egress.packet);
+    this.#kernel = new KernelRun(this.#programs.spec.btf, {
+      outbound: this.#programs.programFd('egress'),
+      inbound: this.#programs.programFd('ingress'),
+    });
   }
 
   /** The frame to be handled: written by the caller. */
   get writer(): PacketWriter {
-    return this.#writer;
+    return this.#kernel.writer;
+  }
+
+  /** The IP packet as the program left it last. */
+  get result(): Uint8Array {
+    return this.#kernel.result;
+  }
+
+  /** Path ID that was assigned by the packet handled last, and taken; 0 = none. */
+  get taken(): number {
+    return this.#kernel.verdict >>> 8;
   }
 
   /** Both begin anew with these options. */
@@ -97,33 +72,15 @@ export class HostVerifier {
    *
    * @returns the reason, or a text that says how they differ
    */
-  handle(step: { isOutbound: boolean; length: number; nowNs: number; hints: number }): number | string {
+  handle(step: SequenceStep): number | string {
     const { isOutbound, length, nowNs, hints } = step;
-    const run = isOutbound ? this.#egress : this.#ingress;
-    const context = this.#context[isOutbound ? 0 : 1];
-    // The kernel takes no test packet that says it is IP and is too short for that.
-    if (length < SHORTEST_IP) this.#egress.packet.set(EXPERIMENTAL_TYPE, ETHERNET_BYTES - 2);
-    if (!isOutbound) run.packet.set(this.#egress.packet.subarray(0, ETHERNET_BYTES + length));
-    context.write('cb', nowNs % 2 ** 32, 0);
-    context.write('cb', Math.floor(nowNs / 2 ** 32), 1);
-    context.write('cb', hints, 2);
-    const verdict = run.run(ETHERNET_BYTES + length);
-
+    const view = this.#kernel.run(step, hints);
     const host = this.#host;
     host.handleTimeout(nowNs);
-    const view = new DataView(run.packet.buffer, ETHERNET_BYTES, length);
     let taken = 0;
     if (isOutbound) host.handleOutbound(view, 0, length, nowNs, hints);
     else taken = host.handleInbound(view, 0, length, nowNs);
-    const expected = host.lastReason | (taken << 8);
-    if (verdict !== expected) {
-      return `${describe(verdict)} in the kernel, ${describe(expected)} in TypeScript: ${hex(run.packet, length)}`;
-    }
-    // The core has rewritten the very bytes that the programs were given a copy of.
-    if (!areEqual(run.packet, run.result, ETHERNET_BYTES + length)) {
-      return `${hex(run.result, length)} in the kernel, ${hex(run.packet, length)} in TypeScript`;
-    }
-    return host.lastReason;
+    return this.#kernel.compare(host.lastReason | (taken << 8), REASON_NAMES) ?? host.lastReason;
   }
 
   /** A text that says how the counters differ; undefined when they are alike. */
@@ -138,48 +95,34 @@ export class HostVerifier {
   }
 }
 
-/** Runs generated sequences until they differ {@link MAX_MISMATCHES} times or are done. */
+/** Runs generated sequences, each a life of a host, until they differ too often or are done. */
 export function verifyHost(options: VerifyOptions): VerifyResult {
-  const { sequences, seed = 1, packets: longest = 60, onProgress } = options;
   const verifier = new HostVerifier();
-  const reasons = new Array<number>(REASON_NAMES.length).fill(0);
-  const mismatches: Mismatch[] = [];
-  let packets = 0;
-  let done = 0;
   try {
-    for (; done < sequences && mismatches.length < MAX_MISMATCHES; done++) {
-      const dice = new Dice(seed + done);
-      const host = drawOptions(dice);
-      verifier.restart(host);
-      const { scheme, idleLimitNs, closedLimitNs, datagramLimitNs } = lexSettings(host);
-      const sequence = new PacketSequence(dice, verifier.writer, {
-        scheme: scheme.name,
-        idleLimitsNs: [idleLimitNs, closedLimitNs, datagramLimitNs],
-      });
-      const count = 1 + dice.below(Math.min(longest, LONGEST_SEQUENCE));
-      let what: string | undefined;
-      let packet = 0;
-      for (; packet < count && what === undefined; packet++) {
-        const outcome = verifier.handle(sequence.next());
-        if (typeof outcome === 'string') what = outcome;
-        else reasons[outcome]++;
-      }
-      packets += packet;
-      what ??= verifier.compareCounters();
-      if (what !== undefined) mismatches.push({ sequence: seed + done, packet, what });
-      if ((done + 1) % PROGRESS_EVERY === 0) onProgress?.(done + 1);
-    }
+    return runLives(options, REASON_NAMES, 1, (seed, _one, longest, reasons) =>
+      runLife(verifier, seed, longest, reasons),
+    );
   } finally {
     verifier.close();
   }
-  const counted = REASON_NAMES.map((name, reason) => [name, reasons[reason]] as const);
-  return {
-    sequences: done,
-    packets,
-    seed,
-    reasons: Object.fromEntries(counted.filter(([, count]) => count > 0)),
-    mismatches,
-  };
+}
+
+function runLife(verifier: HostVerifier, seed: number, longest: number, reasons: number[]): Life {
+  const dice = new Dice(seed);
+  const host = drawOptions(dice);
+  verifier.restart(host);
+  const { scheme, idleLimitNs, closedLimitNs, datagramLimitNs } = lexSettings(host);
+  const sequence = new PacketSequence(dice, verifier.writer, {
+    scheme: scheme.name,
+    idleLimitsNs: [idleLimitNs, closedLimitNs, datagramLimitNs],
+  });
+  const count = 1 + dice.below(longest);
+  for (let packets = 1; packets <= count; packets++) {
+    const outcome = verifier.handle(sequence.next());
+    if (typeof outcome === 'string') return { packets, what: outcome };
+    reasons[outcome]++;
+  }
+  return { packets: count, what: verifier.compareCounters() };
 }
 
 function drawOptions(dice: Dice): LexHostOptions {
@@ -189,17 +132,4 @@ function drawOptions(dice: Dice): LexHostOptions {
     keepPathWithoutAnswer: !dice.once(3),
     flowletGapNs: dice.pick([1e9, 1e9, 200e6, 1.5e9]),
   };
-}
-
-function describe(verdict: number): string {
-  const path = verdict >> 8;
-  return `${REASON_NAMES[verdict & 0xff] ?? verdict}${path === 0 ? '' : ` of path ${path}`}`;
-}
-
-function hex(frame: Uint8Array, length: number): string {
-  return Buffer.from(frame.buffer, ETHERNET_BYTES, length).toString('hex');
-}
-
-function areEqual(a: Uint8Array, b: Uint8Array, length: number): boolean {
-  return Buffer.compare(a.subarray(0, length), b.subarray(0, length)) === 0;
 }

@@ -1,0 +1,219 @@
+/**
+ * What the gateway's programs report, without any device: a gateway that is told by reports alone comes to what one comes
+ * to that sees every packet. Flows from inside send data by routes 1, 2 and 3, and are answered an RTT later.
+ */
+import { expect, it } from 'vitest';
+import { ReportReader } from '../../lib/ebpf/report-reader.ts';
+import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
+import { GatewayVerifier } from '../../lib/ebpf/verify/verify-gateway.ts';
+import type { DatapathPort } from '../../lib/pref/datapath-port.ts';
+import { PrefGateway } from '../../lib/pref/gateway.ts';
+import type { GatewayOptions } from '../../lib/pref/gateway-options.ts';
+import { selfTuning } from '../../lib/pref/index.ts';
+import {
+  METER_BYTES,
+  METER_FIELDS,
+  METER_FLOWLETS,
+  METER_FNE_REPEAT_BYTES,
+  METER_LEX_BYTES,
+} from '../../lib/pref/meter.ts';
+import { clockOriginNs } from '../../lib/sys/clock.ts';
+import { CODEPOINT_FNE, CODEPOINT_LECT, CODEPOINT_LEX } from '../../lib/wire/marking/codepoint.ts';
+import { TCP_ACK, TCP_SYN } from '../../lib/wire/packet-view.ts';
+import { describeNetns } from '../support/netns.ts';
+import type { TcpFields } from '../support/packets.ts';
+import { buildTcp, buildUdp, viewOf } from '../support/packets.ts';
+
+const ROUTES = [1, 2, 3].map((pathId) => ({ pathId, name: `r${pathId}` }));
+const OUTSIDE = '10.0.1.1';
+const INSIDE = '10.0.0.1';
+const PREFIX = '10.0.1.0/24';
+const FLOWS = 36;
+const FIRST_PORT = 5000;
+const PERIOD_MS = 200;
+const RTT_MS = 40;
+const PAYLOAD = 100;
+/** Long enough that a route is not new any more. */
+const WARM_UP_MS = 25_000;
+const NS_PER_MS = 1e6;
+/** A twentieth of the window. */
+const TICK_MS = 25;
+const DEAD_ROUTE = 2;
+
+/** Senders, twelve on each route, and two gateways: one told by reports, one that handles every packet. */
+class Senders {
+  nowMs = 0;
+  readonly verifier = new GatewayVerifier();
+  readonly told: PrefGateway;
+  readonly sees: PrefGateway;
+  readonly port: DatapathPort;
+  readonly #reader: ReportReader;
+  /** By flow: bytes that were sent. */
+  readonly #sent = Array.from({ length: FLOWS }, () => 0);
+
+  /** @param balancing - of both gateways */
+  constructor(balancing: () => Partial<GatewayOptions> = () => ({})) {
+    const options = { routes: ROUTES, scheme: 'full', seed: 2 };
+    this.verifier.restart(options, [{ prefixes: [PREFIX], pathIds: [1, 2, 3] }]);
+    [this.told, this.sees] = [1, 2].map(() => {
+      const gateway = new PrefGateway({ ...options, ...balancing() });
+      gateway.addDestination([PREFIX], [1, 2, 3]);
+      return gateway;
+    });
+    this.port = this.told.openPort();
+    // No packet starts its clock.
+    this.told.handleTimeout(0);
+    const indices = { coreOf: (index: number) => index, indexOf: (destination: number) => destination };
+    this.#reader = new ReportReader(this.port, this.verifier.programs, indices, () => undefined);
+    // What ran before left reports of another time.
+    this.#reader.takeAll();
+    const traffic = { markMask: 0x3f000000, measuresTurnover: this.port.measuresTurnover };
+    this.verifier.programs.configure(this.verifier.core.settings, traffic);
+  }
+
+  routeOf(flow: number): number {
+    return 1 + (flow % 3);
+  }
+
+  /** @param isAnswered - whether what a flow sent now will be answered */
+  run(untilMs: number, isAnswered: (flow: number) => boolean): void {
+    for (; this.nowMs < untilMs; this.nowMs++) {
+      for (let flow = this.nowMs % PERIOD_MS; flow < FLOWS; flow += PERIOD_MS) {
+        if (this.#sent[flow] === 0) this.send(flow, CODEPOINT_FNE, { tcpFlags: TCP_SYN });
+        else this.send(flow, CODEPOINT_LECT, { tcpFlags: TCP_ACK, payloadLength: PAYLOAD });
+        this.#sent[flow] += PAYLOAD;
+      }
+      for (let flow = (this.nowMs - RTT_MS) % PERIOD_MS; flow < FLOWS; flow += PERIOD_MS) {
+        if (this.nowMs < RTT_MS || !isAnswered(flow)) continue;
+        const isSyn = this.#sent[flow] === PAYLOAD;
+        this.#answer(flow, { tcpFlags: isSyn ? TCP_ACK | TCP_SYN : TCP_ACK, ackNumber: this.#sent[flow] });
+      }
+      this.pass();
+    }
+  }
+
+  /** A packet of a flow on its route. */
+  send(flow: number, codepoint: number, fields: TcpFields): void {
+    const ends = { src: INSIDE, dst: OUTSIDE, srcPort: FIRST_PORT + flow, dstPort: 443 };
+    const dscp = (this.routeOf(flow) << 2) | codepoint;
+    this.handle(true, buildTcp({ ...ends, dscp, seqNumber: this.#sent[flow], ...fields }));
+  }
+
+  handle(isOutbound: boolean, packet: Uint8Array): void {
+    const nowNs = Math.ceil(this.nowMs * NS_PER_MS);
+    this.verifier.writer.bytes.set(packet, ETHERNET_BYTES);
+    const step = { isOutbound, length: packet.length, nowNs: Math.ceil(nowNs + clockOriginNs), gsoSize: 0 };
+    expect(this.verifier.handle(step)).toBeTypeOf('number');
+    if (isOutbound) this.sees.handleOutbound(viewOf(packet), 0, packet.length, nowNs);
+    else this.sees.handleInbound(viewOf(packet), 0, packet.length, nowNs);
+  }
+
+  /** The time goes on: both gateways take up what waits. */
+  pass(): void {
+    this.#reader.takeAll();
+    for (const gateway of [this.told, this.sees]) {
+      if (gateway.pollTimeout() <= this.nowMs * NS_PER_MS) gateway.handleTimeout(this.nowMs * NS_PER_MS);
+    }
+  }
+
+  /** Brings what the programs counted to the gateway that is told. */
+  count(): void {
+    const meters = this.verifier.programs.readMeters(1);
+    for (const slot of ROUTES.keys()) {
+      const [bytes, lex, again, flowlets] = [
+        ...[METER_BYTES, METER_LEX_BYTES, METER_FNE_REPEAT_BYTES, METER_FLOWLETS],
+      ].map((field) => meters[slot * METER_FIELDS + field]);
+      this.port.count(0, slot, bytes, lex, again, flowlets);
+    }
+  }
+
+  close(): void {
+    this.#reader.close();
+    this.verifier.close();
+  }
+
+  #answer(flow: number, fields: TcpFields): void {
+    const ends = { src: OUTSIDE, dst: INSIDE, srcPort: 443, dstPort: FIRST_PORT + flow };
+    this.handle(false, buildTcp({ ...ends, ...fields }));
+  }
+}
+
+function withSenders(use: (world: Senders) => void, balancing?: () => Partial<GatewayOptions>): void {
+  const world = new Senders(balancing);
+  try {
+    use(world);
+  } finally {
+    world.close();
+  }
+}
+
+const everyone = (): boolean => true;
+const othersOnly = (flow: number): boolean => flow % 3 !== DEAD_ROUTE - 1;
+
+describeNetns('flows that wait for an answer, reported by the programs', () => {
+  it('suspend the route that fell silent before any loss is exposed, when the gateway does that sees every packet', () => {
+    withSenders((world) => {
+      world.run(WARM_UP_MS, everyone);
+      expect(world.told.failureEvents()).toEqual([]);
+      world.run(WARM_UP_MS + 1000, othersOnly);
+      const [told, sees] = [world.told, world.sees].map((gateway) => gateway.failureEvents());
+      expect(told).toMatchObject([
+        { decision: 'suspended', pathId: DEAD_ROUTE, by: 'losses', failingFlows: 0 },
+      ]);
+      expect(told[0].overdueFlows).toBeGreaterThanOrEqual(4);
+      expect(sees).toMatchObject([
+        { decision: 'suspended', pathId: DEAD_ROUTE, by: 'losses', overdueFlows: told[0].overdueFlows },
+      ]);
+      // Decisions that wait are taken up at ticks of their own.
+      expect(Math.abs(told[0].timeNs - sees[0].timeNs)).toBeLessThanOrEqual(TICK_MS * NS_PER_MS);
+    });
+  });
+
+  it('are forgotten when a processor had no room for a report, which may have been of an answer', () => {
+    withSenders((world) => {
+      world.run(WARM_UP_MS, everyone);
+      // A moment before it is enough, and before any of them sends again.
+      world.run(WARM_UP_MS + 330, othersOnly);
+      world.port.forgetSending();
+      while (world.sees.failureEvents().length === 0) world.run(world.nowMs + 1, othersOnly);
+      world.run(world.nowMs + TICK_MS, othersOnly);
+      expect(world.told.failureEvents()).toEqual([]);
+    });
+  });
+});
+
+describeNetns('flowlets and losses, reported by the programs', () => {
+  it('give self-tuning the turnover and the interval of a gateway that sees every packet', () => {
+    const balancing = () => ({ balancer: selfTuning(), updateIntervalNs: 2e9 });
+    withSenders((world) => {
+      world.run(1900, everyone);
+      // Of 300 flowlets that began in this interval and 36 old ones, each loses something.
+      for (let i = 0; i < 300; i++) {
+        const port = 20_000 + i;
+        const dscp = CODEPOINT_FNE;
+        world.handle(
+          true,
+          buildTcp({ src: INSIDE, dst: OUTSIDE, srcPort: port, dscp, tcpFlags: TCP_SYN, payloadLength: 0 }),
+        );
+        // A datagram that its application sends again.
+        const lost = { src: INSIDE, dst: OUTSIDE, srcPort: port, payloadLength: 900 };
+        world.handle(true, buildUdp({ ...lost, dscp: CODEPOINT_LEX }));
+        world.handle(true, buildTcp({ ...lost, dscp: CODEPOINT_LEX, tcpFlags: TCP_ACK }));
+      }
+      world.nowMs = 2100;
+      world.count();
+      for (let i = 0; i < 4; i++) {
+        world.nowMs++;
+        world.pass();
+      }
+      const [told, sees] = [world.told, world.sees].map((gateway) => ({
+        turnover: gateway.explainRatios(0).turnover,
+        interval: gateway.updateIntervalNs,
+        isPending: gateway.isIntervalPending,
+        ratios: [1, 2, 3].map((pathId) => gateway.flowletRatio(0, pathId)),
+      }));
+      expect(told.turnover).toBeGreaterThan(0.2);
+      expect(told).toEqual(sees);
+    }, balancing);
+  });
+});
