@@ -48,7 +48,7 @@ export class MeterReader {
     this.#before.set(figures, index * this.#stride);
     for (let slot = 0; slot < this.#programs.routeCount; slot++) {
       const at = slot * METER_FIELDS;
-      this.#port.restoreTotals(
+      this.#port.meter.restore(
         destination,
         slot,
         figures[at + METER_BYTES],
@@ -97,7 +97,7 @@ export class MeterReader {
       // Between the end of one destination and the beginning of the next.
       if (destination < 0) continue;
       isBusy = true;
-      this.#port.count(
+      this.#port.meter.count(
         destination,
         (at % this.#stride) / METER_FIELDS,
         figures[at + METER_BYTES] - before[own + METER_BYTES],
