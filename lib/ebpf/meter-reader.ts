@@ -49,7 +49,7 @@ export class MeterReader {
       for (let field = 0; field < METER_FIELDS; field++) {
         this.#note(index * routeCount + slot, field, figures[at + field]);
       }
-      this.#port.restoreTotals(
+      this.#port.meter.restore(
         destination,
         slot,
         figures[at + METER_BYTES],
@@ -93,7 +93,7 @@ export class MeterReader {
       // Between the end of one destination and the beginning of the next.
       if (destination < 0) continue;
       isBusy = true;
-      this.#port.count(
+      this.#port.meter.count(
         destination,
         place % routeCount,
         this.#grown(place, METER_BYTES),

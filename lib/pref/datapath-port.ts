@@ -10,6 +10,7 @@ import type { TcpSegment } from './failure-detector.ts';
 import type { FailureEvent } from './failure-events.ts';
 import type { GatewayCore } from './gateway-core.ts';
 import type { GatewaySettings } from './gateway-options.ts';
+import type { Meter } from './meter.ts';
 import { flowHashOf } from './preview.ts';
 import type { FlowEnds } from './preview.ts';
 import type { GatewayCounters } from './reasons.ts';
@@ -131,28 +132,9 @@ export class DatapathPort {
     this.core.failures.resume(destination, slot);
   }
 
-  /** Counts what a route carried; see {@link Meter.count}. */
-  count(
-    destination: number,
-    slot: number,
-    bytes: number,
-    lexBytes: number,
-    fneRepeatBytes: number,
-    flowlets: number,
-  ): void {
-    this.core.meter.count(destination, slot, bytes, lexBytes, fneRepeatBytes, flowlets);
-  }
-
-  /** Takes over what a route carried before this gateway began: it counts in totals, and in no interval. */
-  restoreTotals(
-    destination: number,
-    slot: number,
-    bytes: number,
-    lexBytes: number,
-    fneRepeatBytes: number,
-    flowlets: number,
-  ): void {
-    this.core.meter.restore(destination, slot, bytes, lexBytes, fneRepeatBytes, flowlets);
+  /** Where to count what routes carried, and to take over what they had carried before this gateway began. */
+  get meter(): Pick<Meter, 'count' | 'restore'> {
+    return this.core.meter;
   }
 
   /** Puts the counters of the datapath, since it began, in the place of the gateway's. */
@@ -204,12 +186,12 @@ export class DatapathPort {
     return this.core.turnover !== undefined;
   }
 
-  /** A flowlet begins; {@link count} counts it as well. */
+  /** A flowlet begins; {@link meter} counts it as well. */
   noteBegun(h1: number): void {
     this.core.turnover?.noteFlowlet(h1);
   }
 
-  /** A packet marked LEx left; {@link count} counts its bytes. */
+  /** A packet marked LEx left; {@link meter} counts its bytes. */
   noteLexPacket(destination: number, h1: number): void {
     this.core.turnover?.noteLoss(destination, h1);
   }

@@ -123,7 +123,7 @@ class Senders {
       const [bytes, lex, again, flowlets] = [
         ...[METER_BYTES, METER_LEX_BYTES, METER_FNE_REPEAT_BYTES, METER_FLOWLETS],
       ].map((field) => meters[slot * METER_FIELDS + field]);
-      this.port.count(0, slot, bytes, lex, again, flowlets);
+      this.port.meter.count(0, slot, bytes, lex, again, flowlets);
     }
   }
 

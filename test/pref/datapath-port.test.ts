@@ -26,8 +26,8 @@ describe('DatapathPort', () => {
   test('balances by what is counted elsewhere, and names the destinations whose ratios changed', () => {
     const { gateway, port, changedNow } = gatewayWith(3);
     gateway.handleTimeout(0);
-    port.count(1, 0, 1e6, 50_000, 0, 10);
-    port.count(1, 1, 1e6, 1000, 0, 10);
+    port.meter.count(1, 0, 1e6, 50_000, 0, 10);
+    port.meter.count(1, 1, 1e6, 1000, 0, 10);
     gateway.handleTimeout(10 * S);
     expect(changedNow()).toEqual([1]);
     expect(gateway.flowletRatio(1, 4)).toBeGreaterThan(0.8);

@@ -24,6 +24,7 @@ import {
 import { damagePacket } from './damage.ts';
 import type { Dice } from './dice.ts';
 import type { NetworkFields, PacketWriter } from './packet-writer.ts';
+import { Repeater } from './repeater.ts';
 
 /** One packet of a sequence; its bytes are in the writer. */
 export interface GatewayStep {
@@ -68,8 +69,7 @@ export class GatewaySequence {
   readonly #pathIds: readonly number[];
   readonly #flows: readonly Flow[];
   #nowNs: number;
-  /** The same thing again for a while: floods, and FNE packets without an answer. */
-  #repeat: (() => Omit<GatewayStep, 'nowNs'>) | undefined;
+  readonly #repeater: Repeater<Omit<GatewayStep, 'nowNs'>>;
 
   /**
    * @param dice - drawn from; the same numbers give the same sequence
@@ -84,6 +84,7 @@ export class GatewaySequence {
     startNs: number,
   ) {
     this.#dice = dice;
+    this.#repeater = new Repeater(dice, 8, 6);
     this.#writer = writer;
     this.#scheme = scheme;
     this.#pathIds = pathIds;
@@ -95,10 +96,7 @@ export class GatewaySequence {
   next(): GatewayStep {
     const dice = this.#dice;
     this.#wait();
-    if (this.#repeat !== undefined && dice.once(6)) this.#repeat = undefined;
-    const make = this.#repeat ?? this.#choose();
-    if (dice.once(8)) this.#repeat = make;
-    const step = make();
+    const step = this.#repeater.next(() => this.#choose());
     const length = dice.once(20) ? damagePacket(dice, this.#writer.bytes, step.length) : step.length;
     return { ...step, length, nowNs: this.#nowNs };
   }

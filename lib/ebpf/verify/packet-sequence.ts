@@ -20,6 +20,7 @@ import {
 import { damagePacket } from './damage.ts';
 import type { Dice } from './dice.ts';
 import type { NetworkFields, PacketWriter } from './packet-writer.ts';
+import { Repeater } from './repeater.ts';
 
 /** One packet of a sequence; its bytes are in the writer. */
 export interface SequenceStep {
@@ -74,12 +75,12 @@ export class PacketSequence {
   /** When packets came, for the forgetting. */
   readonly #times: number[] = [];
   #nowNs = 1e9;
-  /** The same thing again for a while: floods and repeated timeouts. */
-  #repeat: (() => Omit<SequenceStep, 'nowNs'>) | undefined;
+  readonly #repeater: Repeater<Omit<SequenceStep, 'nowNs'>>;
 
   /** @param dice - drawn from; the same numbers give the same sequence */
   constructor(dice: Dice, writer: PacketWriter, settings: SequenceSettings) {
     this.#dice = dice;
+    this.#repeater = new Repeater(dice, 12, 4);
     this.#writer = writer;
     this.#settings = settings;
     this.#version = dice.once(2) ? 6 : 4;
@@ -98,10 +99,7 @@ export class PacketSequence {
   next(): SequenceStep {
     const dice = this.#dice;
     this.#wait();
-    if (this.#repeat !== undefined && dice.once(4)) this.#repeat = undefined;
-    const make = this.#repeat ?? this.#choose();
-    if (dice.once(12)) this.#repeat = make;
-    const step = make();
+    const step = this.#repeater.next(() => this.#choose());
     const length = dice.once(15) ? damagePacket(dice, this.#writer.bytes, step.length) : step.length;
     this.#times.push(this.#nowNs);
     return { ...step, length, nowNs: this.#nowNs };
@@ -114,8 +112,7 @@ export class PacketSequence {
     if (kind < 7) return () => this.#datagramIn();
     if (kind === 7) {
       // Several together, as they leave a host.
-      this.#repeat = () => this.#fragment();
-      return this.#repeat;
+      return this.#repeater.repeat(() => this.#fragment());
     }
     if (kind === 8) return () => this.#stranger();
     const sender = dice.pick(this.#senders);
