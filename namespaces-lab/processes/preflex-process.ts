@@ -23,7 +23,8 @@ export function statusOf<T>(line: DaemonLine): T {
 }
 
 const START_MS = 60_000;
-const ANSWER_MS = 10_000;
+/** For answers and ends. A daemon that ends takes down what it set up, with a dozen commands. */
+const ANSWER_MS = 30_000;
 
 /** Program and arguments that run this project's command line from where this file is, built or not. */
 export function preflexArgv(args: readonly string[]): string[] {
