@@ -193,6 +193,9 @@ function describeKernel(status: KernelDatapathStatus | undefined, device: string
   if (status === undefined) return [];
   return [
     `packets stay in the kernel (${status.attachment})`,
+    ...(status.forwarding === 'redirect'
+      ? ['what goes out is sent past netfilter and connection tracking (forwarding: redirect)']
+      : []),
     ...(status.isTakenOver ? ['took over counters, ratios and memory of the programs that were there'] : []),
     `programs, rules and tables go on when this gateway ends; preflex gateway --detach --device ${device} takes them away`,
   ];
