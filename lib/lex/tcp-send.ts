@@ -234,7 +234,8 @@ function countTimeout(
   const silenceNs = nowNs - silentSinceNs;
   if (!isAnsweredProbe && silenceNs >= timeoutGapNs(words, base)) {
     const before = successiveTimeouts(words, base);
-    const probedUs = before === 0 ? probedSilenceUs(words, base) : 0;
+    // A closed window is probed at growing intervals, and by no tail loss probe.
+    const probedUs = before === 0 && !isWindowZero ? probedSilenceUs(words, base) : 0;
     const isProbed = probedUs !== 0 && silenceNs >= probedUs * NS_PER_US;
     setSuccessiveTimeouts(words, base, before + (isProbed ? 2 : 1));
   }
