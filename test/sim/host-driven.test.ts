@@ -45,16 +45,16 @@ function topology(hostDriven: boolean): Topology {
   };
 }
 
-/** Fails L2 for 30 s; longest stall of the flows, and how they changed their path. */
-function fail(hostDriven: boolean): { stallsS: number[]; moved: number; asked: number } {
+/** Fails L2 for 30 s, from so many seconds on; longest stall of the flows, and how they changed their path. */
+function fail(hostDriven: boolean, atS = 10): { stallsS: number[]; moved: number; asked: number } {
   const network = new Network(topology(hostDriven), 5);
   const b = network.host('b');
   const a = network.host('a');
   b.stack.listen(80, () => sink);
   const flows = Array.from({ length: FLOWS }, () => startTransfer(a.stack, b.addr, 80, Infinity));
-  network.run(10e9);
+  network.run(atS * 1e9);
   network.link('L2')[0].link.isBlackhole = true;
-  network.run(40e9);
+  network.run((atS + 30) * 1e9);
   const counters = a.lex!.counters.outPackets;
   return {
     stallsS: flows.map((c) => Math.max(c.longestStallNs, network.nowNs - c.progressNs) / 1e9),
@@ -72,10 +72,15 @@ describe('a route that fails under a host-driven host', () => {
     expect(Math.max(...driven.stallsS)).toBeLessThan(3);
   });
 
-  it('costs no more than where the host asks', () => {
-    const asking = fail(false);
-    expect(asking.moved).toBe(0);
-    expect(asking.asked).toBeGreaterThanOrEqual(FLOWS / PATHS.length);
-    expect(Math.max(...driven.stallsS)).toBeLessThan(Math.max(...asking.stallsS) + 0.5);
+  it('costs no more than where the host asks, in the mean of failures at six times', () => {
+    const sums = { driven: 0, asking: 0 };
+    for (const atS of [8, 9, 10, 11, 12, 13]) {
+      const asking = fail(false, atS);
+      expect(asking.moved).toBe(0);
+      expect(asking.asked).toBeGreaterThanOrEqual(FLOWS / PATHS.length);
+      for (const stall of asking.stallsS) sums.asking += stall;
+      for (const stall of fail(true, atS).stallsS) sums.driven += stall;
+    }
+    expect(sums.driven).toBeLessThan(sums.asking);
   });
 });
