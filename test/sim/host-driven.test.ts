@@ -46,15 +46,15 @@ function topology(hostDriven: boolean): Topology {
 }
 
 /** Fails L2 for 30 s; longest stall of the flows, and how they changed their path. */
-function fail(hostDriven: boolean): { stallsS: number[]; moved: number; asked: number } {
+function fail(hostDriven: boolean, atNs = 10e9): { stallsS: number[]; moved: number; asked: number } {
   const network = new Network(topology(hostDriven), 5);
   const b = network.host('b');
   const a = network.host('a');
   b.stack.listen(80, () => sink);
   const flows = Array.from({ length: FLOWS }, () => startTransfer(a.stack, b.addr, 80, Infinity));
-  network.run(10e9);
+  network.run(atNs);
   network.link('L2')[0].link.isBlackhole = true;
-  network.run(40e9);
+  network.run(atNs + 30e9);
   const counters = a.lex!.counters.outPackets;
   return {
     stallsS: flows.map((c) => Math.max(c.longestStallNs, network.nowNs - c.progressNs) / 1e9),
@@ -66,7 +66,7 @@ function fail(hostDriven: boolean): { stallsS: number[]; moved: number; asked: n
 describe('a route that fails under a host-driven host', () => {
   const driven = fail(true);
 
-  it('is left by its flows at their second timeout, without asking the gateway', () => {
+  it('is left by its flows when two timeouts have passed, without asking the gateway', () => {
     expect(driven.moved).toBeGreaterThanOrEqual(FLOWS / PATHS.length);
     expect(driven.asked).toBe(0);
     expect(Math.max(...driven.stallsS)).toBeLessThan(3);
@@ -76,6 +76,11 @@ describe('a route that fails under a host-driven host', () => {
     const asking = fail(false);
     expect(asking.moved).toBe(0);
     expect(asking.asked).toBeGreaterThanOrEqual(FLOWS / PATHS.length);
-    expect(Math.max(...driven.stallsS)).toBeLessThan(Math.max(...asking.stallsS) + 0.5);
+    // The longest stall of a run is one flow's chance.
+    const meanLongest = (hostDriven: boolean): number => {
+      const longest = [8e9, 9e9, 10e9, 11e9, 12e9].map((atNs) => Math.max(...fail(hostDriven, atNs).stallsS));
+      return longest.reduce((sum, stall) => sum + stall) / longest.length;
+    };
+    expect(meanLongest(true)).toBeLessThan(meanLongest(false));
   });
 });

@@ -231,6 +231,7 @@ export class NaiveLexHost {
     const rtoNs = this.rtoNs(name);
     const isProbed =
       flow.timeouts === 0 &&
+      !flow.isWindowZero &&
       flow.srttNs !== undefined &&
       rtoNs !== undefined &&
       silenceNs >= rtoNs + Math.max(1.5 * flow.srttNs, 50e6);

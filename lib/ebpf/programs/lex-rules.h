@@ -288,7 +288,7 @@ static __always_inline void count_timeout(struct lex_flow *flow, int is_window_z
 	__s64 silence_ns = now_ns - silent_since_ns;
 
 	if (!is_answered_probe && silence_ns >= timeout_gap_ns(flow)) {
-		__s64 probed_us = flow->timeouts == 0 ? probed_silence_us(flow) : 0;
+		__s64 probed_us = flow->timeouts == 0 && !is_window_zero ? probed_silence_us(flow) : 0;
 		int is_probed = probed_us && silence_ns >= probed_us * NS_PER_US;
 
 		if (flow->timeouts < MAX_TIMEOUTS)
