@@ -234,7 +234,7 @@ function countTimeout(
   const silenceNs = nowNs - silentSinceNs;
   if (!isAnsweredProbe && silenceNs >= timeoutGapNs(words, base)) {
     const before = successiveTimeouts(words, base);
-    // A closed window is probed at growing intervals, and by no tail loss probe.
+    // Probes of a closed window wait longer each time, and answers to them are no progress.
     const probedUs = before === 0 && !isWindowZero ? probedSilenceUs(words, base) : 0;
     const isProbed = probedUs !== 0 && silenceNs >= probedUs * NS_PER_US;
     setSuccessiveTimeouts(words, base, before + (isProbed ? 2 : 1));

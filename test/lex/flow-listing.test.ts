@@ -42,7 +42,7 @@ function troubledHost(): LexHost {
   out(host, 1 * S, { tcpFlags: SYN, seqNumber: 0 });
   back(host, 1.1 * S, { tcpFlags: SYN | ACK, seqNumber: 0, ackNumber: 1, dscp: ASSIGN_3 });
   out(host, 1.1 * S, { seqNumber: 1, ackNumber: 1, payloadLength: 100 });
-  for (const at of [1.5, 4, 8]) out(host, at * S, { seqNumber: 1, ackNumber: 1, payloadLength: 100 });
+  for (const at of [1.4, 2, 8]) out(host, at * S, { seqNumber: 1, ackNumber: 1, payloadLength: 100 });
   return host;
 }
 
@@ -69,7 +69,7 @@ describe('the report of a flow', () => {
         inBytes: 40,
         pinnedAgoNs: 8.9 * S,
         pinnedBy: 'assignment',
-        lostAgoNs: 6 * S,
+        lostAgoNs: 8 * S,
         lostBy: 'fneTimeouts',
         earlierPathId: 3,
         verdicts: ['fneTimeouts', 'lexRetransmission', 'lectData', 'fneSyn'],
@@ -194,7 +194,7 @@ describe('a host that is to follow other rules', () => {
     back(host, 1.1 * S, { tcpFlags: SYN | ACK, ackNumber: 1, dscp: ASSIGN_3 });
     host.useRules({ fneAfterTimeouts: 5, flowletGapNs: 10 * S });
     out(host, 1.2 * S, { seqNumber: 1, payloadLength: 10 });
-    for (const at of [1.6, 4, 8]) out(host, at * S, { seqNumber: 1, payloadLength: 10 });
+    for (const at of [1.5, 4, 8]) out(host, at * S, { seqNumber: 1, payloadLength: 10 });
     expect(list(host)).toMatchObject([{ pathId: 3, timeouts: 3 }]);
     expect(host.flows.size).toBe(1);
     host.useRules({});

@@ -45,16 +45,16 @@ function topology(hostDriven: boolean): Topology {
   };
 }
 
-/** Fails L2 for 30 s, from so many seconds on; longest stall of the flows, and how they changed their path. */
-function fail(hostDriven: boolean, atS = 10): { stallsS: number[]; moved: number; asked: number } {
+/** Fails L2 for 30 s; longest stall of the flows, and how they changed their path. */
+function fail(hostDriven: boolean, atNs = 10e9): { stallsS: number[]; moved: number; asked: number } {
   const network = new Network(topology(hostDriven), 5);
   const b = network.host('b');
   const a = network.host('a');
   b.stack.listen(80, () => sink);
   const flows = Array.from({ length: FLOWS }, () => startTransfer(a.stack, b.addr, 80, Infinity));
-  network.run(atS * 1e9);
+  network.run(atNs);
   network.link('L2')[0].link.isBlackhole = true;
-  network.run((atS + 30) * 1e9);
+  network.run(atNs + 30e9);
   const counters = a.lex!.counters.outPackets;
   return {
     stallsS: flows.map((c) => Math.max(c.longestStallNs, network.nowNs - c.progressNs) / 1e9),
@@ -66,21 +66,21 @@ function fail(hostDriven: boolean, atS = 10): { stallsS: number[]; moved: number
 describe('a route that fails under a host-driven host', () => {
   const driven = fail(true);
 
-  it('is left by its flows at their second timeout, without asking the gateway', () => {
+  it('is left by its flows when two timeouts have passed, without asking the gateway', () => {
     expect(driven.moved).toBeGreaterThanOrEqual(FLOWS / PATHS.length);
     expect(driven.asked).toBe(0);
     expect(Math.max(...driven.stallsS)).toBeLessThan(3);
   });
 
-  it('costs no more than where the host asks, in the mean of failures at six times', () => {
-    const sums = { driven: 0, asking: 0 };
-    for (const atS of [8, 9, 10, 11, 12, 13]) {
-      const asking = fail(false, atS);
-      expect(asking.moved).toBe(0);
-      expect(asking.asked).toBeGreaterThanOrEqual(FLOWS / PATHS.length);
-      for (const stall of asking.stallsS) sums.asking += stall;
-      for (const stall of fail(true, atS).stallsS) sums.driven += stall;
-    }
-    expect(sums.driven).toBeLessThan(sums.asking);
+  it('costs no more than where the host asks', () => {
+    const asking = fail(false);
+    expect(asking.moved).toBe(0);
+    expect(asking.asked).toBeGreaterThanOrEqual(FLOWS / PATHS.length);
+    // The longest stall of a run is one flow's chance.
+    const meanLongest = (hostDriven: boolean): number => {
+      const longest = [8e9, 9e9, 10e9, 11e9, 12e9].map((atNs) => Math.max(...fail(hostDriven, atNs).stallsS));
+      return longest.reduce((sum, stall) => sum + stall) / longest.length;
+    };
+    expect(meanLongest(true)).toBeLessThan(meanLongest(false));
   });
 });
