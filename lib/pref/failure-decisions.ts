@@ -18,7 +18,7 @@ import type { SuspendedGroups } from './suspended-groups.ts';
 /** Intervals whose mean ratio a route gets back: one interval's is chance where losses are few. */
 const USUAL_INTERVALS = 16;
 /** Evaluations while a decision waits, in a window. */
-const TICKS = 20;
+const TICKS = 50;
 const NONE = -1;
 
 /** No decision waits for other routes to show life. */

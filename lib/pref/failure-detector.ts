@@ -51,6 +51,8 @@ import type { Suspensions } from './suspensions.ts';
 /** What {@link FailureDetector.noteInbound} looks at of a TCP segment. */
 export type TcpSegment = Pick<PacketView, 'tcpFlags' | 'payloadLength' | 'seqNumber' | 'ackNumber'>;
 
+/** Packets of flows that only send that are looked at in a millisecond. */
+const SAMPLED_A_MS = 8;
 /** How long after a suspension only new connections are probes, ms. */
 const SETTLING_MS = 5000;
 const NONE = -1;
@@ -69,6 +71,8 @@ export class FailureDetector {
   private readonly decisions: FailureDecisions;
   /** When a flow that only sends was looked at last, ms. */
   private sampledAtMs = 0;
+  /** How many were in that millisecond. */
+  private sampledCount = 0;
 
   /** @param probeShare - beta_E / N for N routes */
   constructor(settings: FailureSettings, table: RouteTable, probeShare: (routeCount: number) => number) {
@@ -133,17 +137,19 @@ export class FailureDetector {
     this.decisions.tickIfDue();
   }
 
-  /** Tells the time, and whether the millisecond is another one than at the last call. @hotpath */
+  /** Tells the time, and whether a flow that only sends is to be looked at: {@link SAMPLED_A_MS} are. @hotpath */
   isToSample(nowNs: number): boolean {
     this.setTime(nowNs);
     const { nowMs } = this.core;
-    if (this.sampledAtMs === nowMs) return false;
-    this.sampledAtMs = nowMs;
-    return true;
+    if (this.sampledAtMs !== nowMs) {
+      this.sampledAtMs = nowMs;
+      this.sampledCount = 0;
+    }
+    return this.sampledCount++ < SAMPLED_A_MS;
   }
 
   /**
-   * A flow sends on a route, and exposes nothing: one a millisecond is looked at, so that the sample is not only of
+   * A flow sends on a route, and exposes nothing: a few a millisecond are looked at, so that the sample is not only of
    * flows that begin or are in trouble. It enters a group that is there; for this alone none is made.
    *
    * @hotpath
