@@ -32,6 +32,7 @@ export interface MeasuredGateway extends Pick<
     'counters' | 'destinationRoutes' | 'failureDecisions' | 'occupancy' | 'status'
   >;
   readonly destinations: Pick<GatewayDaemon['destinations'], 'entries'>;
+  readonly datapath: Pick<GatewayDaemon['datapath'], 'readFigures'>;
 }
 
 /** Strategy and weights in force, as configured. */
@@ -51,7 +52,11 @@ export function gatewayFamilies(
   daemon: MeasuredGateway,
   balancing: () => ConfiguredBalancing,
 ): MetricFamily[] {
-  const status = oncePerTurn(() => daemon.gateway.status(0));
+  const status = oncePerTurn(() => {
+    // The kernel may have counted since its figures were read last.
+    daemon.datapath.readFigures();
+    return daemon.gateway.status(0);
+  });
   return [
     ...processFamilies(),
     ...loopFamilies(oncePerTurn(() => daemon.loopReport)),
