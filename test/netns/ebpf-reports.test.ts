@@ -36,7 +36,7 @@ const PAYLOAD = 100;
 /** Long enough that a route is not new any more. */
 const WARM_UP_MS = 25_000;
 const NS_PER_MS = 1e6;
-/** A twentieth of the window. */
+/** How often the reports are taken, and by how much the two decisions may differ. */
 const TICK_MS = 25;
 const DEAD_ROUTE = 2;
 

@@ -6,7 +6,8 @@
  *                                                   destination_states[d]  credits, tokens
  *                                                   meters[d * routes + i] T_di, L_di
  *
- * Destinations and slots are those of lib/pref/route-table.ts. Layouts reach TypeScript by BTF (lib/ebpf/btf.ts).
+ * Destinations and slots are those of lib/pref/route-table.ts. Layouts reach TypeScript by BTF (lib/ebpf/btf.ts). Long because
+ * every layout that the two sides share is here.
  */
 #ifndef PREFLEX_GATEWAY_MAPS_H
 #define PREFLEX_GATEWAY_MAPS_H
@@ -374,7 +375,7 @@ struct {
 	__type(value, struct pref_watched_flow);
 } watched SEC(".maps");
 
-/* When a flow that only sends was reported last, ms modulo 2^32: FailureDetector.isToSample. */
+/* When a flow that only sends was reported last, ms modulo 2^32. FailureDetector.isToSample looks at more in a millisecond. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

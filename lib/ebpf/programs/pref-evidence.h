@@ -125,7 +125,7 @@ static __always_inline void report_inbound(struct pref_step *step)
 	report(step, REPORT_INBOUND, 0, 0);
 }
 
-/* A flow sends by a route and exposes nothing: one a millisecond is reported, as FailureDetector.noteSending sees it. */
+/* A flow sends by a route and exposes nothing: one a millisecond is reported, for FailureDetector.noteSending. */
 __noinline int note_sending(struct pref_step *step, __u32 slot)
 {
 	__u32 zero = 0;
