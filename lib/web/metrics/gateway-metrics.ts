@@ -52,25 +52,26 @@ export function gatewayFamilies(
   daemon: MeasuredGateway,
   balancing: () => ConfiguredBalancing,
 ): MetricFamily[] {
-  const status = oncePerTurn(() => {
-    // The kernel may have counted since its figures were read last.
+  // The kernel may have counted since its figures were read last; whichever family comes first has them read.
+  const gateway = oncePerTurn(() => {
     daemon.datapath.readFigures();
-    return daemon.gateway.status(0);
+    return daemon.gateway;
   });
+  const status = oncePerTurn(() => gateway().status(0));
   return [
     ...processFamilies(),
     ...loopFamilies(oncePerTurn(() => daemon.loopReport)),
     ...deviceFamilies(oncePerTurn(() => daemon.reportDevices())),
-    ...packetFamilies(daemon.gateway),
-    ...tableFamilies(daemon),
+    ...packetFamilies(gateway),
+    ...tableFamilies(gateway, daemon.destinations),
     ...balancingFamilies(status, balancing),
     ...routeFamilies(() => status().routes, daemon),
-    ...destinationFamilies(oncePerTurn(() => exportedRoutes(daemon))),
+    ...destinationFamilies(oncePerTurn(() => exportedRoutes(gateway(), daemon.destinations))),
   ];
 }
 
-function packetFamilies(gateway: MeasuredGateway['gateway']): MetricFamily[] {
-  const { counters } = gateway;
+function packetFamilies(gateway: () => MeasuredGateway['gateway']): MetricFamily[] {
+  const counters = (): PrefGateway['counters'] => gateway().counters;
   return [
     {
       name: 'preflex_gateway_packets_total',
@@ -80,7 +81,7 @@ function packetFamilies(gateway: MeasuredGateway['gateway']): MetricFamily[] {
       read: (add) => {
         for (const [reason, name] of REASON_NAMES.entries()) {
           const direction = reason < FIRST_INBOUND_REASON ? 'outbound' : 'inbound';
-          add(counters.packets[reason], { direction, reason: name });
+          add(counters().packets[reason], { direction, reason: name });
         }
       },
     },
@@ -90,7 +91,7 @@ function packetFamilies(gateway: MeasuredGateway['gateway']): MetricFamily[] {
       type: 'counter',
       labels: ['kind'],
       read: (add) => {
-        for (const [kind, value] of Object.entries(counters.fneReceived)) add(value, { kind });
+        for (const [kind, value] of Object.entries(counters().fneReceived)) add(value, { kind });
       },
     },
     {
@@ -99,33 +100,33 @@ function packetFamilies(gateway: MeasuredGateway['gateway']): MetricFamily[] {
       type: 'counter',
       labels: ['limit'],
       read: (add) => {
-        add(counters.packets[IN_DESTINATION_LIMIT], { limit: 'prefix' });
-        add(counters.packets[IN_TOTAL_LIMIT], { limit: 'total' });
+        add(counters().packets[IN_DESTINATION_LIMIT], { limit: 'prefix' });
+        add(counters().packets[IN_TOTAL_LIMIT], { limit: 'total' });
       },
     },
     single(
       'counter',
       'preflex_gateway_path_ids_cleared_total',
       'Inbound packets that came with a path ID from outside, which was cleared.',
-      () => counters.pathIdsCleared,
+      () => counters().pathIdsCleared,
     ),
     single(
       'counter',
       'preflex_gateway_answers_total',
       'Inbound packets that answered an FNE packet of an inside host.',
-      () => counters.answers,
+      () => counters().answers,
     ),
     single(
       'counter',
       'preflex_gateway_fne_memory_evictions_total',
       'Remembered FNE packets that had to go before their lifetime was over.',
-      () => counters.memoryEvictions,
+      () => counters().memoryEvictions,
     ),
     single(
       'counter',
       'preflex_gateway_unrouted_bytes_total',
       'LEX-marked bytes that left by the default route, so that no route counts them.',
-      () => counters.unroutedLexMarkedBytes[0],
+      () => counters().unroutedLexMarkedBytes[0],
     ),
     {
       name: 'preflex_gateway_failure_decisions_total',
@@ -134,15 +135,18 @@ function packetFamilies(gateway: MeasuredGateway['gateway']): MetricFamily[] {
       labels: ['decision'],
       read: (add) => {
         for (const decision of FAILURE_DECISIONS) {
-          add(gateway.failureDecisions(decision satisfies FailureDecision), { decision });
+          add(gateway().failureDecisions(decision satisfies FailureDecision), { decision });
         }
       },
     },
   ];
 }
 
-function tableFamilies({ destinations, gateway }: MeasuredGateway): MetricFamily[] {
-  const occupancy = oncePerTurn(() => gateway.occupancy(nowNs()));
+function tableFamilies(
+  gateway: () => MeasuredGateway['gateway'],
+  destinations: MeasuredGateway['destinations'],
+): MetricFamily[] {
+  const occupancy = oncePerTurn(() => gateway().occupancy(nowNs()));
   return [
     single(
       'gauge',
@@ -357,7 +361,10 @@ function trafficFamilies<T extends TrafficStatus & { readonly total: TrafficStat
   ];
 }
 
-function exportedRoutes({ destinations, gateway }: MeasuredGateway): LabelledRoute[] {
+function exportedRoutes(
+  gateway: MeasuredGateway['gateway'],
+  destinations: MeasuredGateway['destinations'],
+): LabelledRoute[] {
   const labelled: LabelledRoute[] = [];
   for (const { index, prefixes } of destinations.entries.slice(0, EXPORTED_DESTINATIONS)) {
     for (const route of gateway.destinationRoutes(index)) {
