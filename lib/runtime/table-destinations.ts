@@ -38,6 +38,8 @@ export interface TableDestinationsOptions {
   readonly onLinks: () => void;
   /** As for {@link TableFollower}. */
   readonly receiveBytes?: number;
+  /** As for {@link TableFollower}, ns. */
+  readonly stepNs?: number;
 }
 
 /** A table that is followed. */
@@ -87,6 +89,7 @@ export class TableDestinations {
       onPrefix: { 4: this.#visitor(4), 6: this.#visitor(6) },
       onLinks: options.onLinks,
       ...(options.receiveBytes === undefined ? {} : { receiveBytes: options.receiveBytes }),
+      ...(options.stepNs === undefined ? {} : { stepNs: options.stepNs }),
     });
     this.replace(options.destinations);
   }

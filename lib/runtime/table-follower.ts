@@ -59,6 +59,8 @@ export interface TableFollowerOptions {
   readonly onLinks: () => void;
   /** Bytes that the kernel holds before it drops notifications; default 8 MiB. */
   readonly receiveBytes?: number;
+  /** How long a step may keep packets waiting, ns, at least one piece of work; default 2e6. */
+  readonly stepNs?: number;
 }
 
 /** One table of one IP version. */
@@ -87,8 +89,7 @@ export interface FollowerCounters {
 /** Notifications hold at most 64 KiB, parts of dumps 32. */
 const BUFFER_BYTES = 65_536;
 const DEFAULT_RECEIVE_BYTES = 8 << 20;
-/** How long a step may keep packets waiting. */
-const STEP_NS = 2e6;
+const DEFAULT_STEP_NS = 2e6;
 const SWEEP_RECORDS = 2000;
 const CHANGES = 200;
 /** Dumps wait so long for what else happens, and are at least so far apart. */
@@ -103,6 +104,7 @@ const MAX_REPEATS = 3;
 export class TableFollower {
   readonly books: ReadonlyMap<Family, RouteBook>;
   readonly #options: TableFollowerOptions;
+  readonly #stepNs: number;
   readonly #socket: NetlinkSocket;
   readonly #bytes = new Uint8Array(BUFFER_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
@@ -154,6 +156,7 @@ export class TableFollower {
 
   private constructor(options: TableFollowerOptions) {
     this.#options = options;
+    this.#stepNs = options.stepNs ?? DEFAULT_STEP_NS;
     for (const [position, table] of options.tables.entries())
       if (table !== undefined) this.#positions.set(table, position);
     this.books = new Map(
@@ -172,9 +175,7 @@ export class TableFollower {
 
   /** Whether every dump that was asked for has been taken over. */
   get isSettled(): boolean {
-    const isIdle =
-      this.#running === undefined && this.#sweeping === undefined && this.#dumpTimer === undefined;
-    return isIdle && this.#waiting.length === 0 && !this.#hasChanges;
+    return this.#running === undefined && this.#dumpTimer === undefined && !this.#canGoOn;
   }
 
   /** Whether packets can leave by a device: there, switched on, with carrier. */
@@ -191,7 +192,7 @@ export class TableFollower {
       this.#dumpTimer = undefined;
       this.#dumpedAtMs = nowNs() / 1e6;
       this.#waiting = this.#everything();
-      this.#step(nowNs() + STEP_NS);
+      this.#step(nowNs() + this.#stepNs);
     }, waitMs);
   }
 
@@ -215,7 +216,7 @@ export class TableFollower {
     // The kernel makes the next part of a dump while it hands one over, so there is always something to read.
     while (this.#step(Infinity)) continue;
     this.#watch = new SocketWatch(this.#socket.fd, (isBroken) => {
-      this.#step(nowNs() + STEP_NS);
+      this.#step(nowNs() + this.#stepNs);
       // After ENOBUFS, which the step has taken note of.
       if (isBroken && !this.#isClosed) this.#watch?.restart(false);
     });
@@ -241,14 +242,20 @@ export class TableFollower {
       if (this.#isClosed) return false;
       if (nowNs() < deadlineNs) continue;
       // What waits in the socket calls by itself.
-      if (this.#immediate === undefined && (this.#hasChanges || this.#sweeping !== undefined)) {
+      if (this.#immediate === undefined && this.#canGoOn) {
         this.#immediate = setImmediate(() => {
           this.#immediate = undefined;
-          this.#step(nowNs() + STEP_NS);
+          this.#step(nowNs() + this.#stepNs);
         });
       }
       return true;
     }
+  }
+
+  /** Whether there is work that waits for nothing from the kernel. */
+  get #canGoOn(): boolean {
+    const canBegin = this.#running === undefined && this.#waiting.length > 0;
+    return this.#hasChanges || this.#sweeping !== undefined || canBegin;
   }
 
   /** Each of these does a bounded piece of work and says whether there was any. */
