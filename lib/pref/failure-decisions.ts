@@ -12,11 +12,10 @@
  */
 
 import type { FailureCore } from './failure-core.ts';
+import type { FallenGroups } from './fallen-groups.ts';
 import { FLAG_ANSWERED } from './failure-sample.ts';
 import type { SuspendedGroups } from './suspended-groups.ts';
 
-/** Intervals whose mean ratio a route gets back: one interval's is chance where losses are few. */
-const USUAL_INTERVALS = 16;
 /** Evaluations while a decision waits, in a window. */
 const TICKS = 50;
 const NONE = -1;
@@ -32,13 +31,12 @@ const LIFE_MISSED = 2;
 export class FailureDecisions {
   private readonly core: FailureCore;
   private readonly suspended: SuspendedGroups;
+  private readonly fallen: FallenGroups;
   private tickNs: number;
 
   // By group.
   private readonly lifeStates: Uint8Array;
   private readonly awaitedSinceMs: Int32Array;
-  /** Mean of the route's ratios over some {@link USUAL_INTERVALS} intervals; 0 before the first. */
-  private readonly usualRatios: Float64Array;
 
   /** Groups with evidence enough, whose decision waits for a moment. */
   private readonly waiting: Int32Array;
@@ -48,14 +46,14 @@ export class FailureDecisions {
   /** When a route was answered again after all had failed, ms. */
   private revivedAtMs = 0;
 
-  constructor(core: FailureCore, suspended: SuspendedGroups) {
+  constructor(core: FailureCore, suspended: SuspendedGroups, fallen: FallenGroups) {
     this.core = core;
     this.suspended = suspended;
+    this.fallen = fallen;
     this.tickNs = core.windowNs / TICKS;
     const { groupCount } = core.sample;
     this.lifeStates = new Uint8Array(groupCount);
     this.awaitedSinceMs = new Int32Array(groupCount);
-    this.usualRatios = new Float64Array(groupCount);
     this.waiting = new Int32Array(groupCount);
     this.isWaiting = new Uint8Array(groupCount);
   }
@@ -80,21 +78,8 @@ export class FailureDecisions {
     if (group < 0) return NONE;
     evidence.begin(group, nowMs);
     this.lifeStates[group] = LIFE_KNOWN;
-    this.usualRatios[group] = 0;
+    this.fallen.begin(group);
     return group;
-  }
-
-  /** A destination has new ratios, at the end of an interval. */
-  noteRatios(destination: number): void {
-    const { sample, suspensions, table } = this.core;
-    if (suspensions.maskOf(destination) !== 0) return;
-    for (let slot = 0; slot < table.routeCount; slot++) {
-      const group = sample.findGroup(destination, slot);
-      if (group < 0) continue;
-      const ratio = table.ratio(destination, slot);
-      const usual = this.usualRatios[group];
-      this.usualRatios[group] = usual === 0 ? ratio : usual + (ratio - usual) / USUAL_INTERVALS;
-    }
   }
 
   /**
@@ -203,7 +188,7 @@ export class FailureDecisions {
 
   private suspend(group: number, isByRepeats: boolean): void {
     this.lifeStates[group] = LIFE_KNOWN;
-    this.suspended.suspend(group, isByRepeats, this.usualRatios[group]);
+    this.suspended.suspend(group, isByRepeats, this.fallen.usualRatioOf(group));
   }
 
   /**

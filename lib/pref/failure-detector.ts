@@ -27,6 +27,7 @@ import { seqAfter } from '../wire/seq.ts';
 import { FailureCore } from './failure-core.ts';
 import type { FailureRules, FailureSettings } from './failure-core.ts';
 import { FailureDecisions } from './failure-decisions.ts';
+import { FallenGroups } from './fallen-groups.ts';
 import type { EvidenceKind, EvidenceSum, FailureEvents } from './failure-events.ts';
 import {
   FLAG_ANSWERED,
@@ -68,6 +69,7 @@ export class FailureDetector {
 
   private readonly core: FailureCore;
   private readonly suspended: SuspendedGroups;
+  private readonly fallen: FallenGroups;
   private readonly decisions: FailureDecisions;
   /** When a flow that only sends was looked at last, ms. */
   private sampledAtMs = 0;
@@ -83,7 +85,8 @@ export class FailureDetector {
     this.sample = this.core.sample;
     this.repeats = this.core.repeats;
     this.suspended = new SuspendedGroups(this.core);
-    this.decisions = new FailureDecisions(this.core, this.suspended);
+    this.fallen = new FallenGroups(this.core, this.suspended);
+    this.decisions = new FailureDecisions(this.core, this.suspended, this.fallen);
   }
 
   /** When a route was suspended last, ms modulo 2^32; 0 as long as none was. */
@@ -132,8 +135,10 @@ export class FailureDetector {
     }
     if (quietMs < QUIET_MS) return;
     sample.addExposure(flow, nowMs);
-    if (sample.isPinned[group] === 0) this.decisions.evaluate(group);
-    else if (sample.hasFlag(flow, FLAG_PROBE)) this.suspended.noteProbeLost(group);
+    if (sample.isPinned[group] === 0) {
+      this.fallen.noteLoss(group);
+      this.decisions.evaluate(group);
+    } else if (sample.hasFlag(flow, FLAG_PROBE)) this.suspended.noteProbeLost(group);
     this.decisions.tickIfDue();
   }
 
@@ -289,9 +294,14 @@ export class FailureDetector {
     return sample.groupOf(flow) === sample.findGroup(destination, slot);
   }
 
+  /** As for {@link FallenGroups}. */
+  noteInterval(destination: number, slots: number, bytes: Float64Array, ratios: Float64Array): void {
+    if (this.isOn) this.fallen.noteInterval(destination, slots, bytes, ratios);
+  }
+
   /** A destination has new ratios, at the end of an interval. */
   noteRatios(destination: number): void {
-    if (this.isOn) this.decisions.noteRatios(destination);
+    if (this.isOn) this.fallen.noteRatios(destination);
   }
 
   /** What there was to decide about so far, by its kind. */
@@ -360,6 +370,7 @@ export class FailureDetector {
       return;
     }
     this.decisions.noteLife(group, exposures > 0);
+    if (isFirst || isLater) this.fallen.noteAnswer(group);
   }
 
   /** An answer to a flow that was drawn another route: what it exposed here stays for the length of the window. */

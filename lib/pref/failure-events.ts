@@ -3,7 +3,8 @@
 /**
  * `suspended`: the route failed for the destination. `returned`: probes over it were answered. `allFailing`: it
  * looks failed, but so do all others, so nothing was changed. `lifted`: it was suspended, and since the last one
- * left looks failed as well, it is used as before. `withdrawn`: it was suspended and was taken down. `switchedOff`: it
+ * left looks failed as well, it is used as before. `regained`: it was not suspended, but had carried next to nothing, was
+ * answered again, and has its usual ratio. `withdrawn`: it was suspended and was taken down. `switchedOff`: it
  * was suspended, and failures are no longer inferred.
  */
 export type FailureDecision = (typeof FAILURE_DECISIONS)[number];
@@ -14,6 +15,7 @@ export const FAILURE_DECISIONS = [
   'returned',
   'allFailing',
   'lifted',
+  'regained',
   'withdrawn',
   'switchedOff',
 ] as const;
@@ -50,7 +52,7 @@ export interface FailureEvent {
   readonly exposures: number;
   /** How long none of the flows has been answered, ns. */
   readonly silenceNs: number;
-  /** For `returned`: answers to probes in a row; else 0. */
+  /** For `returned` and `regained`: answers in a row; else 0. */
   readonly probeAnswers: number;
   /** The part of the flows that is failing in ordinary times, 0..1. */
   readonly usualFailingShare: number;

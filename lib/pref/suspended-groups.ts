@@ -18,8 +18,8 @@ import type { FailureCore } from './failure-core.ts';
 import type { FailureDecision } from './failure-events.ts';
 import { FLAG_PROBE, WORD_META } from './failure-sample.ts';
 
-/** Answers to probes in a row, each of another flow or QUIET_MS apart, that bring a route back. */
-const ANSWERS_TO_RETURN = 3;
+/** Answers in a row, each of another flow or QUIET_MS apart, that bring a route back. */
+export const ANSWERS_TO_RETURN = 3;
 
 /** Pins the groups of suspended routes, and lets them go. */
 export class SuspendedGroups {
@@ -105,8 +105,12 @@ export class SuspendedGroups {
     }
   }
 
-  /** Adds a decision about a group, with the evidence for it, to the list. */
-  log(decision: FailureDecision, group: number): void {
+  /**
+   * Adds a decision about a group, with the evidence for it, to the list.
+   *
+   * @param answers - for `returned` and `regained`: those in a row
+   */
+  log(decision: FailureDecision, group: number, answers = 0): void {
     const { clockNs, events, nowMs, repeats, sample, table, windowNs } = this.core;
     const watched = repeats.sample.findGroup(sample.destinationOf(group), sample.slotOf(group));
     const isByRepeats = decision === 'suspended' && this.byRepeats[group] === 1 && watched >= 0;
@@ -125,7 +129,7 @@ export class SuspendedGroups {
       answeredFlows: evidence.answered,
       exposures: evidence.exposures,
       silenceNs: evidence.silenceMsOf(judged, nowMs) * NS_PER_MS,
-      probeAnswers: decision === 'returned' ? this.probeAnswers[group] : 0,
+      probeAnswers: answers,
       usualFailingShare: evidence.usualShareOf(judged),
       windowNs,
     });
@@ -153,6 +157,6 @@ export class SuspendedGroups {
       else repeats.evidence.dropSurge(watched);
     }
     this.release(group);
-    this.log('returned', group);
+    this.log('returned', group, this.probeAnswers[group]);
   }
 }

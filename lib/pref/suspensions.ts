@@ -19,6 +19,8 @@ export class Suspensions {
   private masks = new Uint16Array(0);
   /** What suspended routes get back, by destination << 4 | slot. */
   private readonly ratiosBefore = new Map<number, number>();
+  /** Destinations with a route that was given a ratio back in the running interval. */
+  private readonly given = new Set<number>();
   private readonly next: Float64Array;
 
   /** @param probeShare - beta_E / N for N routes */
@@ -58,16 +60,29 @@ export class Suspensions {
 
   /** The route works again: it gets the ratio that it usually had. What is measured then corrects that. */
   restore(destination: number, slot: number): void {
-    const { next, table } = this;
     const before = this.ratiosBefore.get((destination << 4) | slot) ?? 0;
-    const rest = 1 - table.ratio(destination, slot);
-    for (let i = 0; i < table.routeCount; i++) next[i] = table.ratio(destination, i);
     this.end(destination, slot);
-    if (before === 0 || rest <= 0) return;
-    for (let i = 0; i < table.routeCount; i++) next[i] *= (1 - before) / rest;
-    next[slot] = before;
+    if (before > 0) this.giveBack(destination, slot, before);
+  }
+
+  /**
+   * Gives a route that is not suspended a ratio that it had before, 0..1, at the cost of the others in proportion. The
+   * figures of the running interval do not say what it is worth, so the ratios stay over the end of it.
+   */
+  giveBack(destination: number, slot: number, ratio: number): void {
+    const { next, table } = this;
+    const rest = 1 - table.ratio(destination, slot);
+    if (rest <= 0) return;
+    for (let i = 0; i < table.routeCount; i++) next[i] = (table.ratio(destination, i) * (1 - ratio)) / rest;
+    next[slot] = ratio;
     this.limit(destination, next);
     table.setRatios(destination, next);
+    this.given.add(destination);
+  }
+
+  /** Whether a route of the destination was given a ratio back since this was asked last. */
+  takeGiven(destination: number): boolean {
+    return this.given.size > 0 && this.given.delete(destination);
   }
 
   /** The route is no longer suspended, and keeps the ratio that it has. */
@@ -104,6 +119,7 @@ export class Suspensions {
 
   /** Forgets a destination that is removed. */
   forget(destination: number): void {
+    this.given.delete(destination);
     const mask = destination < this.masks.length ? this.masks[destination] : 0;
     for (let slot = 0; mask >>> slot !== 0; slot++) {
       if (((mask >>> slot) & 1) === 1) this.end(destination, slot);

@@ -23,6 +23,14 @@ export const DESTINATIONS_A_STEP = 4096;
 /** Who is told of new ratios, and keeps those of suspended routes down: the detector of failures. */
 export interface RatioWatch {
   readonly suspensions: Suspensions;
+  /**
+   * An interval of a destination is over, its new ratios are not in force yet.
+   *
+   * @param slots - the routes that are balanced; the arrays have one entry for each, in this order
+   * @param bytes - T_i
+   * @param ratios - flowlet ratios of that interval
+   */
+  noteInterval(destination: number, slots: number, bytes: Float64Array, ratios: Float64Array): void;
   /** A destination has new ratios. */
   noteRatios(destination: number): void;
 }
@@ -224,7 +232,11 @@ export class UpdateRound {
       this.measures.turnover = isLate ? this.turnover.last(destination) : this.turnover.take(destination);
     }
     if (count === 0) return;
-    if (this.late === undefined) this.weigh(count);
+    if (this.late === undefined) {
+      this.weigh(count);
+      failures.noteInterval(destination, slots, this.bytes, this.ratios);
+      if (suspensions.takeGiven(destination)) return;
+    }
     this.balancer.balance(
       count,
       this.bytes,

@@ -148,6 +148,8 @@ export function describeEvent(event: EventBody): string {
       return `every route of ${event.prefix} looks failed, nothing changed; ${event.route}: ${describeEvidence(event.evidence)}`;
     case 'lifted':
       return `route ${event.route} used again for ${event.prefix}: the others look failed as well`;
+    case 'regained':
+      return `route ${event.route} has its usual ratio for ${event.prefix} again: ${event.evidence.probeAnswers} answers in a row after it had carried next to nothing`;
     case 'withdrawn':
       return `route ${event.route}, suspended for ${event.prefix}, was taken down`;
     case 'switchedOff':

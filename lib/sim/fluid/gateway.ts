@@ -48,7 +48,11 @@ export class FluidGateway {
     this.#selector = new Selector(this.#table);
     this.#meter = new Meter(this.#table);
     // Flows that are rates time out never.
-    const failures = { suspensions: new Suspensions(this.#table, probeShare), noteRatios: () => {} };
+    const failures = {
+      suspensions: new Suspensions(this.#table, probeShare),
+      noteInterval: () => {},
+      noteRatios: () => {},
+    };
     this.#round = new UpdateRound(this.#table, this.#meter, failures, balancer, countFneRepeats);
   }
 
