@@ -42,6 +42,10 @@ export class FailureDecisions {
   private readonly waiting: Int32Array;
   private readonly isWaiting: Uint8Array;
   private waitingCount = 0;
+  /** The same of groups of {@link FailureCore.repeats}. */
+  private readonly waitingRepeats: Int32Array;
+  private readonly isRepeatWaiting: Uint8Array;
+  private waitingRepeatCount = 0;
   private readonly tickAtNs = new Float64Array([Infinity]);
   /** When a route was answered again after all had failed, ms. */
   private revivedAtMs = 0;
@@ -56,6 +60,8 @@ export class FailureDecisions {
     this.awaitedSinceMs = new Int32Array(groupCount);
     this.waiting = new Int32Array(groupCount);
     this.isWaiting = new Uint8Array(groupCount);
+    this.waitingRepeats = new Int32Array(core.repeats.sample.groupCount);
+    this.isRepeatWaiting = new Uint8Array(core.repeats.sample.groupCount);
   }
 
   /** The window is another one. */
@@ -67,6 +73,8 @@ export class FailureDecisions {
   switchOff(): void {
     this.waitingCount = 0;
     this.isWaiting.fill(0);
+    this.waitingRepeatCount = 0;
+    this.isRepeatWaiting.fill(0);
   }
 
   /** The group of a route, made if there is a place for it; else -1. @hotpath */
@@ -134,7 +142,10 @@ export class FailureDecisions {
     } else this.suspend(group, false);
   }
 
-  /** Decides about a route whose acknowledgments seem not to arrive. */
+  /**
+   * Decides about a route whose acknowledgments seem not to arrive. What does not settle it now may do so while its
+   * evidence is within the window, without any other repeat: its flows leave the route at their first one.
+   */
   evaluateRepeats(watched: number): void {
     const { evidence, nowMs, repeats, suspensions, table } = this.core;
     const destination = repeats.sample.destinationOf(watched);
@@ -147,31 +158,49 @@ export class FailureDecisions {
     // How long an answer takes is measured where something is asked.
     repeats.evidence.useRtt(watched, evidence.rttMsOf(group));
     repeats.evidence.count(watched, nowMs);
-    if (!repeats.evidence.isEnough(watched, nowMs) || !repeats.evidence.areMost) return;
+    const isFailing = repeats.evidence.failing > 0;
+    const isSettled = repeats.evidence.isEnough(watched, nowMs) && repeats.evidence.areMost;
     const others = up & ~suspended & ~(1 << slot);
-    if (others === 0) {
+    if (isSettled && others === 0) {
       this.noteAllFailing(group);
       this.lift(destination);
-    } else if (repeats.isAlive(destination, others, nowMs)) this.suspend(group, true);
+    } else if (isSettled && repeats.isAlive(destination, others, nowMs)) this.suspend(group, true);
+    else if (isFailing) this.waitForRepeats(watched);
   }
 
   /** Leaves the decision about a group to the next tick. @hotpath */
   wait(group: number): void {
     if (this.isWaiting[group] === 1) return;
-    if (this.waitingCount === 0) this.tickAtNs[0] = this.core.clockNs[0] + this.tickNs;
+    this.startTicks();
     this.isWaiting[group] = 1;
     this.waiting[this.waitingCount++] = group;
   }
 
+  /** The same for a group of flows that receive. @hotpath */
+  private waitForRepeats(watched: number): void {
+    if (this.isRepeatWaiting[watched] === 1) return;
+    this.startTicks();
+    this.isRepeatWaiting[watched] = 1;
+    this.waitingRepeats[this.waitingRepeatCount++] = watched;
+  }
+
+  private startTicks(): void {
+    if (!this.isAnyWaiting) this.tickAtNs[0] = this.core.clockNs[0] + this.tickNs;
+  }
+
+  private get isAnyWaiting(): boolean {
+    return this.waitingCount > 0 || this.waitingRepeatCount > 0;
+  }
+
   /** When {@link tickIfDue} has work, ns; Infinity for none. */
   pollTimeout(): number {
-    return this.waitingCount > 0 ? this.tickAtNs[0] : Infinity;
+    return this.isAnyWaiting ? this.tickAtNs[0] : Infinity;
   }
 
   /** Takes up the decisions that waited, if it is time to. @hotpath */
   tickIfDue(): void {
     const { clockNs } = this.core;
-    if (this.waitingCount === 0 || clockNs[0] < this.tickAtNs[0]) return;
+    if (!this.isAnyWaiting || clockNs[0] < this.tickAtNs[0]) return;
     const { evidence, nowMs, sample } = this.core;
     const count = this.waitingCount;
     this.waitingCount = 0;
@@ -183,7 +212,22 @@ export class FailureDecisions {
       this.evaluate(group);
       if (sample.isPinned[group] === 0 && evidence.isQuiet(group, nowMs)) this.wait(group);
     }
+    this.tickRepeats();
     this.tickAtNs[0] = clockNs[0] + this.tickNs;
+  }
+
+  private tickRepeats(): void {
+    const { isSteady, repeats } = this.core;
+    const count = this.waitingRepeatCount;
+    this.waitingRepeatCount = 0;
+    for (let i = 0; i < count; i++) {
+      const watched = this.waitingRepeats[i];
+      this.isRepeatWaiting[watched] = 0;
+      if (repeats.sample.sizes[watched] === 0) continue;
+      // After a pause of this gateway new data may wait to be read.
+      if (isSteady) this.evaluateRepeats(watched);
+      else this.waitForRepeats(watched);
+    }
   }
 
   private suspend(group: number, isByRepeats: boolean): void {

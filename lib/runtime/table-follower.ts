@@ -8,11 +8,12 @@
  *            v  one socket: answers and notifications come in the order in which things happened
  *   step (a few ms): datagrams --> RouteBook --> changed prefixes --> onPrefix
  *            ^
- *   dump again: ENOBUFS | a link went or came | an address or next hop object went | every few minutes
+ *   dump again: ENOBUFS | a link went or came | an address or next hop object went | interrupted | every few minutes
  * ```
  *
  * Dumps are needed beside notifications because the kernel removes IPv4 routes without telling when a device goes down,
- * an address or a next hop object goes; and because it drops notifications when the socket's buffer is full.
+ * an address or a next hop object goes; and because it drops notifications when the socket's buffer is full. Long because
+ * dumps and notifications share one socket, one order and one state.
  */
 import type { Family } from '../netns/index.ts';
 import {
@@ -45,6 +46,7 @@ import {
   RTMGRP_NEXTHOP,
 } from '../sys/netlink.ts';
 import { SocketWatch } from '../sys/socket-watch.ts';
+import { DumpRetries } from './dump-retries.ts';
 import type { VisitPrefix } from './route-book.ts';
 import { RouteBook } from './route-book.ts';
 
@@ -97,7 +99,7 @@ const SETTLE_MS = 100;
 const DUMP_GAP_MS = 1000;
 /** All tables are read again so often, in case anything was missed. */
 const AUDIT_MS = 300_000;
-/** An interrupted dump is begun again so many times; after that the audit is to see to it. */
+/** An interrupted dump is begun again so many times at once; after that it waits. @see DumpRetries */
 const MAX_REPEATS = 3;
 
 /** Follows tables and links from {@link TableFollower.open} until it is closed. */
@@ -124,6 +126,8 @@ export class TableFollower {
 
   /** What is to be dumped after the running one; undefined stands for the links. */
   #waiting: (Dump | undefined)[] = [];
+  readonly #retries = new DumpRetries<Dump | undefined>();
+  readonly #dumps: readonly (Dump | undefined)[];
   #running: { readonly dump: Dump | undefined; readonly sequence: number; repeats: number } | undefined;
   #isInterrupted = false;
   /** The table whose dump has ended and that is being swept. */
@@ -134,6 +138,7 @@ export class TableFollower {
   #immediate: NodeJS.Immediate | undefined;
   #dumpTimer: NodeJS.Timeout | undefined;
   #auditTimer: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
   #dumpedAtMs = -Infinity;
   #isClosed = false;
 
@@ -162,6 +167,10 @@ export class TableFollower {
     this.books = new Map(
       options.families.map((family) => [family, new RouteBook(family, options.tables.length)]),
     );
+    const tables = [...this.#positions].flatMap(([table, position]) =>
+      options.families.map((family) => ({ table, position, family })),
+    );
+    this.#dumps = [undefined, ...tables];
     this.#socket = NetlinkSocket.open(
       RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_NEXTHOP,
       options.receiveBytes ?? DEFAULT_RECEIVE_BYTES,
@@ -175,7 +184,8 @@ export class TableFollower {
 
   /** Whether every dump that was asked for has been taken over. */
   get isSettled(): boolean {
-    return this.#running === undefined && this.#dumpTimer === undefined && !this.#canGoOn;
+    const isWaiting = this.#dumpTimer !== undefined || this.#retries.dueAtMs < Infinity;
+    return this.#running === undefined && !isWaiting && !this.#canGoOn;
   }
 
   /** Whether packets can leave by a device: there, switched on, with carrier. */
@@ -191,7 +201,7 @@ export class TableFollower {
     this.#dumpTimer = setTimeout(() => {
       this.#dumpTimer = undefined;
       this.#dumpedAtMs = nowNs() / 1e6;
-      this.#waiting = this.#everything();
+      this.#beginEverything();
       this.#step(nowNs() + this.#stepNs);
     }, waitMs);
   }
@@ -208,11 +218,12 @@ export class TableFollower {
     clearImmediate(this.#immediate);
     clearTimeout(this.#dumpTimer);
     clearInterval(this.#auditTimer);
+    clearTimeout(this.#retryTimer);
     this.#socket.close();
   }
 
   #load(): void {
-    this.#waiting = this.#everything();
+    this.#beginEverything();
     // The kernel makes the next part of a dump while it hands one over, so there is always something to read.
     while (this.#step(Infinity)) continue;
     this.#watch = new SocketWatch(this.#socket.fd, (isBroken) => {
@@ -223,11 +234,25 @@ export class TableFollower {
     this.#auditTimer = setInterval(() => this.resync(), AUDIT_MS);
   }
 
-  #everything(): (Dump | undefined)[] {
-    const dumps = [...this.#positions].flatMap(([table, position]) =>
-      this.#options.families.map((family) => ({ table, position, family })),
+  #beginEverything(): void {
+    this.#retries.cancel();
+    clearTimeout(this.#retryTimer);
+    this.#waiting = [...this.#dumps];
+  }
+
+  /** Asks again for what was interrupted, when it has waited. */
+  #planRetries(): void {
+    clearTimeout(this.#retryTimer);
+    const { dueAtMs } = this.#retries;
+    if (dueAtMs === Infinity || this.#isClosed) return;
+    this.#retryTimer = setTimeout(
+      () => {
+        this.#waiting.push(...this.#retries.takeDue(nowNs() / 1e6));
+        this.#planRetries();
+        this.#step(nowNs() + this.#stepNs);
+      },
+      Math.max(1, Math.ceil(dueAtMs - nowNs() / 1e6)),
     );
-    return [undefined, ...dumps];
   }
 
   /**
@@ -389,11 +414,17 @@ export class TableFollower {
       this.#request(dump, repeats + 1);
       return;
     }
+    if (this.#isInterrupted) {
+      this.#retries.noteInterrupted(dump, nowNs() / 1e6);
+      this.#planRetries();
+    } else this.#retries.noteWhole(dump);
     if (dump !== undefined) {
       this.#counters.dumps++;
       if (!this.#isInterrupted) this.#sweeping = dump;
       return;
     }
+    // A dump that was interrupted may have passed over links that are there.
+    if (this.#isInterrupted) return;
     const gone = [...this.#links.keys()].filter((index) => !this.#seenLinks.has(index));
     for (const index of gone) this.#links.delete(index);
     if (gone.length > 0) this.#options.onLinks();

@@ -12,9 +12,9 @@
  */
 import { addAddress } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { createVethPair, setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
+import { wire } from './wiring.ts';
 
 /** Addresses of the topology. */
 export const BIRD = {
@@ -72,12 +72,21 @@ export function buildBird(scope: LabScope): BirdTopology {
     writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
   }
   for (const netns of [gateway, ...neighbours]) writeSysctl('net/ipv4/ip_forward', 1, { netns });
-  join(host, 'h0', `${BIRD.hostAddress}/24`, gateway, 'p0', '10.70.1.1/24');
+  wire(
+    { netns: host, name: 'h0', addresses: [`${BIRD.hostAddress}/24`] },
+    { netns: gateway, name: 'p0', addresses: ['10.70.1.1/24'] },
+  );
   addRoutes([{ family: 4, prefix: 'default', via: '10.70.1.1' }], { netns: host });
   for (const [i, { device, gateway: ours, address, behind }] of BIRD.neighbours.entries()) {
     const netns = neighbours[i];
-    join(gateway, device, `${ours}/30`, netns, 'p0', `${address}/30`);
-    join(netns, `f${i + 1}`, `${behind}.1/30`, far, `f${i + 1}`, `${behind}.2/30`);
+    wire(
+      { netns: gateway, name: device, addresses: [`${ours}/30`] },
+      { netns, name: 'p0', addresses: [`${address}/30`] },
+    );
+    wire(
+      { netns, name: `f${i + 1}`, addresses: [`${behind}.1/30`] },
+      { netns: far, name: `f${i + 1}`, addresses: [`${behind}.2/30`] },
+    );
     addRoutes(
       [
         { family: 4, prefix: BIRD.insidePrefix, via: ours },
@@ -89,16 +98,4 @@ export function buildBird(scope: LabScope): BirdTopology {
   for (const { address } of BIRD.networks) addAddress('lo', `${address}/32`, { netns: far });
   addRoutes([{ family: 4, prefix: 'default', via: `${BIRD.neighbours[0].behind}.1` }], { netns: far });
   return { host, gateway, neighbours, far };
-}
-
-/** Joins two namespaces by a veth pair. */
-function join(netnsA: string, nameA: string, a: string, netnsB: string, nameB: string, b: string): void {
-  createVethPair({ name: nameA, netns: netnsA }, { name: nameB, netns: netnsB });
-  for (const [netns, name, address] of [
-    [netnsA, nameA, a],
-    [netnsB, nameB, b],
-  ] as const) {
-    addAddress(name, address, { netns });
-    setLink(name, { up: true }, { netns });
-  }
 }

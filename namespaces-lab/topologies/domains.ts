@@ -12,11 +12,10 @@
  */
 import { addAddress } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { createVethPair, setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import type { FabricPlan, LinkChange } from '../links/fabric-plan.ts';
 import { allowSubflows, pinAddresses, withAccess } from './baseline.ts';
-import { prepareHost, prepareRouter } from './figure1.ts';
+import { prepareHost, prepareRouter, wire } from './wiring.ts';
 
 /** Names and addresses of the topology. */
 export const DOMAINS = {
@@ -72,11 +71,10 @@ export function buildDomains(scope: LabScope, options: DomainsOptions = {}): Dom
     return { namespaces, plan: withAccess(plan, accesses) };
   }
   for (const { host, gateway, net } of DOMAINS.sides) {
-    createVethPair({ name: 'h0', netns: namespaces[host] }, { name: 'p0', netns: namespaces[gateway] });
-    addAddress('h0', `${net}.2/24`, { netns: namespaces[host] });
-    addAddress('p0', `${net}.1/24`, { netns: namespaces[gateway] });
-    setLink('h0', { up: true }, { netns: namespaces[host] });
-    setLink('p0', { up: true }, { netns: namespaces[gateway] });
+    wire(
+      { netns: namespaces[host], name: 'h0', addresses: [`${net}.2/24`] },
+      { netns: namespaces[gateway], name: 'p0', addresses: [`${net}.1/24`] },
+    );
   }
   return { namespaces, plan };
 }

@@ -18,14 +18,12 @@
  * a veth pair, in baselines a link of the emulated network (baseline.ts). L1, L2, L3 toward the clients: rate, drop-tail queue, 50 ms (five links of 10 ms). Back: 50 ms without a
  * rate. What goes back to src takes the reverse of L1, whichever route its data took.
  */
-import { addAddress } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { createVethPair, setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
-import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import { FIGURE1 } from '../../lib/sim/scenarios/figure1-places.ts';
 import type { FabricPlan, LinkChange } from '../links/fabric-plan.ts';
 import { withAccess } from './baseline.ts';
+import { prepareHost, prepareRouter, wire } from './wiring.ts';
 
 export { FIGURE1 };
 
@@ -75,11 +73,10 @@ export function buildFigure1(scope: LabScope, options: Figure1Options = {}): Fig
     };
     return { namespaces, plan: withAccess(plan, [access]) };
   }
-  createVethPair({ name: 'h0', netns: namespaces.src }, { name: 'p0', netns: namespaces.p });
-  addAddress('h0', '10.74.3.2/24', { netns: namespaces.src });
-  addAddress('p0', '10.74.3.1/24', { netns: namespaces.p });
-  setLink('h0', { up: true }, { netns: namespaces.src });
-  setLink('p0', { up: true }, { netns: namespaces.p });
+  wire(
+    { netns: namespaces.src, name: 'h0', addresses: ['10.74.3.2/24'] },
+    { netns: namespaces.p, name: 'p0', addresses: ['10.74.3.1/24'] },
+  );
   return { namespaces, plan };
 }
 
@@ -138,21 +135,4 @@ export function figure1Plan(
     seed: options.seed ?? 1,
     schedule: options.schedule ?? [],
   };
-}
-
-/**
- * Settings of every namespace of an experiment: no IPv6, whose neighbour and router discovery would be packets without
- * a path, and no memory of earlier connections, which would make a flow's start depend on the flows before it.
- */
-export function prepareHost(netns: string): void {
-  writeSysctl('net/ipv6/conf/all/disable_ipv6', 1, { netns });
-  writeSysctl('net/ipv6/conf/default/disable_ipv6', 1, { netns });
-  writeSysctl('net/ipv4/tcp_no_metrics_save', 1, { netns });
-}
-
-/** Settings of a namespace that forwards by several devices. */
-export function prepareRouter(netns: string): void {
-  writeSysctl('net/ipv4/ip_forward', 1, { netns });
-  writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });
-  writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
 }

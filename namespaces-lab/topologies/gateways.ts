@@ -16,12 +16,11 @@
  * a drop-tail queue, which the traffic of both gateways shares; back it has none. What goes back to a host takes the reverse
  * of L1 to its own gateway. The server is at 10.77.101.1 for ga and 10.77.102.1 for gb.
  */
-import { addAddress } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { createVethPair, setLink } from '../../lib/netns/links.ts';
+import { setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import type { FabricPlan } from '../links/fabric-plan.ts';
-import { prepareHost, prepareRouter } from './figure1.ts';
+import { prepareHost, prepareRouter, wire } from './wiring.ts';
 
 /** Names and addresses of the topology. */
 export const GATEWAYS = {
@@ -79,8 +78,14 @@ export function buildGateways(scope: LabScope, options: GatewaysOptions = {}): G
   for (const netns of Object.values(namespaces)) prepareHost(netns);
   for (const { host, gateway, net, busNet, busDevice } of GATEWAYS.sides) {
     prepareRouter(namespaces[gateway]);
-    join({ netns: namespaces[host], name: 'h0' }, { netns: namespaces[gateway], name: 'p0' }, net);
-    join({ netns: namespaces[gateway], name: 'n0' }, { netns: namespaces.bus, name: busDevice }, busNet);
+    wire(
+      { netns: namespaces[host], name: 'h0', addresses: [`${net}.2/24`] },
+      { netns: namespaces[gateway], name: 'p0', addresses: [`${net}.1/24`] },
+    );
+    wire(
+      { netns: namespaces[gateway], name: 'n0', addresses: [`${busNet}.2/24`] },
+      { netns: namespaces.bus, name: busDevice, addresses: [`${busNet}.1/24`] },
+    );
   }
   return { namespaces, plan: gatewaysPlan(namespaces, options) };
 }
@@ -136,21 +141,4 @@ export function gatewaysPlan(
     ]),
     seed: options.seed ?? 1,
   };
-}
-
-interface End {
-  readonly netns: string;
-  readonly name: string;
-}
-
-/** Joins two namespaces by a veth pair: a is NET.2, b NET.1. */
-function join(a: End, b: End, net: string): void {
-  createVethPair(a, b);
-  for (const [{ netns, name }, host] of [
-    [a, '2'],
-    [b, '1'],
-  ] as const) {
-    addAddress(name, `${net}.${host}/24`, { netns });
-    setLink(name, { up: true }, { netns });
-  }
 }

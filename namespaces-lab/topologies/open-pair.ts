@@ -7,11 +7,9 @@
  *      .2  10.74.1.0/24 .1      wan1 10.74.20.0/30 p2
  *      h0                p0
  */
-import { addAddress } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { createVethPair, setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
-import { writeSysctl } from '../../lib/netns/sysctl.ts';
+import { prepareRouter, wire } from './wiring.ts';
 
 /** Addresses of the topology. */
 export const OPEN_PAIR = {
@@ -42,14 +40,19 @@ export function buildOpenPair(scope: LabScope, suffix = ''): OpenPairTopology {
   const host = scope.namespace(`host${suffix}`);
   const gateway = scope.namespace(`p${suffix}`);
   const outside = scope.namespace(`out${suffix}`);
-  for (const netns of [gateway, outside]) {
-    writeSysctl('net/ipv4/ip_forward', 1, { netns });
-    writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });
-    writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
-  }
-  connect(host, 'h0', '10.74.1.2/24', gateway, 'p0', '10.74.1.1/24');
-  connect(gateway, 'wan0', '10.74.10.1/30', outside, 'p1', '10.74.10.2/30');
-  connect(gateway, 'wan1', '10.74.20.1/30', outside, 'p2', '10.74.20.2/30');
+  for (const netns of [gateway, outside]) prepareRouter(netns);
+  wire(
+    { netns: host, name: 'h0', addresses: ['10.74.1.2/24'] },
+    { netns: gateway, name: 'p0', addresses: ['10.74.1.1/24'] },
+  );
+  wire(
+    { netns: gateway, name: 'wan0', addresses: ['10.74.10.1/30'] },
+    { netns: outside, name: 'p1', addresses: ['10.74.10.2/30'] },
+  );
+  wire(
+    { netns: gateway, name: 'wan1', addresses: ['10.74.20.1/30'] },
+    { netns: outside, name: 'p2', addresses: ['10.74.20.2/30'] },
+  );
   addRoutes([{ family: 4, prefix: 'default', via: '10.74.1.1' }], { netns: host });
   addRoutes(
     [
@@ -66,19 +69,4 @@ export function buildOpenPair(scope: LabScope, suffix = ''): OpenPairTopology {
     { netns: outside },
   );
   return { host, gateway, outside };
-}
-
-function connect(
-  netnsA: string,
-  a: string,
-  addressA: string,
-  netnsB: string,
-  b: string,
-  addressB: string,
-): void {
-  createVethPair({ name: a, netns: netnsA }, { name: b, netns: netnsB });
-  addAddress(a, addressA, { netns: netnsA });
-  addAddress(b, addressB, { netns: netnsB });
-  setLink(a, { up: true }, { netns: netnsA });
-  setLink(b, { up: true }, { netns: netnsB });
 }

@@ -5,9 +5,8 @@
  *      10.73.1.1                10.73.1.2
  *      v0                              v0
  */
-import { addAddress } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { createVethPair, setLink } from '../../lib/netns/links.ts';
+import { wire } from './wiring.ts';
 
 /** Addresses and device of the topology. */
 export const PAIR = { device: 'v0', hostAddress: '10.73.1.1', farAddress: '10.73.1.2' } as const;
@@ -26,10 +25,9 @@ export interface PairTopology {
 export function buildPair(scope: LabScope, suffix = ''): PairTopology {
   const host = scope.namespace(`host${suffix}`);
   const far = scope.namespace(`far${suffix}`);
-  createVethPair({ name: PAIR.device, netns: host }, { name: PAIR.device, netns: far });
-  addAddress(PAIR.device, `${PAIR.hostAddress}/24`, { netns: host });
-  addAddress(PAIR.device, `${PAIR.farAddress}/24`, { netns: far });
-  setLink(PAIR.device, { up: true }, { netns: host });
-  setLink(PAIR.device, { up: true }, { netns: far });
+  wire(
+    { netns: host, name: PAIR.device, addresses: [`${PAIR.hostAddress}/24`] },
+    { netns: far, name: PAIR.device, addresses: [`${PAIR.farAddress}/24`] },
+  );
   return { host, far };
 }

@@ -14,11 +14,11 @@
  */
 import { addAddress } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
-import { createVethPair, setLink } from '../../lib/netns/links.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import type { LabLink, LabLinkOptions } from '../links/lab-link.ts';
 import { openLabLink } from '../links/lab-link.ts';
+import { prepareRouter, wire } from './wiring.ts';
 
 /** Addresses of the topology. */
 export const TWO_PATH = {
@@ -55,13 +55,17 @@ export function buildTwoPath(scope: LabScope, options: TwoPathOptions = {}): Two
   const router = scope.namespace('r');
   const far = scope.namespace('far');
   for (const netns of [gateway, router]) {
-    writeSysctl('net/ipv4/ip_forward', 1, { netns });
+    prepareRouter(netns);
     writeSysctl('net/ipv6/conf/all/forwarding', 1, { netns });
-    writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });
-    writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
   }
-  connect(host, 'h0', '2', gateway, 'p0', '1', '1');
-  connect(router, 'r0', '1', far, 'f0', '2', '9');
+  wire(
+    { netns: host, name: 'h0', addresses: ['10.71.1.2/24', 'fd71:1::2/64'] },
+    { netns: gateway, name: 'p0', addresses: ['10.71.1.1/24', 'fd71:1::1/64'] },
+  );
+  wire(
+    { netns: router, name: 'r0', addresses: ['10.71.9.1/24', 'fd71:9::1/64'] },
+    { netns: far, name: 'f0', addresses: ['10.71.9.2/24', 'fd71:9::2/64'] },
+  );
   const a = openLabLink(scope, { netns: gateway, name: 'a' }, { netns: router, name: 'a' }, options.a);
   const b = openLabLink(scope, { netns: gateway, name: 'b' }, { netns: router, name: 'b' }, options.b);
   for (const [name, net] of [
@@ -84,27 +88,6 @@ export function buildTwoPath(scope: LabScope, options: TwoPathOptions = {}): Two
     { netns: router },
   );
   return { host, gateway, router, far, links: { a, b } };
-}
-
-/** Joins two namespaces by a veth pair with addresses 10.71.NET.HOST and fd71:NET::HOST. */
-function connect(
-  netnsA: string,
-  nameA: string,
-  hostA: string,
-  netnsB: string,
-  nameB: string,
-  hostB: string,
-  net: string,
-): void {
-  createVethPair({ name: nameA, netns: netnsA }, { name: nameB, netns: netnsB });
-  for (const [netns, name, host] of [
-    [netnsA, nameA, hostA],
-    [netnsB, nameB, hostB],
-  ] as const) {
-    setLink(name, { up: true }, { netns });
-    addAddress(name, `10.71.${net}.${host}/24`, { netns });
-    addAddress(name, `fd71:${net}::${host}/64`, { netns });
-  }
 }
 
 function addDefaults(netns: string, via4: string, via6: string): void {

@@ -3,18 +3,12 @@
  * judged by a gateway that is told by reports alone.
  */
 import { expect, it } from 'vitest';
-import { ReportReader } from '../../lib/ebpf/report-reader.ts';
-import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
-import { GatewayVerifier } from '../../lib/ebpf/verify/verify-gateway.ts';
-import { PrefGateway } from '../../lib/pref/gateway.ts';
-import { clockOriginNs } from '../../lib/sys/clock.ts';
+import type { PrefGateway } from '../../lib/pref/gateway.ts';
 import { TCP_ACK } from '../../lib/wire/packet-view.ts';
 import { describeNetns } from '../support/netns.ts';
 import { buildTcp } from '../support/packets.ts';
+import { INSIDE, OUTSIDE, ToldGateway } from '../support/told-gateway.ts';
 
-const ROUTES = [1, 2, 3].map((pathId) => ({ pathId, name: `r${pathId}` }));
-const OUTSIDE = '10.0.1.1';
-const INSIDE = '10.0.0.1';
 const SEGMENT = 1000;
 const FIRST_PORT = 5000;
 const FLOWS = 36;
@@ -23,26 +17,16 @@ const PERIOD_MS = 100;
 const WARM_UP_MS = 25_000;
 /** With which all twelve flows of a route have a place among those watched. */
 const SEED = 2;
-const NS_PER_MS = 1e6;
 
 /** Receivers, twelve on each route, each with a segment every 100 ms that is acknowledged at once. */
 class Receivers {
   nowMs = 0;
-  readonly verifier = new GatewayVerifier();
-  readonly gateway = new PrefGateway({ routes: ROUTES });
-  readonly reader: ReportReader;
+  readonly told = new ToldGateway({ seed: SEED });
   /** By flow: how many segments have come. */
   readonly segments = Array.from({ length: FLOWS }, () => 0);
 
-  constructor() {
-    this.verifier.restart({ routes: ROUTES, seed: SEED }, [
-      { prefixes: ['10.0.1.0/24'], pathIds: [1, 2, 3] },
-    ]);
-    this.gateway.addDestination(['10.0.1.0/24'], [1, 2, 3]);
-    const indices = { coreOf: (index: number) => index, indexOf: (destination: number) => destination };
-    this.reader = new ReportReader(this.gateway.openPort(), this.verifier.programs, indices, () => undefined);
-    // What runs before left reports of another time.
-    this.reader.take();
+  get gateway(): PrefGateway {
+    return this.told.gateway;
   }
 
   /** The route of a flow's acknowledgments. */
@@ -57,7 +41,7 @@ class Receivers {
         this.letIn(flow, this.segments[flow]++);
         this.acknowledge(flow);
       }
-      this.reader.take();
+      this.told.reader.takeAll();
     }
   }
 
@@ -65,28 +49,14 @@ class Receivers {
   letIn(flow: number, segment: number): void {
     const ends = { src: OUTSIDE, dst: INSIDE, srcPort: 443, dstPort: FIRST_PORT + flow };
     const fields = { seqNumber: segment * SEGMENT, payloadLength: SEGMENT, tcpFlags: TCP_ACK };
-    this.#handle(false, buildTcp({ ...ends, ...fields }));
+    this.told.handle(false, buildTcp({ ...ends, ...fields }), this.nowMs);
   }
 
   acknowledge(flow: number): void {
     const ends = { src: INSIDE, dst: OUTSIDE, srcPort: FIRST_PORT + flow, dstPort: 443 };
     const dscp = this.routeOf(flow) * 8 + 3;
-    this.#handle(
-      true,
-      buildTcp({ ...ends, dscp, tcpFlags: TCP_ACK, ackNumber: this.segments[flow] * SEGMENT }),
-    );
-  }
-
-  close(): void {
-    this.reader.close();
-    this.verifier.close();
-  }
-
-  #handle(isOutbound: boolean, packet: Uint8Array): void {
-    const nowNs = Math.ceil(this.nowMs * NS_PER_MS + clockOriginNs);
-    this.verifier.writer.bytes.set(packet, ETHERNET_BYTES);
-    const outcome = this.verifier.handle({ isOutbound, length: packet.length, nowNs, gsoSize: 0 });
-    expect(outcome).toBeTypeOf('number');
+    const fields = { dscp, tcpFlags: TCP_ACK, ackNumber: this.segments[flow] * SEGMENT };
+    this.told.handle(true, buildTcp({ ...ends, ...fields }), this.nowMs);
   }
 }
 
@@ -99,7 +69,7 @@ function withFailure(use: (world: Receivers, dead: readonly number[]) => void): 
     world.run(WARM_UP_MS + 300, (flow) => world.routeOf(flow) === 2);
     use(world, dead);
   } finally {
-    world.close();
+    world.told.close();
   }
 }
 
@@ -142,7 +112,7 @@ describeNetns('data that comes again, reported by the programs', () => {
         world.acknowledge(flow);
         world.letIn(flow, world.segments[flow] - 2);
       }
-      world.reader.take();
+      world.told.reader.takeAll();
       expect(world.gateway.failureEvidence().repeats.exposures).toBe(0);
     });
   });
@@ -150,14 +120,14 @@ describeNetns('data that comes again, reported by the programs', () => {
   it('is known to the programs of a flow until new data comes', () => {
     withFailure((world, [flow]) => {
       world.letIn(flow, world.segments[flow] - 1);
-      world.reader.take();
-      const { h1, h2 } = world.verifier.core.flowHash;
-      expect(world.verifier.programs.clearRepeated(h1, h2)).toBe(true);
-      world.verifier.programs.setRepeated(h1, h2);
+      world.told.reader.takeAll();
+      const { h1, h2 } = world.told.verifier.core.flowHash;
+      expect(world.told.verifier.programs.clearRepeated(h1, h2)).toBe(true);
+      world.told.verifier.programs.setRepeated(h1, h2);
       world.nowMs++;
       world.letIn(flow, world.segments[flow]++);
-      world.reader.take();
-      expect(world.verifier.programs.clearRepeated(h1, h2)).toBe(false);
+      world.told.reader.takeAll();
+      expect(world.told.verifier.programs.clearRepeated(h1, h2)).toBe(false);
     });
   });
 });

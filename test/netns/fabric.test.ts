@@ -14,7 +14,7 @@ import { conservationFaults } from '../../namespaces-lab/links/fabric-core.ts';
 import type { FabricPlan } from '../../namespaces-lab/links/fabric-plan.ts';
 import type { FabricReport } from '../../namespaces-lab/links/fabric.ts';
 import { PreflexProcess, statusOf } from '../../namespaces-lab/processes/preflex-process.ts';
-import { prepareHost } from '../../namespaces-lab/topologies/figure1.ts';
+import { prepareHost } from '../../namespaces-lab/topologies/wiring.ts';
 import { runIperf3 } from '../../namespaces-lab/traffic/iperf3.ts';
 import { quantile } from '../../namespaces-lab/result.ts';
 import { openTcp, serveTcp } from '../support/in-netns.ts';

@@ -38,6 +38,15 @@ class Receivers {
     }
   }
 
+  /** The same, with a gateway that takes up what waits. */
+  runOn(forMs: number, isQuiet: (flow: number) => boolean): void {
+    for (let i = 0; i < forMs; i++) {
+      const { gateway } = this;
+      if (gateway.pollTimeout() <= this.nowMs * MS) gateway.handleTimeout(this.nowMs * MS);
+      this.run(this.nowMs + 1, isQuiet);
+    }
+  }
+
   /** New data. */
   take(flow: number): void {
     this.letIn(flow, this.segments[flow]++);
@@ -166,6 +175,41 @@ describe('data that comes again although it was acknowledged', () => {
     world.run(world.nowMs + 400, () => true);
     for (const flow of dead) world.letIn(flow, world.segments[flow] - 1);
     expect(gateway.failureEvents()).toEqual([]);
+  });
+
+  test('is decided by what comes after it, too: the flows that still heard something fall silent', () => {
+    const gateway = gatewayWithRoutes();
+    const world = new Receivers(gateway, 24);
+    world.run(WARM_UP_MS);
+    const onRoute = world.routes.flatMap((route, flow) => (route === 2 ? [flow] : []));
+    const first = onRoute.slice(0, 10);
+    world.runOn(300, (flow) => first.includes(flow));
+    for (const flow of first) {
+      world.letIn(flow, world.segments[flow] - 1);
+      world.acknowledge(flow, FNE);
+    }
+    expect(gateway.failureEvents()).toEqual([]);
+    world.runOn(300, (flow) => onRoute.includes(flow));
+    expect(gateway.failureEvents()).toMatchObject([{ decision: 'suspended', pathId: 2, by: 'repeats' }]);
+  });
+
+  test('is decided once another route shows life', () => {
+    const { gateway, world, dead } = fail();
+    world.runOn(400, () => true);
+    for (const flow of dead) world.letIn(flow, world.segments[flow] - 1);
+    expect(gateway.failureEvents()).toEqual([]);
+    world.runOn(300, (flow) => dead.includes(flow));
+    expect(gateway.failureEvents()).toMatchObject([{ decision: 'suspended', pathId: 2, by: 'repeats' }]);
+  });
+
+  test('is left alone when its window is over', () => {
+    const { gateway, world, dead } = fail();
+    world.runOn(400, () => true);
+    for (const flow of dead) world.letIn(flow, world.segments[flow] - 1);
+    world.runOn(1000, () => true);
+    world.runOn(300, (flow) => dead.includes(flow));
+    expect(gateway.failureEvents()).toEqual([]);
+    expect(gateway.isSuspended(0, 2)).toBe(false);
   });
 
   test('is evidence no more once the flow went to another route', () => {

@@ -8,7 +8,8 @@
  * Modelled: slow start and AIMD, SACK with a threshold of 3, RACK for lost retransmissions and tail loss probes
  * (both optional), the RTO as in Linux with doubling, acknowledgments of every segment, duplicate ones among them;
  * marks by the host's rules: SYN, second successive timeout and answer to an assignment are FNE, other
- * retransmissions LEx. Not modelled: receive windows, delayed acknowledgments, reordering.
+ * retransmissions LEx. Not modelled: receive windows, delayed acknowledgments, reordering. Long because a sender is one
+ * state machine.
  */
 
 import type { PrefGateway } from '../../lib/pref/gateway.ts';

@@ -1,22 +1,15 @@
 /** Whole Ethernet frames by a packet socket: sent out of a device and taken as they come in to it. */
-import { closeFile, declareFunction, lastErrno, readBytes, writeBytes } from '../../lib/sys/libc.ts';
-import { Fd } from '../../lib/sys/fd.ts';
 import { interfaceIndex } from '../../lib/sys/interface.ts';
-import { makeSocket } from '../../lib/sys/socket-calls.ts';
+import type { Fd } from '../../lib/sys/fd.ts';
+import { readBytes, writeBytes } from '../../lib/sys/libc.ts';
+import { openRawSocket } from './raw-socket.ts';
 
 const AF_PACKET = 17;
-const SOCK_RAW = 3 | 0o4000 | 0o2000000; // non-blocking, closed on exec
 /** ETH_P_ALL in network order. */
 const ALL_PROTOCOLS = 0x0300;
 const LARGEST_FRAME = 65_550;
 /** struct sockaddr_ll. */
 const ADDRESS_BYTES = 20;
-
-const cBind = declareFunction('int bind(int fd, const void *address, uint32_t length)') as unknown as (
-  fd: number,
-  address: Uint8Array,
-  length: number,
-) => number;
 
 /** A packet socket on one device of this thread's network namespace. */
 export class FramePort {
@@ -25,18 +18,16 @@ export class FramePort {
 
   /** @throws Error when the kernel refuses */
   constructor(device: string) {
-    const fd = makeSocket(AF_PACKET, SOCK_RAW, ALL_PROTOCOLS);
-    if (fd < 0) throw new Error(`no packet socket: errno ${lastErrno()}`);
     const address = new DataView(new ArrayBuffer(ADDRESS_BYTES));
     address.setUint16(0, AF_PACKET, true);
     address.setUint16(2, ALL_PROTOCOLS, true);
     address.setInt32(4, interfaceIndex(device), true);
-    if (cBind(fd, new Uint8Array(address.buffer), ADDRESS_BYTES) < 0) {
-      const errno = lastErrno();
-      closeFile(fd);
-      throw new Error(`cannot bind a packet socket to ${device}: errno ${errno}`);
-    }
-    this.#fd = new Fd(fd, 'the packet socket');
+    this.#fd = openRawSocket({
+      family: AF_PACKET,
+      protocol: ALL_PROTOCOLS,
+      address: new Uint8Array(address.buffer),
+      use: 'bind',
+    });
   }
 
   /** Sends a frame out of the device. */

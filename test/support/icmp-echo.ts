@@ -1,24 +1,16 @@
 /** ICMP echo requests by a raw socket, for machines without ping. */
 import { internetChecksum } from '../../lib/wire/checksum.ts';
-import { parseAddress } from '../../lib/wire/addr.ts';
-import { Fd } from '../../lib/sys/fd.ts';
-import { closeFile, declareFunction, lastErrno, readBytes, writeBytes } from '../../lib/sys/libc.ts';
+import type { Fd } from '../../lib/sys/fd.ts';
+import { interfaceIndex } from '../../lib/sys/interface.ts';
+import { readBytes, writeBytes } from '../../lib/sys/libc.ts';
 import { Poll } from '../../lib/sys/poll.ts';
+import { AF_INET, AF_INET6, encodeSocketAddress, socketAddressBytes } from '../../lib/sys/socket-address.ts';
 import { withinNetns } from './in-netns.ts';
-import { makeSocket } from '../../lib/sys/socket-calls.ts';
+import { openRawSocket } from './raw-socket.ts';
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_RAW = 3 | 0o4000 | 0o2000000; // non-blocking, closed on exec
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 const HEADER = 8;
-
-const cConnect = declareFunction('int connect(int fd, const void *address, uint32_t length)') as unknown as (
-  fd: number,
-  address: Uint8Array,
-  length: number,
-) => number;
 
 /** Sends one echo request and waits for its answer. Returns the payload that came back. */
 export async function pingOnce(netns: string, address: string, payload: Uint8Array): Promise<Buffer> {
@@ -41,18 +33,15 @@ export async function pingOnce(netns: string, address: string, payload: Uint8Arr
 }
 
 function openRaw(version: 4 | 6, address: string): Fd {
-  const is4 = version === 4;
-  const fd = makeSocket(is4 ? AF_INET : AF_INET6, SOCK_RAW, is4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-  if (fd < 0) throw new Error(`no raw socket: errno ${lastErrno()}`);
-  const socketAddress = new Uint8Array(is4 ? 16 : 28);
-  new Uint16Array(socketAddress.buffer, 0, 1)[0] = is4 ? AF_INET : AF_INET6;
-  socketAddress.set(parseAddress(address), is4 ? 4 : 8);
-  if (cConnect(fd, socketAddress, socketAddress.length) < 0) {
-    const errno = lastErrno();
-    closeFile(fd);
-    throw new Error(`cannot connect a raw socket to ${address}: errno ${errno}`);
-  }
-  return new Fd(fd, 'the raw socket');
+  const family = version === 4 ? AF_INET : AF_INET6;
+  const words = encodeSocketAddress(family, address, 0, interfaceIndex);
+  if (words === undefined) throw new Error(`${address} is no IPv${version} address`);
+  return openRawSocket({
+    family,
+    protocol: version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6,
+    address: new Uint8Array(words.buffer, 0, socketAddressBytes(family)),
+    use: 'connect',
+  });
 }
 
 /** The payload of the first message of that type; IPv4 sockets get the IP header before it. */

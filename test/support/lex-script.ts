@@ -4,7 +4,8 @@
  * flowlets, restarts of the agent, reused ports. After every packet the two must agree.
  *
  * Positions in the stream are plain numbers here; on the wire they are taken modulo 2^32. A timeout comes no sooner
- * than one RTO after the last packet of either side, as when nothing arrives any more.
+ * than one RTO after the last packet of either side, as when nothing arrives any more. Long because each of these events is
+ * a step of one connection, with the same state before and after.
  */
 import { expect } from 'vitest';
 import { HINT_NEW_FLOWLET, HINT_RETRANSMISSION } from '../../lib/lex/datagram.ts';

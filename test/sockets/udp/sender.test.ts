@@ -1,4 +1,7 @@
-/** The sender with a kernel that has no room, knows no segmentation, refuses one datagram... */
+/**
+ * The sender with a kernel that has no room, knows no segmentation, refuses one datagram... Long because of that kernel,
+ * made by hand here, whose every answer is a case.
+ */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DatagramFlows } from '../../../lib/lex/datagram-flows.ts';
 import { DatagramSender } from '../../../lib/sockets/datagram-sender.ts';

@@ -1,0 +1,38 @@
+/** What all topologies are made of: pairs of devices with addresses, and the settings of hosts and routers. */
+import { addAddress } from '../../lib/netns/addresses.ts';
+import { createVethPair, setLink } from '../../lib/netns/links.ts';
+import { writeSysctl } from '../../lib/netns/sysctl.ts';
+
+/** A device to be made. */
+export interface WiredEnd {
+  readonly netns: string;
+  readonly name: string;
+  /** With their prefix lengths. */
+  readonly addresses: readonly string[];
+}
+
+/** Joins two namespaces by a veth pair, with addresses and up. @throws CommandError */
+export function wire(a: WiredEnd, b: WiredEnd): void {
+  createVethPair(a, b);
+  for (const { netns, name, addresses } of [a, b]) {
+    for (const address of addresses) addAddress(name, address, { netns });
+    setLink(name, { up: true }, { netns });
+  }
+}
+
+/**
+ * Settings of every namespace of an experiment: no IPv6, whose neighbour and router discovery would be packets without
+ * a path, and no memory of earlier connections, which would make a flow's start depend on the flows before it.
+ */
+export function prepareHost(netns: string): void {
+  writeSysctl('net/ipv6/conf/all/disable_ipv6', 1, { netns });
+  writeSysctl('net/ipv6/conf/default/disable_ipv6', 1, { netns });
+  writeSysctl('net/ipv4/tcp_no_metrics_save', 1, { netns });
+}
+
+/** Settings of a namespace that forwards by several devices. */
+export function prepareRouter(netns: string): void {
+  writeSysctl('net/ipv4/ip_forward', 1, { netns });
+  writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });
+  writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
+}
