@@ -2,6 +2,7 @@
  * What the gateway's programs report, without any device: a gateway that is told by reports alone comes to what one comes
  * to that sees every packet. Flows from inside send data by routes 1, 2 and 3, and are answered an RTT later.
  */
+import { setImmediate } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import { ReportReader } from '../../lib/ebpf/report-reader.ts';
 import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
@@ -47,6 +48,8 @@ class Senders {
   readonly told: PrefGateway;
   readonly sees: PrefGateway;
   readonly port: DatapathPort;
+  /** Called when the process was woken and read reports. */
+  readonly onReports = vi.fn();
   readonly #reader: ReportReader;
   /** By flow: bytes that were sent. */
   readonly #sent = Array.from({ length: FLOWS }, () => 0);
@@ -64,7 +67,7 @@ class Senders {
     // No packet starts its clock.
     this.told.handleTimeout(0);
     const indices = { coreOf: (index: number) => index, indexOf: (destination: number) => destination };
-    this.#reader = new ReportReader(this.port, this.verifier.programs, indices, () => undefined);
+    this.#reader = new ReportReader(this.port, this.verifier.programs, indices, this.onReports);
     // What ran before left reports of another time.
     this.#reader.takeAll();
     const traffic = { markMask: 0x3f000000, measuresTurnover: this.port.measuresTurnover };
@@ -138,6 +141,11 @@ class Senders {
   }
 }
 
+/** The event loop takes up what is there, and what that leads to. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 10; i++) await setImmediate();
+}
+
 function withSenders(use: (world: Senders) => void, balancing?: () => Partial<GatewayOptions>): void {
   const world = new Senders(balancing);
   try {
@@ -179,6 +187,31 @@ describeNetns('flows that wait for an answer, reported by the programs', () => {
       world.run(world.nowMs + TICK_MS, othersOnly);
       expect(world.told.failureEvents()).toEqual([]);
     });
+  });
+});
+
+describeNetns('the process', () => {
+  it('is woken for a loss at once, and for what flows send no sooner than 5 ms after it was woken last', async () => {
+    const world = new Senders();
+    try {
+      const send = (nowMs: number, flow: number, codepoint: number): void => {
+        world.nowMs = nowMs;
+        world.send(flow, codepoint, { tcpFlags: TCP_ACK, payloadLength: PAYLOAD });
+      };
+      send(1000, 0, CODEPOINT_LECT);
+      await vi.waitFor(() => expect(world.onReports).toHaveBeenCalledTimes(1));
+      await turns();
+      send(1004, 1, CODEPOINT_LECT);
+      await turns();
+      expect(world.onReports).toHaveBeenCalledTimes(1);
+      send(1005, 2, CODEPOINT_LECT);
+      await vi.waitFor(() => expect(world.onReports).toHaveBeenCalledTimes(2));
+      await turns();
+      send(1006, 3, CODEPOINT_LEX);
+      await vi.waitFor(() => expect(world.onReports).toHaveBeenCalledTimes(3));
+    } finally {
+      world.close();
+    }
   });
 });
 
