@@ -3,6 +3,7 @@
  * times at which it happened, and tells the programs what came of it: flows that are failing, flowlets that are no probes
  * any more, flows whose data came again.
  */
+import { PreflexError } from '../errors.ts';
 import type { DatapathPort } from '../pref/datapath-port.ts';
 import { clockOriginNs } from '../sys/clock.ts';
 import { Poll } from '../sys/poll.ts';
@@ -25,6 +26,21 @@ const LOW_WORD = 2 ** 32;
 /** Numbers of processors that a report can carry. */
 const PROCESSORS = 256;
 
+/** Of the fields of struct pref_report, under their names there. */
+interface ReportOffsets {
+  readonly time_ns: number;
+  readonly kind: number;
+  readonly destination: number;
+  readonly slot: number;
+  readonly h1: number;
+  readonly h2: number;
+  readonly seq: number;
+  readonly ack: number;
+  readonly payload_length: number;
+  readonly tcp_flags: number;
+  readonly lost: number;
+}
+
 interface FailingFlow {
   readonly h1: number;
   readonly h2: number;
@@ -38,7 +54,8 @@ export class ReportReader {
   readonly #indices: IndexTable;
   readonly #ring: RingBuffer;
   readonly #poll: Poll;
-  readonly #offsets: ReadonlyMap<string, number>;
+  /** Where the fields of a report are. */
+  readonly #offsets: ReportOffsets;
   /** Flows that the programs were told are failing, by their hash. */
   readonly #failing = new Map<number, FailingFlow>();
   /** Flows that the programs were told receive again what they acknowledged: second word of the hash by the first. */
@@ -54,7 +71,24 @@ export class ReportReader {
     this.#programs = programs;
     this.#indices = indices;
     const { fields } = programs.spec.btf.structLayout('pref_report');
-    this.#offsets = new Map(fields.map(({ name, offset }) => [name, offset]));
+    const offsetOf = (name: string): number => {
+      const field = fields.find((one) => one.name === name);
+      if (field === undefined) throw new PreflexError('ERR_SYSTEM', `the programs' reports have no ${name}`);
+      return field.offset;
+    };
+    this.#offsets = {
+      time_ns: offsetOf('time_ns'),
+      kind: offsetOf('kind'),
+      destination: offsetOf('destination'),
+      slot: offsetOf('slot'),
+      h1: offsetOf('h1'),
+      h2: offsetOf('h2'),
+      seq: offsetOf('seq'),
+      ack: offsetOf('ack'),
+      payload_length: offsetOf('payload_length'),
+      tcp_flags: offsetOf('tcp_flags'),
+      lost: offsetOf('lost'),
+    };
     this.#ring = new RingBuffer(programs.reportsFd, programs.reportsBytes);
     this.#poll = new Poll(programs.reportsFd, 'readable', () => {
       if (this.take() > 0) onReports();
@@ -107,26 +141,27 @@ export class ReportReader {
   }
 
   readonly #handle = (view: DataView, at: number): void => {
-    const read = (name: string): number => view.getInt32(at + (this.#offsets.get(name) ?? 0), true);
-    const timeAt = at + (this.#offsets.get('time_ns') ?? 0);
+    const offsets = this.#offsets;
+    const timeAt = at + offsets.time_ns;
     const timeNs = view.getUint32(timeAt, true) + view.getUint32(timeAt + 4, true) * LOW_WORD - clockOriginNs;
-    const [h1, h2] = [read('h1'), read('h2')];
-    const kind = read('kind');
-    this.#noteLost(read('lost'));
+    const h1 = view.getInt32(at + offsets.h1, true);
+    const h2 = view.getInt32(at + offsets.h2, true);
+    const kind = view.getInt32(at + offsets.kind, true);
+    this.#noteLost(view.getInt32(at + offsets.lost, true));
     if (kind === REPORT_INBOUND) {
       const segment = {
-        tcpFlags: read('tcp_flags'),
-        payloadLength: read('payload_length'),
-        seqNumber: read('seq'),
-        ackNumber: read('ack'),
+        tcpFlags: view.getInt32(at + offsets.tcp_flags, true),
+        payloadLength: view.getInt32(at + offsets.payload_length, true),
+        seqNumber: view.getInt32(at + offsets.seq, true),
+        ackNumber: view.getInt32(at + offsets.ack, true),
       };
       this.#port.noteInbound(h1, h2, segment, timeNs);
       const flow = this.#failing.get(h1);
       if (flow?.h2 === h2) this.#settle(flow.destination, h1, h2);
       return;
     }
-    const index = read('destination');
-    const slot = read('slot');
+    const index = view.getInt32(at + offsets.destination, true);
+    const slot = view.getInt32(at + offsets.slot, true);
     const destination = this.#indices.coreOf(index);
     if (destination < 0) return;
     if (kind === REPORT_BEGUN) {
@@ -146,12 +181,12 @@ export class ReportReader {
       this.#settle(destination, h1, h2);
     } else if (kind === REPORT_DATA) {
       const segment = {
-        tcpFlags: read('tcp_flags'),
-        payloadLength: read('payload_length'),
-        seqNumber: read('seq'),
+        tcpFlags: view.getInt32(at + offsets.tcp_flags, true),
+        payloadLength: view.getInt32(at + offsets.payload_length, true),
+        seqNumber: view.getInt32(at + offsets.seq, true),
         ackNumber: 0,
       };
-      this.#port.noteData(destination, slot, h1, h2, segment, read('ack'), timeNs);
+      this.#port.noteData(destination, slot, h1, h2, segment, view.getInt32(at + offsets.ack, true), timeNs);
       this.#settleRepeated(h1, h2);
     }
   };

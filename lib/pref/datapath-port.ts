@@ -168,7 +168,7 @@ export class DatapathPort {
     return failures.noteFlowlet(destination, slot, h1, h2);
   }
 
-  /** A TCP flow sends on a route and exposes nothing; to be told of one a millisecond. */
+  /** A TCP flow sends on a route and exposes nothing; to be told of some, see {@link FailureDetector.isToSample}. */
   noteSending(destination: number, slot: number, h1: number, h2: number, timeNs: number): void {
     const { failures } = this.core;
     if (!failures.isOn) return;

@@ -94,7 +94,8 @@ export function benchHostProgram(flows: number, options: BenchProgramOptions = {
 /**
  * The outbound program of the gateway on full segments that name a path, to prefixes drawn at random; against the same
  * packets at a device that is not the gateway's, which are not looked at. Once to one address of each prefix, which
- * packets went to before, and once to addresses that the program has not seen.
+ * packets went to before, and once to addresses that the program has not seen. No time is given, so the program reads the
+ * clock where it needs one.
  *
  * @param prefixes - of destinations of their own
  */
@@ -123,11 +124,7 @@ export function benchGatewayProgram(prefixes: number, options: BenchProgramOptio
     const context = new StructView(layout, outbound.context);
     const writer = new PacketWriter(outbound.packet);
     const dscp = encodeMark(markingScheme('pool2'), CODEPOINT_LECT, 1);
-    let packets = 0;
     const handle = (address: number, ifindex: number): number => {
-      const nowNs = 1e9 + packets++ * PACKET_NS;
-      context.write('cb', nowNs % 2 ** 32, 0);
-      context.write('cb', Math.floor(nowNs / 2 ** 32), 1);
       context.write('cb', ifindex, 2);
       const length = writer.segment(
         { version: 4, src: [OWN], dst: [address], dscp, protocol: PROTOCOL_TCP },

@@ -2,7 +2,8 @@
  * What the gateway's programs report, without any device: a gateway that is told by reports alone comes to what one comes
  * to that sees every packet. Flows from inside send data by routes 1, 2 and 3, and are answered an RTT later.
  */
-import { expect, it } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { expect, it, vi } from 'vitest';
 import { PrefGateway } from '../../lib/pref/gateway.ts';
 import type { GatewayOptions } from '../../lib/pref/gateway-options.ts';
 import { selfTuning } from '../../lib/pref/index.ts';
@@ -117,6 +118,11 @@ class Senders {
   }
 }
 
+/** The event loop takes up what is there, and what that leads to. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 10; i++) await setImmediate();
+}
+
 function withSenders(use: (world: Senders) => void, balancing?: () => Partial<GatewayOptions>): void {
   const world = new Senders(balancing);
   try {
@@ -157,6 +163,96 @@ describeNetns('flows that wait for an answer, reported by the programs', () => {
       while (world.sees.failureEvents().length === 0) world.run(world.nowMs + 1, othersOnly);
       world.run(world.nowMs + TICK_MS, othersOnly);
       expect(world.told.failureEvents()).toEqual([]);
+    });
+  });
+});
+
+describeNetns('the process', () => {
+  it('is woken for a loss at once, and for what flows send no sooner than 5 ms after it was woken last', async () => {
+    const world = new Senders();
+    try {
+      const send = (nowMs: number, flow: number, codepoint: number): void => {
+        world.nowMs = nowMs;
+        world.send(flow, codepoint, { tcpFlags: TCP_ACK, payloadLength: PAYLOAD });
+      };
+      send(1000, 0, CODEPOINT_LECT);
+      await vi.waitFor(() => expect(world.hears.onReports).toHaveBeenCalledTimes(1));
+      await turns();
+      send(1004, 1, CODEPOINT_LECT);
+      await turns();
+      expect(world.hears.onReports).toHaveBeenCalledTimes(1);
+      send(1005, 2, CODEPOINT_LECT);
+      await vi.waitFor(() => expect(world.hears.onReports).toHaveBeenCalledTimes(2));
+      await turns();
+      send(1006, 3, CODEPOINT_LEX);
+      await vi.waitFor(() => expect(world.hears.onReports).toHaveBeenCalledTimes(3));
+    } finally {
+      world.hears.close();
+    }
+  });
+});
+
+describeNetns('flows that only send', () => {
+  const data = { tcpFlags: TCP_ACK, payloadLength: PAYLOAD };
+  const dscp = (1 << 2) | CODEPOINT_LECT;
+  const out = { src: INSIDE, dst: OUTSIDE, dstPort: 443, dscp, ...data };
+  const back = { src: OUTSIDE, dst: INSIDE, srcPort: 443, ...data };
+
+  it('are reported eight times a millisecond, as the gateway that sees every packet looks at eight', () => {
+    withSenders((world) => {
+      const noteSending = vi.spyOn(world.hears.port, 'noteSending');
+      const sendInMs = (flows: number): void => {
+        world.nowMs++;
+        for (let i = 0; i < flows; i++) world.handle(true, buildTcp({ ...out, srcPort: 20_000 + i }));
+        // None waits in the next millisecond, so that each could be reported.
+        for (let i = 0; i < flows; i++)
+          world.handle(false, buildTcp({ ...back, dstPort: 20_000 + i, payloadLength: 0 }));
+        world.pass();
+      };
+      sendInMs(1);
+      noteSending.mockClear();
+      for (let ms = 0; ms < 20; ms++) sendInMs(40);
+      expect(noteSending).toHaveBeenCalledTimes(20 * 8);
+    });
+  });
+
+  it('are reported after a pause as often as in the longest tick of a kernel at most', () => {
+    withSenders((world) => {
+      const noteSending = vi.spyOn(world.hears.port, 'noteSending');
+      world.nowMs = 5000;
+      for (let i = 0; i < 200; i++) world.handle(true, buildTcp({ ...out, srcPort: 20_000 + i }));
+      world.pass();
+      expect(noteSending).toHaveBeenCalledTimes(10 * 8);
+    });
+  });
+
+  it('are reported again every 10 ms while they wait for an answer', () => {
+    withSenders((world) => {
+      const noteSending = vi.spyOn(world.hears.port, 'noteSending');
+      const times = [];
+      for (world.nowMs = 1; world.nowMs <= 25; world.nowMs++) {
+        world.handle(true, buildTcp({ ...out, srcPort: 20_000 }));
+        world.pass();
+      }
+      for (const call of noteSending.mock.calls) times.push(Math.round(call[4] / NS_PER_MS));
+      expect(times).toEqual([1, 11, 21]);
+    });
+  });
+
+  it('wait no more when new data comes to them, of which one segment in 5 ms is reported then', () => {
+    withSenders((world) => {
+      const noteInbound = vi.spyOn(world.hears.port, 'noteInbound');
+      world.nowMs = 1;
+      world.handle(true, buildTcp({ ...out, srcPort: 20_000 }));
+      world.handle(false, buildTcp({ ...back, dstPort: 20_000, seqNumber: 0, ackNumber: 7 }));
+      world.nowMs = 20;
+      world.handle(true, buildTcp({ ...out, srcPort: 20_000 }));
+      world.pass();
+      noteInbound.mockClear();
+      for (let i = 1; i <= 5; i++)
+        world.handle(false, buildTcp({ ...back, dstPort: 20_000, seqNumber: i * PAYLOAD, ackNumber: 7 }));
+      world.pass();
+      expect(noteInbound).toHaveBeenCalledTimes(1);
     });
   });
 });

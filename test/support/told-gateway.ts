@@ -2,7 +2,7 @@
  * A gateway that sees no packet: the kernel's programs handle them, without any device, and it is told by their reports.
  * Destination 0 lies behind all its routes.
  */
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { ReportReader } from '../../lib/ebpf/report-reader.ts';
 import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
 import { GatewayVerifier } from '../../lib/ebpf/verify/verify-gateway.ts';
@@ -26,6 +26,8 @@ export class ToldGateway {
   readonly gateway: PrefGateway;
   readonly port: DatapathPort;
   readonly reader: ReportReader;
+  /** Called when the process was woken and read reports. */
+  readonly onReports = vi.fn();
 
   /**
    * @param programOptions - of the programs
@@ -42,7 +44,7 @@ export class ToldGateway {
     this.gateway.addDestination([OUTSIDE_PREFIX], pathIds);
     this.port = this.gateway.openPort();
     const indices = { coreOf: (index: number) => index, indexOf: (destination: number) => destination };
-    this.reader = new ReportReader(this.port, this.verifier.programs, indices, () => undefined);
+    this.reader = new ReportReader(this.port, this.verifier.programs, indices, this.onReports);
     // What ran before left reports of another time.
     this.reader.takeAll();
   }

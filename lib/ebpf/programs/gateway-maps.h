@@ -206,9 +206,10 @@ struct pref_watched_flow {
 	__u32 is_used;
 	/* It was reported to send, and no answer since: until then every inbound segment is reported. */
 	__u32 is_waiting;
-	/* The last acknowledgment that was reported, if has_ack. */
+	/* The last acknowledgment that was reported, and where data from outside ended, if has_ack. */
 	__u32 has_ack;
 	__u32 ack;
+	__u32 end;
 };
 
 #define WATCHED_FLOWS 16384
@@ -218,6 +219,32 @@ struct pref_watched_flow {
 #define WAITING_MS 1000
 /* Segments of a flow that is not in trouble are not all reported. */
 #define REPORT_GAP_MS 5
+
+/* A flow that is known to wait is reported to send again after so long: a tick of the detector. */
+#define SENDING_GAP_MS 10
+
+/*
+ * How much the process is told, of all processors together; two that come at the same moment may count as one. Packets
+ * of flows that only send: how many are looked at, which is FailureDetector.isToSample.
+ */
+struct pref_sampled {
+	/* Up to when packets were granted, ns. */
+	__u64 time_ns;
+	/* When the process was woken last, ns. */
+	__u64 woken_ns;
+	/* Packets that may still be looked at until the time goes on. */
+	__u32 left;
+	__u32 reserved;
+};
+
+/*
+ * Reports from which nothing is decided wake the process no more often, ns. It takes up what waits before it looks at the
+ * time, so that it knows no less.
+ */
+#define WAKING_GAP_NS 5000000
+#define SAMPLED_A_MS 8
+/* The coarse clock goes on with the kernel's ticks, every 1 to 10 ms: what a pause grants is no more than the longest does. */
+#define LONGEST_TICK_MS 10
 
 /*
  * A flow that receives: lib/pref/repeat-watch.ts. Found by its hash alone; it keeps its place until it was idle for a
@@ -375,12 +402,11 @@ struct {
 	__type(value, struct pref_watched_flow);
 } watched SEC(".maps");
 
-/* When a flow that only sends was reported last, ms modulo 2^32. FailureDetector.isToSample looks at more in a millisecond. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct pref_sampled);
 } sampled SEC(".maps");
 
 struct {

@@ -8,16 +8,22 @@
 /* FailureDetector: how long after a suspension only new connections are probes. */
 #define SETTLING_MS 5000
 
-/* A function of its own, so that the layout of a report is in the object's BTF. */
-static __noinline int send_report(struct pref_report *record)
+/* A function of its own, so that the layout of a report is in the object's BTF. is_urgent: the process is woken for it. */
+static __noinline int send_report(struct pref_report *record, __u32 is_urgent)
 {
 	__u32 zero = 0;
 	struct pref_counters *count = bpf_map_lookup_elem(&counters, &zero);
+	struct pref_sampled *state = bpf_map_lookup_elem(&sampled, &zero);
+	__u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (!record || !count)
+	if (!record || !count || !state)
 		return 0;
+	if (is_urgent || record->time_ns - state->woken_ns >= WAKING_GAP_NS) {
+		state->woken_ns = record->time_ns;
+		flags = BPF_RB_FORCE_WAKEUP;
+	}
 	record->lost = bpf_get_smp_processor_id() << 24 | (count->reports_lost & 0xffffff);
-	if (bpf_ringbuf_output(&reports, record, sizeof(*record), 0))
+	if (bpf_ringbuf_output(&reports, record, sizeof(*record), flags))
 		count->reports_lost++;
 	return 0;
 }
@@ -34,7 +40,7 @@ __noinline int report_turnover(struct pref_step *step, __u32 kind)
 	record.destination = step->destination;
 	record.h1 = step->h1;
 	record.h2 = step->h2;
-	send_report(&record);
+	send_report(&record, 0);
 	return 0;
 }
 
@@ -49,6 +55,12 @@ static __always_inline void begin_flowlet(struct pref_step *step, const struct p
 		report_turnover(step, REPORT_BEGUN);
 }
 
+/* Where what a segment takes of the sequence numbers ends. */
+static __always_inline __u32 end_of(const struct packet *packet)
+{
+	return packet->seq + packet->payload_length + !!(packet->tcp_flags & TCP_SYN) + !!(packet->tcp_flags & TCP_FIN);
+}
+
 /* Whether an inbound segment shows that something of the flow arrived, as FailureDetector.noteInbound sees it. */
 static __always_inline int is_answer_to(const struct pref_watched_flow *flow, const struct packet *packet)
 {
@@ -58,13 +70,16 @@ static __always_inline int is_answer_to(const struct pref_watched_flow *flow, co
 		return 0;
 	if (!packet->payload_length && !(packet->tcp_flags & TCP_FIN))
 		return 1;
-	return flow->has_ack && (__s32)(packet->ack - flow->ack) > 0;
+	if (!flow->has_ack)
+		return 0;
+	return (__s32)(packet->ack - flow->ack) > 0 || (!flow->is_exposed && (__s32)(end_of(packet) - flow->end) > 0);
 }
 
 /* Tells the process of the flow in hand; where and what, for a loss or a flowlet. */
 __noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u32 slot)
 {
 	struct pref_report record = {};
+	__u32 is_urgent = kind == REPORT_LOSS || kind == REPORT_FLOWLET;
 
 	if (!step)
 		return 0;
@@ -80,10 +95,15 @@ __noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u
 		} else if (kind == REPORT_SENDING) {
 			flow->is_waiting = 1;
 		} else if (kind == REPORT_INBOUND) {
-			flow->is_exposed = 0;
+			__u32 end = end_of(&step->packet);
+
 			if (is_answer_to(flow, &step->packet))
 				flow->is_waiting = 0;
+			is_urgent = flow->is_exposed;
+			flow->is_exposed = 0;
 			if (step->packet.tcp_flags & TCP_ACK) {
+				if (!flow->has_ack || (step->packet.tcp_flags & TCP_SYN) || (__s32)(end - flow->end) > 0)
+					flow->end = end;
 				flow->ack = step->packet.ack;
 				flow->has_ack = 1;
 			}
@@ -104,7 +124,7 @@ __noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u
 		record.payload_length = step->packet.payload_length;
 		record.tcp_flags = step->packet.tcp_flags;
 	}
-	send_report(&record);
+	send_report(&record, is_urgent);
 	return 0;
 }
 
@@ -125,24 +145,54 @@ static __always_inline void report_inbound(struct pref_step *step)
 	report(step, REPORT_INBOUND, 0, 0);
 }
 
-/* A flow sends by a route and exposes nothing: one a millisecond is reported, for FailureDetector.noteSending. */
-__noinline int note_sending(struct pref_step *step, __u32 slot)
+/*
+ * FailureDetector.isToSample: whether this packet of a flow that only sends is looked at. Asked for most packets, so it
+ * takes the coarse clock, which costs a few loads where the exact one costs more than two look-ups.
+ */
+static __always_inline int is_to_sample(const struct pref_step *step)
 {
 	__u32 zero = 0;
+	struct pref_sampled *state = bpf_map_lookup_elem(&sampled, &zero);
 
-	if (!step)
+	if (!state)
 		return 0;
-	__u32 now_ms = ms_of(step);
-	__u32 *sampled_at_ms = bpf_map_lookup_elem(&sampled, &zero);
-	if (!sampled_at_ms || *sampled_at_ms == now_ms)
+	/* That of a test run has no ticks: it is the time of the packet. */
+	__u64 now_ns = step->now_ns ? step->now_ns : bpf_ktime_get_coarse_ns();
+	__u64 granted_ns = state->time_ns;
+	__s64 elapsed_ns = now_ns - granted_ns;
+	if (elapsed_ns >= LONGEST_TICK_MS * NS_PER_MS) {
+		state->time_ns = now_ns;
+		state->left = SAMPLED_A_MS * LONGEST_TICK_MS;
+	} else if (elapsed_ns >= NS_PER_MS) {
+		__u32 ms = (__u32)elapsed_ns / NS_PER_MS;
+
+		state->time_ns = granted_ns + ms * NS_PER_MS;
+		state->left = SAMPLED_A_MS * ms;
+	}
+	__u32 left = state->left;
+	if (!left)
 		return 0;
-	*sampled_at_ms = now_ms;
+	state->left = left - 1;
+	return 1;
+}
+
+/* A flow sends by a route and exposes nothing: some are reported, for FailureDetector.noteSending. */
+__noinline int note_sending(struct pref_step *step, __u32 slot)
+{
+	if (!step || !is_to_sample(step))
+		return 0;
 	hash_flow(step, 0, 1);
 	__u32 index = step->h1 & (WATCHED_FLOWS - 1);
 	const struct pref_watched_flow *flow = bpf_map_lookup_elem(&watched, &index);
-	/* Whose place is taken would never be seen to be answered. */
-	if (!flow || (flow->is_waiting && flow->h2 != step->h2 && now_ms - flow->time_ms < WAITING_MS))
+	if (!flow)
 		return 0;
+	if (flow->is_used && flow->is_waiting) {
+		__u32 age_ms = ms_of(step) - flow->time_ms;
+
+		/* Whose place is taken would never be seen to be answered; and the detector knows of one that waits. */
+		if (age_ms < (flow->h2 == step->h2 ? SENDING_GAP_MS : WAITING_MS))
+			return 0;
+	}
 	report(step, REPORT_SENDING, step->destination, slot);
 	return 0;
 }
@@ -215,7 +265,7 @@ __noinline int report_data(struct pref_step *step)
 	record.ack = flow->ack;
 	record.payload_length = step->packet.payload_length;
 	record.tcp_flags = step->packet.tcp_flags;
-	send_report(&record);
+	send_report(&record, is_repeated);
 	return 0;
 }
 
