@@ -318,8 +318,12 @@ function tablesByPathId(
   return new Map(routes.map(({ name, routeTable }) => [pathIds.get(name) ?? 0, routeTable]));
 }
 
-/** Path IDs of the routes whose tables are not filled by somebody else. */
-function ownTables(
+/**
+ * Path IDs of the routes whose tables are the gateway's own, and hold nothing but their default routes. Pure.
+ *
+ * @param pathIds - by the names of the routes
+ */
+export function ownTables(
   { routes }: ResolvedGatewayPlumbing,
   pathIds: ReadonlyMap<string, number>,
 ): ReadonlySet<number> {
