@@ -20,6 +20,8 @@ export interface GatewayTraffic {
    * forwards.
    */
   readonly redirectTables?: ReadonlyMap<number, number>;
+  /** Path IDs of the routes whose tables hold a default route and nothing else; default none. */
+  readonly ownTables?: ReadonlySet<number>;
   /** Whether what begins and what is lost is reported for the flowlet turnover; default false. */
   readonly measuresTurnover?: boolean;
 }
@@ -42,8 +44,9 @@ const LONGEST_NS = 2 ** 62;
 export function encodeGatewaySettings(
   layout: StructLayout,
   gateway: GatewaySettings,
-  { markMask, measuresTurnover = false, upMask = 0xffff, suspendedAtNs = 0, redirectTables }: GatewayTraffic,
+  traffic: GatewayTraffic,
 ): Uint8Array {
+  const { markMask, measuresTurnover = false, upMask = 0xffff, suspendedAtNs = 0, redirectTables } = traffic;
   const { routes, scheme } = gateway;
   for (const { name, nat } of routes) {
     if (nat === true) throw invalidOption('nat', name, 'no route with the eBPF datapath; use datapath tun');
@@ -80,6 +83,7 @@ export function encodeGatewaySettings(
   for (const [slot, { pathId }] of routes.entries()) {
     view.write('slot_of', slot, pathId);
     view.write('path_id_of', pathId, slot);
+    view.write('has_own_table', traffic.ownTables?.has(pathId) === true ? 1 : 0, pathId);
     view.write('redirect_table_of', redirectTables?.get(pathId) ?? 0, pathId);
   }
   return view.bytes;

@@ -154,6 +154,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     this.#forwarding = forwarding;
     const traffic = {
       markMask: mark.mask,
+      ownTables: ownTables(plumbing, this.#pathIds),
       ...(forwarding === 'redirect' ? { redirectTables: tablesByPathId(plumbing, this.#pathIds) } : {}),
     };
     kernel.load(port.settings, traffic);
@@ -315,6 +316,19 @@ function tablesByPathId(
   pathIds: ReadonlyMap<string, number>,
 ): Map<number, number> {
   return new Map(routes.map(({ name, routeTable }) => [pathIds.get(name) ?? 0, routeTable]));
+}
+
+/**
+ * Path IDs of the routes whose tables are the gateway's own, and hold nothing but their default routes. Pure.
+ *
+ * @param pathIds - by the names of the routes
+ */
+export function ownTables(
+  { routes }: ResolvedGatewayPlumbing,
+  pathIds: ReadonlyMap<string, number>,
+): ReadonlySet<number> {
+  const own = routes.filter(({ isTableForeign }) => !isTableForeign);
+  return new Set(own.map(({ name }) => pathIds.get(name) ?? 0));
 }
 
 /** The machine's own addresses, as a text to compare. */

@@ -2,8 +2,11 @@
  * How the benchmarks of datapaths measure: the same traffic through several things that stand side by side, in turn, round
  * after round, every other round in the opposite order.
  */
+import { readFileSync } from 'node:fs';
+import { inNamespace, run } from '../../lib/netns/command.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { linkCounters } from '../../lib/netns/links.ts';
+import type { EndProcessors } from '../traffic/iperf3.ts';
 import { runIperf3 } from '../traffic/iperf3.ts';
 
 /** Traffic to measure with. */
@@ -26,6 +29,8 @@ export interface BenchArm {
   readonly counted: { readonly netns: string; readonly device: string };
   /** DSCP of what the client sends; default 0. */
   readonly dscp?: number;
+  /** A router between the two ends, and the devices by which packets come to it. */
+  readonly router?: { readonly netns: string; readonly devices: readonly string[] };
 }
 
 /** The traffic of all of them. */
@@ -39,6 +44,12 @@ export const BENCH_TRAFFIC: readonly BenchTraffic[] = [
 export interface ArmOptions {
   readonly rounds: number;
   readonly seconds: number;
+  /**
+   * Where the two ends are kept; default nowhere. Routers handle packets of TCP on the processor of the server then.
+   * Otherwise they do so where the packets are sent, which of TCP is also where acknowledgments come in: on both, with
+   * segments that overtake each other.
+   */
+  readonly processors?: EndProcessors | undefined;
   /** Told of each round, in words. */
   readonly onProgress?: ((line: string) => void) | undefined;
 }
@@ -52,16 +63,20 @@ export async function measureArms(
   title: string,
   arms: readonly BenchArm[],
   all: readonly BenchTraffic[],
-  { rounds, seconds, onProgress }: ArmOptions,
+  { rounds, seconds, processors, onProgress }: ArmOptions,
 ): Promise<ArmRates> {
-  for (const arm of arms) await measureRate(scope, arm, all[0], 1);
+  for (const arm of arms) await measureRate(scope, arm, all[0], 1, processors);
   const rates = new Map(
     arms.map(({ name }) => [name, new Map(all.map((one) => [one.name, [] as number[]]))]),
   );
   for (const traffic of all) {
+    for (const { router } of arms) {
+      if (router && processors)
+        steer(router, traffic.datagramBytes === undefined ? processors.server : undefined);
+    }
     for (let round = 0; round < rounds; round++) {
       for (const arm of round % 2 === 0 ? arms : [...arms].reverse()) {
-        const rate = await measureRate(scope, arm, traffic, seconds);
+        const rate = await measureRate(scope, arm, traffic, seconds, processors);
         rates.get(arm.name)!.get(traffic.name)!.push(rate);
       }
       const found = arms.map(
@@ -73,11 +88,26 @@ export async function measureArms(
   return rates;
 }
 
+/** Has a processor handle what comes in by these devices, or whichever it comes to. @see scaling.rst of Linux: RPS */
+function steer({ netns, devices }: NonNullable<BenchArm['router']>, processor: number | undefined): void {
+  // Groups of 32 processors, the highest first.
+  const mask =
+    processor === undefined
+      ? '0'
+      : [2 ** (processor % 32), ...Array.from({ length: processor >> 5 }, () => 0)]
+          .map((word) => word.toString(16).padStart(8, '0'))
+          .join(',');
+  for (const device of devices) {
+    run(inNamespace(['tee', `/sys/class/net/${device}/queues/rx-0/rps_cpus`], { netns }), { input: mask });
+  }
+}
+
 async function measureRate(
   scope: LabScope,
   { counted, clientNetns, serverNetns, address, dscp }: BenchArm,
   { flows, datagramBytes }: BenchTraffic,
   seconds: number,
+  processors: EndProcessors | undefined,
 ): Promise<number> {
   const place = {
     clientNetns,
@@ -85,6 +115,7 @@ async function measureRate(
     address,
     seconds,
     flows,
+    processors,
     ...(dscp === undefined ? {} : { dscp }),
   };
   if (datagramBytes === undefined) return (await runIperf3(scope, place)).bitsPerSec / 1e9;
@@ -92,6 +123,18 @@ async function measureRate(
   const before = packets();
   await runIperf3(scope, { ...place, udpBitsPerSec: 0, datagramBytes });
   return (packets() - before) / seconds / 1e3;
+}
+
+/** Two processors that this process may use, one for each end; undefined where it may use one only. */
+export function endProcessors(
+  status: string = readFileSync('/proc/self/status', 'utf8'),
+): EndProcessors | undefined {
+  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? '';
+  const [client, server] = list.split(',').flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number);
+    return Array.from({ length: Math.min(last - first + 1, 2) }, (_, i) => first + i);
+  });
+  return server === undefined ? undefined : { client, server };
 }
 
 /** The pairs of two arms for a kind of traffic. */

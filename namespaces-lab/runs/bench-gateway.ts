@@ -17,7 +17,7 @@ import { preflexArgv, PreflexProcess } from '../processes/preflex-process.ts';
 import type { OpenPairTopology } from '../topologies/open-pair.ts';
 import { buildOpenPair, OPEN_PAIR } from '../topologies/open-pair.ts';
 import type { BenchArm } from './bench-arms.ts';
-import { armPairs, BENCH_TRAFFIC, measureArms } from './bench-arms.ts';
+import { armPairs, BENCH_TRAFFIC, endProcessors, measureArms } from './bench-arms.ts';
 import type { BenchDatapathOptions } from './bench-ebpf.ts';
 
 /** Options of the benchmark. */
@@ -54,6 +54,12 @@ export async function benchGateway(
   });
   const topologies = new Map(ARMS.map((name) => [name, buildArm(scope, name)]));
   const arms = ARMS.map((name) => armOf(name, topologies.get(name)!));
+  const processors = endProcessors();
+  onProgress?.(
+    processors
+      ? `sender on processor ${processors.client}; receiver, and gateways of TCP, on processor ${processors.server}`
+      : 'sender and receiver share the only processor: their rates swing with the scheduler',
+  );
   const results: BenchResult[] = [];
   for (const count of options.prefixes ?? [1, 1000, 100_000]) {
     const label = `${count.toLocaleString('en-US')} ${count === 1 ? 'prefix' : 'prefixes'}`;
@@ -68,6 +74,7 @@ export async function benchGateway(
     const rates = await measureArms(scope, `gateway, ${label}`, arms, TRAFFIC, {
       rounds,
       seconds,
+      processors,
       onProgress,
     });
     await Promise.all(gateways.map((gateway) => gateway.stop()));
@@ -99,6 +106,7 @@ function armOf(name: string, { host, gateway, outside }: OpenPairTopology): Benc
     serverNetns: outside,
     address: FAR,
     counted: { netns: gateway, device: 'wan0' },
+    router: { netns: gateway, devices: ['p0', 'wan0'] },
     dscp: encodeMark(markingScheme('pool2'), CODEPOINT_LECT, 1),
   };
 }

@@ -30,6 +30,14 @@ export interface Iperf3Options {
   readonly dscp?: number;
   /** UDP payload of a datagram; default what fits the path. */
   readonly datagramBytes?: number;
+  /** Processors that the two ends are kept on; default none: wherever the scheduler puts them. */
+  readonly processors?: EndProcessors | undefined;
+}
+
+/** Numbers of processors, one for each end. */
+export interface EndProcessors {
+  readonly client: number;
+  readonly server: number;
 }
 
 /** What iperf3 measured. */
@@ -85,6 +93,9 @@ function clientArgv(options: Iperf3Options, port: number, seconds: number): stri
   if (options.datagramBytes !== undefined) argv.push('-l', String(options.datagramBytes));
   if (options.tcpBitsPerSec !== undefined) argv.push('-b', String(options.tcpBitsPerSec));
   if (options.dscp !== undefined) argv.push('--dscp', String(options.dscp));
+  if (options.processors !== undefined) {
+    argv.push('-A', `${options.processors.client},${options.processors.server}`);
+  }
   if (options.reverse) argv.push('-R');
   return argv;
 }

@@ -56,6 +56,19 @@ describeObject('settings of the gateway programs', () => {
     expect([view.read('memory_set_mask'), view.read('memory_lifetime_ms')]).toEqual([15, 2]);
   });
 
+  it('tell by path ID which tables are redirected to, and which of them the gateway alone fills', () => {
+    const layout = layoutOf('pref_settings');
+    const gateway = checkGatewayOptions({ routes: ROUTES });
+    const redirectTables = new Map([
+      [5, 7210],
+      [2, 100],
+    ]);
+    const traffic = { ...TRAFFIC, redirectTables, ownTables: new Set([5]) };
+    const view = new StructView(layout, encodeGatewaySettings(layout, gateway, traffic));
+    expect([5, 2, 1].map((pathId) => view.read('redirect_table_of', pathId))).toEqual([7210, 100, 0]);
+    expect([5, 2, 1].map((pathId) => view.read('has_own_table', pathId))).toEqual([1, 0, 0]);
+  });
+
   it('refuse a route with NAT', () => {
     const nat = [{ pathId: 1, name: 'isp', nat: true }];
     expect(() => settingsOf({ routes: nat })).toThrow(/nat: "isp" is not allowed; it takes no route/);

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Rule } from '../../lib/netns/index.ts';
 import { describeChanges } from '../../lib/runtime/change.ts';
+import { ownTables } from '../../lib/runtime/gateway-ebpf-datapath.ts';
 import { allTables, planGatewayPlumbing, resolveGatewayPlumbing } from '../../lib/runtime/gateway-plan.ts';
 import { kernelDiversion, planKernelPlumbing } from '../../lib/runtime/gateway-kernel-plan.ts';
 import { requireMarkMask } from '../../lib/runtime/mark-mask.ts';
@@ -127,6 +128,14 @@ describe('the plan of a gateway in the kernel', () => {
     ]),
     standing: new Set<string>(),
   };
+
+  it('the tables that nobody else fills are known by the path IDs of their routes', () => {
+    const pathIds = new Map([
+      ['a', 5],
+      ['b', 2],
+    ]);
+    expect(ownTables(options, pathIds)).toEqual(new Set([5]));
+  });
 
   it('fills its tables, then looks into the table of a route by the mark, of what comes from inside alone', () => {
     const { changes, warnings } = planKernelPlumbing(state, options, kernel);

@@ -56,8 +56,23 @@ struct pref_settings {
 	/* NO_SLOT for a path ID without route. */
 	__u8 slot_of[64];
 	__u8 path_id_of[MAX_ROUTES];
+	/* By path ID: the route's table is the gateway's own, which holds a default route and nothing else. */
+	__u8 has_own_table[64];
 	/* The routing table of a route whose packets the program sends itself, by path ID; 0: the kernel forwards them. */
 	__u32 redirect_table_of[64];
+};
+
+/* What the kernel's routing said last of a route with a table of the gateway's own. */
+struct pref_next_hop {
+	/* When, in jiffies. */
+	__u64 at;
+	__u32 table;
+	__u32 ifindex;
+	/* Longest packet. */
+	__u32 mtu;
+	/* AF_INET or AF_INET6, and the address as the kernel has it. */
+	__u32 family;
+	__u32 address[4];
 };
 
 /* The device of a route, by its index. */
@@ -389,6 +404,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pref_counters);
 } counters SEC(".maps");
+
+/* Path ID * 2, + 1 for IPv6 packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 128);
+	__type(key, __u32);
+	__type(value, struct pref_next_hop);
+} next_hops SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
