@@ -5,6 +5,7 @@ export * from './ip.ts';
 export * from './lab-scope.ts';
 export * from './links.ts';
 export * from './namespaces.ts';
+export * from './netlink-messages.ts';
 export * from './process-info.ts';
 export * from './processes.ts';
 export * from './routes.ts';
