@@ -6,6 +6,8 @@ export * from './lab-scope.ts';
 export * from './links.ts';
 export * from './namespaces.ts';
 export * from './netlink-messages.ts';
+export * from './netlink-reader.ts';
+export * from './onlooker-messages.ts';
 export * from './process-info.ts';
 export * from './processes.ts';
 export * from './routes.ts';

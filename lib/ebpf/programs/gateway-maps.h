@@ -27,6 +27,8 @@ struct pref_settings {
 	__s64 ahead_ns;
 	__s64 total_token_ns;
 	__s64 total_ahead_ns;
+	/* Until when the program sends packets itself, by redirect_table_of; CLOCK_MONOTONIC. 0: never. */
+	__u64 redirect_until_ns;
 	/* The FNE memory. */
 	__u32 memory_set_mask;
 	__s32 memory_lifetime_ms;
@@ -56,7 +58,10 @@ struct pref_settings {
 	/* NO_SLOT for a path ID without route. */
 	__u8 slot_of[64];
 	__u8 path_id_of[MAX_ROUTES];
-	/* The routing table of a route whose packets the program sends itself, by path ID; 0: the kernel forwards them. */
+	/*
+	 * The routing table of a route whose packets the program sends itself until redirect_until_ns, by path ID; 0: the
+	 * kernel forwards them.
+	 */
 	__u32 redirect_table_of[64];
 };
 

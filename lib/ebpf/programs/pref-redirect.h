@@ -1,5 +1,6 @@
 /*
- * Sending a packet by its route without the kernel's forwarding (configuration: forwarding: redirect). The kernel's own
+ * Sending a packet by its route without the kernel's forwarding (configuration: forwarding: redirect; or auto, while the
+ * process says so, see redirect_until_ns). The kernel's own
  * routing table says where to, asked for every packet, so a route, a device or a neighbour that is gone counts at once.
  * Whatever asks more of a router than a lower TTL is left to the kernel.
  */
@@ -49,6 +50,9 @@ __noinline int find_next_hop(struct __sk_buff *skb, struct pref_step *step, __u3
 	int is_plain = packet->version == 4 ? is_plain4(packet) : is_plain6(packet);
 	/* bpf_redirect_neigh takes an Ethernet header off; padding would leave with the packet. */
 	if (!table || !is_plain || packet->at != ETH_HLEN || skb->vlan_present || packet->length != packet->captured)
+		return 0;
+	/* Good to a few milliseconds, which is enough here. */
+	if (bpf_ktime_get_coarse_ns() >= set->redirect_until_ns)
 		return 0;
 	look_up(step, 1);
 	if (step->found_inside != INSIDE_DOMAIN)
