@@ -21,7 +21,7 @@ export interface GatewayTraffic {
    */
   readonly redirectTables?: ReadonlyMap<number, number>;
   /** Until when they do, ns of CLOCK_MONOTONIC, 0 for never; default for ever. */
-  readonly redirectUntilNs?: number;
+  readonly redirectUntilNs?: number | undefined;
   /** Whether what begins and what is lost is reported for the flowlet turnover; default false. */
   readonly measuresTurnover?: boolean;
 }

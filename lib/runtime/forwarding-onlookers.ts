@@ -31,7 +31,6 @@ import {
   XFRM_MSG_UPDPOLICY,
   chainDumpRequest,
   flowtableDumpRequest,
-  forEachMessage,
   ingressDumpRequest,
   localDumpRequest,
   policyDefaultRequest,
@@ -46,23 +45,13 @@ import {
   ruleDumpRequest,
 } from '../netns/index.ts';
 import type { BaseChain, Family, NetlinkHeader, RuleMessage } from '../netns/index.ts';
-import {
-  EAFNOSUPPORT,
-  EAGAIN,
-  EINVAL,
-  ENOBUFS,
-  EOPNOTSUPP,
-  EPROTONOSUPPORT,
-  SystemError,
-  errnoName,
-} from '../sys/errno.ts';
+import { EAFNOSUPPORT, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, SystemError, errnoName } from '../sys/errno.ts';
 import { interfaceIndex } from '../sys/interface.ts';
 import {
   NETLINK_NETFILTER,
   NETLINK_ROUTE,
   NETLINK_XFRM,
   NFNLGRP_NFTABLES_BIT,
-  NetlinkSocket,
   RTMGRP_IPV4_IFADDR,
   RTMGRP_IPV4_RULE,
   RTMGRP_IPV6_IFADDR,
@@ -70,8 +59,8 @@ import {
   RTMGRP_TC,
   XFRMGRP_POLICY,
 } from '../sys/netlink.ts';
-import { SocketWatch } from '../sys/socket-watch.ts';
 import type { Onlookers } from './forwarding-watch.ts';
+import { NetlinkListener } from './netlink-listener.ts';
 
 /** What is the gateway's own. */
 export interface OwnForwarding {
@@ -123,8 +112,6 @@ const LISTENERS = [
     news: [RTM_NEWRULE, RTM_NEWTFILTER],
   },
 ] as const;
-const RECEIVE_BYTES = 1 << 20;
-const BUFFER_BYTES = 65_536;
 /** Looks without asking again what this kernel does not have: asking makes it look for a module. */
 const LOOKS_WITHOUT = 60;
 
@@ -351,53 +338,5 @@ function readNetFile(name: string): string | undefined {
     return readFileSync(`/proc/thread-self/net/${name}`, 'utf8');
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? '' : undefined;
-  }
-}
-
-/** Notifications of one family. */
-class NetlinkListener {
-  /** Types of messages that may mean somebody new. */
-  readonly news: readonly number[];
-  readonly #socket: NetlinkSocket;
-  readonly #bytes = new Uint8Array(BUFFER_BYTES);
-  readonly #view = new DataView(this.#bytes.buffer);
-  #watch: SocketWatch | undefined;
-
-  constructor(family: number, groups: number, news: readonly number[]) {
-    this.news = news;
-    this.#socket = NetlinkSocket.open(groups, RECEIVE_BYTES, family);
-  }
-
-  /** @param onTypes - told which types of messages came, and whether others may have been lost */
-  start(onTypes: (types: ReadonlySet<number>, isLost: boolean) => void): void {
-    this.#watch = new SocketWatch(this.#socket.fd, (isBroken) => {
-      const types = new Set<number>();
-      const isLost = this.#drain(types);
-      // After ENOBUFS, which has been read.
-      if (isBroken) this.#watch?.restart(false);
-      onTypes(types, isLost);
-    });
-    // The packet loop keeps the process alive.
-    this.#watch.unref();
-  }
-
-  close(): void {
-    this.#watch?.close();
-    this.#socket.close();
-  }
-
-  /** Reads all that waits; true when something was lost or made no sense. */
-  #drain(types: Set<number>): boolean {
-    let isLost = false;
-    for (;;) {
-      const length = this.#socket.receive(this.#bytes);
-      if (length === -EAGAIN) return isLost;
-      if (length < 0 && length !== -ENOBUFS) return true;
-      const isWhole =
-        length >= 0 &&
-        length <= BUFFER_BYTES &&
-        forEachMessage(this.#view, length, ({ type }) => types.add(type));
-      if (!isWhole) isLost = true;
-    }
   }
 }
