@@ -41,13 +41,12 @@ export const RTM_NEWRULE = 32;
 export const RTM_NEWTFILTER = 44;
 /** Message: an address is there, or was added. */
 export const RTM_NEWADDR = 20;
-/** Message: what happens to packets that no policy of IPsec is for. */
-export const XFRM_MSG_DEFAULT = 0x27;
+/** Message: what happens to packets that no policy of IPsec is for; the request for it, its answer, and news of it. */
+export const XFRM_MSG_GETDEFAULT = 0x28;
 
 const NFT_MSG_GETCHAIN = NFTABLES | 4;
 const NFT_MSG_GETFLOWTABLE = NFTABLES | 23;
 const XFRM_MSG_GETPOLICY = 0x15;
-const XFRM_MSG_GETDEFAULT = 0x28;
 const RTM_GETROUTE = 26;
 const RTM_GETRULE = 34;
 const RTM_GETTFILTER = 46;

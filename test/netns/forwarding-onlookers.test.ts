@@ -223,6 +223,7 @@ describeNetns('onlookers of forwarded packets', () => {
     };
     await isNews('the chain', () => nft(chain('ip', 'forward')));
     await isNews('the policy', () => ip('xfrm policy add src 10.5.0.0/24 dst 10.6.0.0/24 dir fwd'));
+    await isNews('the default policy', () => ip('xfrm policy setdefault fwd block'));
     await isNews('the IPv4 rule', () => ip('rule add priority 90 lookup 100'));
     await isNews('the IPv6 rule', () => ip('-6 rule add priority 90 lookup 100'));
     const programs = loadPrograms();
