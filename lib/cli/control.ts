@@ -1,6 +1,7 @@
 /** `preflex status` and `preflex routes`: asking the daemons that run on this machine. */
 import type { Command } from 'commander';
 import type { GatewayStatusAnswer, RoutesAnswer } from '../runtime/control/gateway-operations.ts';
+import type { KernelDatapathStatus } from '../runtime/gateway-datapath.ts';
 import type { HostStatusAnswer } from '../runtime/control/host-operations.ts';
 import type { ShareStatus } from '../runtime/share/gateway-share.ts';
 import type { CommonFlags } from './control-flags.ts';
@@ -90,9 +91,23 @@ function describeGateway(answer: GatewayStatusAnswer): string {
   const lines = [
     `strategy ${answer.strategy}, ${weights}, ${interval}`,
     `${routes.join(', ')} since the start`,
+    ...(status.kernel === null ? [] : [describeKernel(status.kernel)]),
     ...(status.share === null ? [] : describeShare(status.share)),
   ];
   return lines.map((line) => `  ${line}`).join('\n');
+}
+
+function describeKernel({
+  attachment,
+  forwarding,
+  forwardingBy,
+  forwardingReason,
+}: KernelDatapathStatus): string {
+  const now =
+    forwarding === 'auto'
+      ? ` (${forwardingBy}${forwardingReason === null ? '' : `: ${forwardingReason}`})`
+      : '';
+  return `in the kernel (${attachment}), forwarding: ${forwarding}${now}`;
 }
 
 /** The domain of a gateway: its connection, and a line for each of the others. */

@@ -193,12 +193,19 @@ function describeKernel(status: KernelDatapathStatus | undefined, device: string
   if (status === undefined) return [];
   return [
     `packets stay in the kernel (${status.attachment})`,
-    ...(status.forwarding === 'redirect'
-      ? ['what goes out is sent past netfilter and connection tracking (forwarding: redirect)']
-      : []),
+    describeForwarding(status),
     ...(status.isTakenOver ? ['took over counters, ratios and memory of the programs that were there'] : []),
     `programs, rules and tables go on when this gateway ends; preflex gateway --detach --device ${device} takes them away`,
   ];
+}
+
+function describeForwarding({ forwarding, forwardingBy, forwardingReason }: KernelDatapathStatus): string {
+  if (forwarding === 'kernel') return 'the kernel forwards what goes out (forwarding: kernel)';
+  if (forwarding === 'redirect')
+    return 'what goes out is sent past netfilter and connection tracking (forwarding: redirect)';
+  if (forwardingBy === 'kernel')
+    return `the kernel forwards what goes out (forwarding: auto): ${forwardingReason}`;
+  return 'what goes out is sent past netfilter, as long as nobody there wants to see it (forwarding: auto)';
 }
 
 function describeRoute({ name, pathId, device, table, nat }: GatewayRouteConfig): string {

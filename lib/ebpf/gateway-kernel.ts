@@ -12,7 +12,7 @@
 import { PreflexError } from '../errors.ts';
 import { seedOf } from '../pref/flow-hash.ts';
 import type { GatewaySettings } from '../pref/gateway-options.ts';
-import { BpfMap, openPinned, pinObject } from '../sys/bpf.ts';
+import { BpfMap, openPinned, pinObject, programId, tcxPrograms } from '../sys/bpf.ts';
 import { interfaceIndex } from '../sys/interface.ts';
 import { detachClsact, GATEWAY_FILTER } from '../sys/libbpf.ts';
 import type { Attachment, AttachTarget } from './attachment.ts';
@@ -157,6 +157,19 @@ export class GatewayKernel {
   /** False when somebody took the programs off. */
   get isPinned(): boolean {
     return this.pins.names().some((name) => isOfDevice(name));
+  }
+
+  /**
+   * Where the program of the inside device stands among others on its ingress: how many are behind it by TCX, and its
+   * priority if it is a filter of clsact.
+   *
+   * @throws SystemError when it cannot be told
+   */
+  get placeInside(): { readonly behind: number; readonly filterPriority: number | undefined } {
+    if (this.#attachment === 'clsact') return { behind: 0, filterPriority: GATEWAY_FILTER.priority };
+    const ids = tcxPrograms(interfaceIndex(this.place.insideDevice), 'ingress');
+    const at = ids.indexOf(programId(this.programs.programFd('outbound')));
+    return { behind: ids.length - 1 - at, filterPriority: undefined };
   }
 
   /** Leaves the programs to the kernel: they go on, and another process can take them over. */

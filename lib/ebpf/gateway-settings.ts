@@ -22,6 +22,8 @@ export interface GatewayTraffic {
   readonly redirectTables?: ReadonlyMap<number, number>;
   /** Path IDs of the routes whose tables hold a default route and nothing else; default none. */
   readonly ownTables?: ReadonlySet<number>;
+  /** Until when they do, ns of CLOCK_MONOTONIC, 0 for never; default for ever. */
+  readonly redirectUntilNs?: number | undefined;
   /** Whether what begins and what is lost is reported for the flowlet turnover; default false. */
   readonly measuresTurnover?: boolean;
 }
@@ -32,7 +34,7 @@ export const DEFAULT_MARK_MASK = 0x3f000000;
 /** Ways of a set of the FNE memory. */
 export const MEMORY_WAYS = 4;
 const NS_PER_MS = 1e6;
-/** Further ahead than this no bucket's time ever is. */
+/** Further ahead than this nothing ever is. */
 const LONGEST_NS = 2 ** 62;
 
 /**
@@ -58,6 +60,7 @@ export function encodeGatewaySettings(
   view.write('ahead_ns', Math.min(limiter.aheadNs, LONGEST_NS));
   view.write('total_token_ns', limiter.totalTokenNs);
   view.write('total_ahead_ns', Math.min(limiter.totalAheadNs, LONGEST_NS));
+  view.write('redirect_until_ns', Math.min(traffic.redirectUntilNs ?? LONGEST_NS, LONGEST_NS));
   view.write('memory_set_mask', gateway.fneMemoryEntries / MEMORY_WAYS - 1);
   view.write('memory_lifetime_ms', Math.ceil(gateway.fneMemoryLifetimeNs / NS_PER_MS));
   view.write('route_count', routes.length);

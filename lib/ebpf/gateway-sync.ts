@@ -58,6 +58,7 @@ export class GatewaySync {
   #nextEvent = 0;
   #reportsLost = 0;
   #redirected = 0;
+  #redirectUntilNs: number | undefined;
   #turnAtNs = 0;
 
   /**
@@ -136,6 +137,16 @@ export class GatewaySync {
     // One write takes a route away from all destinations; their masks and weights follow.
     this.#writeSettings();
     if (isChanged) this.destinations.noteAll();
+  }
+
+  /**
+   * Lets the programs send packets by their routes themselves, from now on, if they were given tables for that.
+   *
+   * @param untilNs - for how long, as `nowNs` of sys/clock.ts counts; 0: not any more
+   */
+  redirectUntil(untilNs: number): void {
+    this.#redirectUntilNs = untilNs === 0 ? 0 : Math.round(untilNs + clockOriginNs);
+    this.#writeSettings();
   }
 
   /** The same after other limits came into force, whose buckets are full. */
@@ -246,6 +257,7 @@ export class GatewaySync {
       ...this.#traffic,
       upMask: this.#upMask,
       measuresTurnover: this.#port.measuresTurnover,
+      ...(this.#redirectUntilNs === undefined ? {} : { redirectUntilNs: this.#redirectUntilNs }),
       ...(this.#suspendedAtNs === undefined ? {} : { suspendedAtNs: this.#suspendedAtNs }),
     };
     this.#programs.configure(this.#port.settings, traffic);

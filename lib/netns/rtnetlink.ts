@@ -3,24 +3,27 @@
  * believed, and bytes that make no sense are told apart from messages that are of no interest.
  *
  * ```
- *  struct nlmsghdr (16):  0 length (u32)  4 type (u16)  6 flags (u16)  8 sequence (u32)  12 port (u32)
  *  struct rtmsg    (12):  0 family  1 dst_len  2 src_len  3 tos  4 table  5 protocol  6 scope  7 type  8 flags (u32)
  *  struct ifinfomsg(16):  0 family  2 type (u16)  4 index (i32)  8 flags (u32)  12 change (u32)
- *  struct rtattr    (4):  0 length (u16)  2 type (u16), then the value, padded to 4
  *  struct rtnexthop (8):  0 length (u16)  2 flags  3 hops  4 index (i32), then attributes
  * ```
  *
- * Numbers are in the machine's byte order, addresses in the network's.
+ * Behind the header of a message (netlink-messages.ts), with attributes after it. Numbers are in the machine's byte order,
+ * addresses in the network's.
  *
  * @see rtnetlink(7), linux/rtnetlink.h
  */
-import { endianness } from 'node:os';
 import type { Family } from './ip.ts';
+import type { NetlinkHeader } from './netlink-messages.ts';
+import {
+  NETLINK_HEADER_BYTES,
+  IS_LITTLE,
+  aligned,
+  dumpRequest,
+  forEachAttribute,
+  readAttributeText,
+} from './netlink-messages.ts';
 
-/** Message: an error, or with code 0 an acknowledgement. */
-export const NLMSG_ERROR = 2;
-/** Message: the end of a dump. */
-export const NLMSG_DONE = 3;
 /** Message: a link is there, or has changed. */
 export const RTM_NEWLINK = 16;
 /** Message: a link is gone. */
@@ -34,11 +37,7 @@ export const RTM_DELROUTE = 25;
 /** Message: a next hop object was removed; IPv4 routes that used it go without a word. */
 export const RTM_DELNEXTHOP = 105;
 
-/** Flag of a message of a dump: the routes changed in the meantime, and it may lack some. */
-export const NLM_F_DUMP_INTR = 0x10;
-const NLM_F_REQUEST = 0x1;
 const NLM_F_REPLACE = 0x100;
-const NLM_F_DUMP = 0x300;
 const NLM_F_APPEND = 0x800;
 
 const RTM_GETLINK = 18;
@@ -60,33 +59,15 @@ const RTA_MULTIPATH = 9;
 const RTA_TABLE = 15;
 const RTA_VIA = 18;
 const IFLA_IFNAME = 3;
-/** The upper two bits of an attribute's type are flags. */
-const NLA_TYPE_MASK = 0x3fff;
 
-const HEADER_BYTES = 16;
 const RTMSG_BYTES = 12;
 const IFINFO_BYTES = 16;
-const ATTRIBUTE_BYTES = 4;
 const NEXT_HOP_BYTES = 8;
 /** An error number, a table, a metric, an index of a device. */
 const NUMBER_BYTES = 4;
 
 /** Most next hops of a route that are looked at; the kernel's own limit is the message, some 2,000. */
 const MAX_HOPS = 4096;
-const IS_LITTLE = endianness() === 'LE';
-
-/** A message's header. */
-export interface NetlinkHeader {
-  readonly type: number;
-  readonly flags: number;
-  readonly sequence: number;
-  /** Address of the socket whose request it answers, or that caused what it tells of; 0 for the kernel itself. */
-  readonly port: number;
-  /** Where the message's own part begins. */
-  readonly at: number;
-  /** Where it ends. */
-  readonly end: number;
-}
 
 /** What a route does with packets: leads on, refuses them in one way or another, or something else. */
 export type RouteAction = 'unicast' | 'refuse' | 'other';
@@ -149,39 +130,6 @@ export interface LinkMessage {
 }
 
 /**
- * Calls `visit` with each message of a datagram.
- *
- * @param length - bytes of the datagram in `view`
- * @returns false when it ends in the middle of a message, or a length is impossible; what came before was visited
- */
-export function forEachMessage(
-  view: DataView,
-  length: number,
-  visit: (header: NetlinkHeader) => void,
-): boolean {
-  let at = 0;
-  while (at + HEADER_BYTES <= length) {
-    const size = view.getUint32(at, IS_LITTLE);
-    if (size < HEADER_BYTES || size > length - at) return false;
-    visit({
-      type: view.getUint16(at + 4, IS_LITTLE),
-      flags: view.getUint16(at + 6, IS_LITTLE),
-      sequence: view.getUint32(at + 8, IS_LITTLE),
-      port: view.getUint32(at + 12, IS_LITTLE),
-      at: at + HEADER_BYTES,
-      end: at + size,
-    });
-    at += aligned(size);
-  }
-  return at >= length;
-}
-
-/** The error number of an NLMSG_ERROR or NLMSG_DONE message, 0 for none. */
-export function readErrorNumber(view: DataView, { at, end }: NetlinkHeader): number {
-  return end - at < NUMBER_BYTES ? 0 : Math.abs(view.getInt32(at, IS_LITTLE));
-}
-
-/**
  * Reads a route.
  *
  * @param into - filled; its contents count only if the answer is true
@@ -240,7 +188,7 @@ export function readLink(view: DataView, { at, end }: NetlinkHeader): LinkMessag
   const wanted = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
   let name = '';
   const isRight = forEachAttribute(view, at + IFINFO_BYTES, end, (type, value, size) => {
-    if (type === IFLA_IFNAME) name = readText(view, value, size);
+    if (type === IFLA_IFNAME) name = readAttributeText(view, value, size);
     return true;
   });
   if (!isRight || name === '') return undefined;
@@ -249,9 +197,9 @@ export function readLink(view: DataView, { at, end }: NetlinkHeader): LinkMessag
 
 /** The request for all routes of a table. @param sequence - comes back in every message of the answer */
 export function routeDumpRequest(family: Family, table: number, sequence: number): Uint8Array {
-  const bytes = request(RTM_GETROUTE, RTMSG_BYTES + 8, sequence);
+  const bytes = dumpRequest(RTM_GETROUTE, RTMSG_BYTES + 8, sequence);
   const view = new DataView(bytes.buffer);
-  const at = HEADER_BYTES;
+  const at = NETLINK_HEADER_BYTES;
   view.setUint8(at, family === 4 ? AF_INET : AF_INET6);
   view.setUint16(at + RTMSG_BYTES, 8, IS_LITTLE);
   view.setUint16(at + RTMSG_BYTES + 2, RTA_TABLE, IS_LITTLE);
@@ -261,39 +209,7 @@ export function routeDumpRequest(family: Family, table: number, sequence: number
 
 /** The request for all links. */
 export function linkDumpRequest(sequence: number): Uint8Array {
-  return request(RTM_GETLINK, IFINFO_BYTES, sequence);
-}
-
-function request(type: number, bodyBytes: number, sequence: number): Uint8Array {
-  const bytes = new Uint8Array(HEADER_BYTES + bodyBytes);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, bytes.length, IS_LITTLE);
-  view.setUint16(4, type, IS_LITTLE);
-  view.setUint16(6, NLM_F_REQUEST | NLM_F_DUMP, IS_LITTLE);
-  view.setUint32(8, sequence, IS_LITTLE);
-  return bytes;
-}
-
-/**
- * Calls `visit` with each attribute: type, where its value begins, bytes of it.
- *
- * @returns false when the bytes are cut off or `visit` says so
- */
-function forEachAttribute(
-  view: DataView,
-  from: number,
-  end: number,
-  visit: (type: number, value: number, size: number) => boolean,
-): boolean {
-  let at = from;
-  while (at + ATTRIBUTE_BYTES <= end) {
-    const size = view.getUint16(at, IS_LITTLE);
-    if (size < ATTRIBUTE_BYTES || size > end - at) return false;
-    const type = view.getUint16(at + 2, IS_LITTLE) & NLA_TYPE_MASK;
-    if (!visit(type, at + ATTRIBUTE_BYTES, size - ATTRIBUTE_BYTES)) return false;
-    at += aligned(size);
-  }
-  return true;
+  return dumpRequest(RTM_GETLINK, IFINFO_BYTES, sequence);
 }
 
 function readHopAttribute(
@@ -350,16 +266,6 @@ function readAddress(view: DataView, at: number, size: number, family: Family, i
   return true;
 }
 
-function readText(view: DataView, at: number, size: number): string {
-  let text = '';
-  for (let i = 0; i < size; i++) {
-    const code = view.getUint8(at + i);
-    if (code === 0) break;
-    text += String.fromCharCode(code);
-  }
-  return text;
-}
-
 /** The kernel clears them itself; a prefix with host bits would be lost in a table of prefixes. */
 function clearHostBits(words: Int32Array, length: number): void {
   for (let i = 0; i < 4; i++) {
@@ -382,8 +288,4 @@ function actionOf(type: number): RouteAction {
 
 function isDead(flags: number): boolean {
   return (flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) !== 0;
-}
-
-function aligned(size: number): number {
-  return (size + 3) & ~3;
 }

@@ -7,7 +7,7 @@ export const DATAPATHS = ['tun', 'ebpf'] as const;
 export type DatapathName = (typeof DATAPATHS)[number];
 
 /** Who sends packets by their routes with the datapath in the kernel. */
-export const KERNEL_FORWARDINGS = ['kernel', 'redirect'] as const;
+export const KERNEL_FORWARDINGS = ['auto', 'kernel', 'redirect'] as const;
 /** One of {@link KERNEL_FORWARDINGS}. */
 export type KernelForwarding = (typeof KERNEL_FORWARDINGS)[number];
 

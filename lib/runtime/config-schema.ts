@@ -100,7 +100,7 @@ export function gatewayConfigSchema(zod: Pick<typeof Zod, 'z'>) {
       .refine((value) => markMask(value) !== undefined, MARK_MASK_RULE)
       .default(DEFAULT_MARK_MASK),
     maxDestinations: integer(1, 2 ** 20).optional(),
-    forwarding: choice(KERNEL_FORWARDINGS).default('kernel'),
+    forwarding: choice(KERNEL_FORWARDINGS).default('auto'),
     share: mapping({
       // What an address may be is checked in config-checks.ts, which never shows a password.
       servers: list(z.string('an address'), 'servers'),

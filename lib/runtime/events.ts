@@ -49,6 +49,8 @@ export type EventBody =
   | { readonly kind: 'ratiosMoved'; readonly destinations: number }
   /** There is no room in the kernel for so many destinations, and prefixes of others: packets do not find them there. */
   | { readonly kind: 'destinationsLeftOut'; readonly destinations: number; readonly prefixes: number }
+  /** Who sends packets by their routes from now on, with a datapath in the kernel that decides that itself. */
+  | { readonly kind: 'forwarding'; readonly by: 'kernel' | 'redirect'; readonly reason: string | null }
   /** FNE packets go on without assignment, since one prefix or all together are over their limit. */
   | { readonly kind: 'limitReached'; readonly limit: 'prefix' | 'total' }
   /** That is over. `packets` is how many there were. */
@@ -164,6 +166,10 @@ export function describeEvent(event: EventBody): string {
       return `ratios of ${event.destinations} more destinations moved`;
     case 'destinationsLeftOut':
       return `no room in the kernel for ${event.destinations} destinations and ${event.prefixes} prefixes of others: see maxDestinations`;
+    case 'forwarding':
+      return event.by === 'redirect'
+        ? 'the programs send packets by their routes: nobody wants to see them on their way'
+        : `the kernel forwards: ${event.reason}`;
     case 'limitReached':
       return `limit of FNE packets reached, ${LIMIT_WORDS[event.limit]}: they go on without assignment`;
     case 'limitLeft':

@@ -96,7 +96,9 @@ export class GatewayDaemon {
     this.gateway = new PrefGateway({ seed: found?.seed ?? randomInt(2 ** 32), ...gateway });
     this.#membership = new Membership({ core: this.gateway, routes: () => this.#sharedRoutes() });
     this.datapath =
-      found?.open(this.gateway) ??
+      found?.open(this.gateway, (state) => {
+        this.events.add({ kind: 'forwarding', ...state });
+      }) ??
       new TunGatewayDatapath(this.gateway, {
         plumbing,
         routes: gateway.routes,

@@ -2,6 +2,7 @@
 import type { FlowEnds } from '../pref/preview.ts';
 import type { KernelForwarding } from './config-kernel-checks.ts';
 import type { DeviceReport } from './device-report.ts';
+import type { ForwardingState } from './forwarding-watch.ts';
 import type { DestinationTable } from './live-destinations.ts';
 import type { LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
 import type { Prefix } from './prefixes.ts';
@@ -14,7 +15,12 @@ export interface KernelDatapathStatus {
   readonly attachment: 'tcx' | 'clsact';
   /** Whether counters, ratios and memories of an earlier daemon were taken over. */
   readonly isTakenOver: boolean;
+  /** As configured. */
   readonly forwarding: KernelForwarding;
+  /** Who sends packets by their routes now. */
+  readonly forwardingBy: ForwardingState['by'];
+  /** Why the kernel does with `auto`; else null. */
+  readonly forwardingReason: string | null;
   /** Packets that the programs sent by their routes themselves, since the counters began. */
   readonly redirected: number;
   /** Reports of flows for the detector of failures that were read, and that found no room. */

@@ -17,6 +17,9 @@ import { nowNs } from '../sys/clock.ts';
 import { executeIn } from './change.ts';
 import type { KernelForwarding } from './config-kernel-checks.ts';
 import type { DeviceReport } from './device-report.ts';
+import { ForwardingOnlookers } from './forwarding-onlookers.ts';
+import type { ForwardingState } from './forwarding-watch.ts';
+import { ForwardingWatch } from './forwarding-watch.ts';
 import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
 import { kernelDiversion, kernelTables, planKernelPlumbing } from './gateway-kernel-plan.ts';
 import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plan.ts';
@@ -38,7 +41,10 @@ export interface KernelOptions {
   readonly markMask?: number | undefined;
   /** Destinations there is room for in the kernel, 1 to 2^20; default 4,096, with followed tables 131,072. */
   readonly destinations?: number | undefined;
-  /** Who sends packets by their routes: the kernel's forwarding, or the programs themselves. Default the kernel. */
+  /**
+   * Who sends packets by their routes: the kernel's forwarding, the programs themselves, or these while nobody wants to
+   * see the packets. Default auto.
+   */
   readonly forwarding?: KernelForwarding | undefined;
   /** Default: TCX if the kernel has it, else clsact. */
   readonly attachment?: Attachment | undefined;
@@ -51,8 +57,17 @@ const DEFAULT_TABLE_DESTINATIONS = 131_072;
 export interface FoundDatapath {
   /** The seed of its flow hash; undefined when there was none. */
   readonly seed: number | undefined;
-  /** Loads the programs; everything is given back when that fails. */
-  open(gateway: PrefGateway): EbpfGatewayDatapath;
+  /**
+   * Loads the programs; everything is given back when that fails.
+   *
+   * @param onForwarding - told who sends packets, first and whenever it changes, with `forwarding: auto`
+   */
+  open(gateway: PrefGateway, onForwarding?: (state: ForwardingState) => void): EbpfGatewayDatapath;
+}
+
+interface ForwardingOptions {
+  readonly forwarding: KernelForwarding;
+  readonly onForwarding: (state: ForwardingState) => void;
 }
 
 /** Programs on the devices of a gateway. It works in the network namespace of the process. */
@@ -67,6 +82,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   readonly #forwarding: KernelForwarding;
   readonly #loop = new PacketLoop();
   #plumbing: ResolvedGatewayPlumbing;
+  readonly #watch: ForwardingWatch | undefined;
   #warnings: readonly string[] = [];
   #addresses = '';
 
@@ -78,7 +94,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   static find(
     plumbing: GatewayPlumbingOptions,
     options: GatewayOptions,
-    { attachment, destinations, forwarding = 'kernel', markMask = DEFAULT_MARK_MASK }: KernelOptions,
+    { attachment, destinations, forwarding = 'auto', markMask = DEFAULT_MARK_MASK }: KernelOptions,
   ): FoundDatapath {
     if (plumbing.netns !== undefined)
       throw invalidOption('netns', plumbing.netns, 'nothing with the eBPF datapath');
@@ -106,9 +122,12 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       );
       return {
         seed: kernel.seed,
-        open: (gateway) => {
+        open: (gateway, onForwarding = () => undefined) => {
           try {
-            return new EbpfGatewayDatapath(gateway, kernel, journal, resolved, mark, forwarding);
+            return new EbpfGatewayDatapath(gateway, kernel, journal, resolved, mark, {
+              forwarding,
+              onForwarding,
+            });
           } catch (error) {
             giveUp(kernel, journal);
             throw error;
@@ -143,7 +162,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     journal: UndoJournal,
     plumbing: ResolvedGatewayPlumbing,
     mark: MarkMask,
-    forwarding: KernelForwarding,
+    { forwarding, onForwarding }: ForwardingOptions,
   ) {
     this.#kernel = kernel;
     this.#journal = journal;
@@ -155,7 +174,9 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     const traffic = {
       markMask: mark.mask,
       ownTables: ownTables(plumbing, this.#pathIds),
-      ...(forwarding === 'redirect' ? { redirectTables: tablesByPathId(plumbing, this.#pathIds) } : {}),
+      ...(forwarding === 'kernel' ? {} : { redirectTables: tablesByPathId(plumbing, this.#pathIds) }),
+      // Before anybody has looked.
+      ...(forwarding === 'auto' ? { redirectUntilNs: 0 } : {}),
     };
     kernel.load(port.settings, traffic);
     this.core = new GatewaySync(gateway, port, kernel.programs, traffic, kernel.isTakenOver);
@@ -166,6 +187,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       this.core.abandon();
       throw error;
     }
+    if (forwarding === 'auto') this.#watch = this.#watchForwarding(onForwarding);
   }
 
   get warnings(): readonly string[] {
@@ -181,6 +203,8 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       attachment: this.#kernel.attachment ?? 'tcx',
       isTakenOver: this.#kernel.isTakenOver,
       forwarding: this.#forwarding,
+      forwardingBy: this.#watch?.state.by ?? (this.#forwarding === 'redirect' ? 'redirect' : 'kernel'),
+      forwardingReason: this.#watch?.state.reason ?? null,
       redirected: this.core.redirected,
       reports: this.core.reports,
       reportsLost: this.core.reportsLost,
@@ -206,6 +230,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     this.core.begin();
     this.#kernel.attach();
     for (const core of cores) this.#loop.addCore(core);
+    if (this.#watch !== undefined) this.#loop.addCore(this.#watch);
     this.#loop.start();
   }
 
@@ -227,6 +252,8 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     this.#warnings = plan.warnings;
     for (const change of plan.changes) this.#journal.apply(change);
     this.#journal.dropUnclaimed();
+    // The rules stand: what is before them is others'.
+    this.#watch?.begin();
   }
 
   checkTurning(): boolean {
@@ -256,7 +283,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
 
   followMachine(): string[] {
     this.#kernel.follow();
-    if (addressesNow() !== this.#addresses) this.#readInside();
+    this.#followAddresses();
     return refreshRouteTables(this.#plumbing, {});
   }
 
@@ -267,18 +294,47 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
 
   abandon(): void {
     this.#loop.stop();
+    this.#watch?.stop();
     this.core.abandon();
     giveUp(this.#kernel, this.#journal);
   }
 
   stop(): void {
     this.#loop.stop();
+    this.#watch?.stop();
     this.core.close();
   }
 
   close(): void {
     this.#kernel.close();
     this.#journal.leave();
+  }
+
+  #watchForwarding(onChange: (state: ForwardingState) => void): ForwardingWatch {
+    const { families, insideDevice, rulePriorities, routes } = this.#plumbing;
+    const onlookers = new ForwardingOnlookers({
+      insideDevice,
+      families,
+      rulePriority: rulePriorities.route,
+      markMask: this.#mark.mask,
+      tables: routes.map(({ routeTable }) => routeTable),
+      placeOfProgram: () => this.#kernel.placeInside,
+      onAddresses: () => {
+        this.#followAddresses();
+      },
+    });
+    return new ForwardingWatch({
+      onlookers,
+      redirectUntil: (untilNs) => {
+        this.core.redirectUntil(untilNs);
+      },
+      onChange,
+      now: nowNs,
+    });
+  }
+
+  #followAddresses(): void {
+    if (addressesNow() !== this.#addresses) this.#readInside();
   }
 
   /** Tells the programs what they are to leave alone. */

@@ -10,6 +10,7 @@
  *    test runs      0 prog_fd  4 retval  8 data_size_in  12 data_size_out  16 data_in  24 data_out  32 repeat
  *                   36 duration  40 ctx_size_in  44 ctx_size_out  48 ctx_in  56 ctx_out
  *    information    0 bpf_fd  4 info_len  8 info
+ *    queries        0 target_ifindex  4 attach_type  16 prog_ids  24 count
  *    links          0 prog_fd  4 target_ifindex  8 attach_type        update: 0 link_fd  4 new_prog_fd
  * ```
  *
@@ -32,6 +33,7 @@ const OBJ_PIN = 6;
 const OBJ_GET = 7;
 const PROG_TEST_RUN = 10;
 const OBJ_INFO = 15;
+const PROG_QUERY = 16;
 /** BPF_F_LOCK: the element's spin lock is taken, so that programs that take it see all of an update or nothing. */
 const FLAG_LOCK = 4;
 const MAP_LOOKUP_BATCH = 24;
@@ -45,6 +47,11 @@ const TCX_ATTACH_TYPE: Record<TrafficDirection, number> = { ingress: 46, egress:
 /** bpf_link_info: 0 type  4 id  8 prog_id  16 ifindex (of a TCX link). */
 const LINK_INFO_BYTES = 64;
 const LINK_INFO_IFINDEX = 16;
+/** bpf_prog_info: 0 type  4 id; what does not fit is left out. */
+const PROGRAM_INFO_BYTES = 64;
+const PROGRAM_INFO_ID = 4;
+/** Programs that a device has in one direction at most: BPF_MPROG_MAX. */
+const MAX_PROGRAMS = 64;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -337,4 +344,22 @@ export function linkInterface(link: number): number {
   const result = new Attr().int(0, link).int(4, info.length).pointer(8, info).call(OBJ_INFO);
   if (result < 0) throw refused('OBJ_GET_INFO_BY_FD', -result, 'a link');
   return new DataView(info.buffer).getUint32(LINK_INFO_IFINDEX, true);
+}
+
+/** The kernel's number of a program. @throws SystemError */
+export function programId(program: number): number {
+  const info = fixedBytes(PROGRAM_INFO_BYTES);
+  const result = new Attr().int(0, program).int(4, info.length).pointer(8, info).call(OBJ_INFO);
+  if (result < 0) throw refused('OBJ_GET_INFO_BY_FD', -result, 'a program');
+  return new DataView(info.buffer).getUint32(PROGRAM_INFO_ID, true);
+}
+
+/** Numbers of the programs that hang on a device by TCX, in the order in which packets meet them. @throws SystemError */
+export function tcxPrograms(ifindex: number, direction: TrafficDirection): number[] {
+  const ids = fixedBytes(4 * MAX_PROGRAMS);
+  const attr = new Attr().int(0, ifindex).int(4, TCX_ATTACH_TYPE[direction]).pointer(16, ids);
+  const result = attr.int(24, MAX_PROGRAMS).call(PROG_QUERY);
+  if (result < 0) throw refused('PROG_QUERY', -result, `device ${ifindex}`);
+  const view = new DataView(ids.buffer);
+  return Array.from({ length: attr.view.getUint32(24, true) }, (_, i) => view.getUint32(4 * i, true));
 }

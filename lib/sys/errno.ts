@@ -16,6 +16,14 @@ export const EINVAL = 22;
 export const ENOSPC = 28;
 /** "File descriptor in bad state": a TUN whose interface was deleted. */
 export const EBADFD = 77;
+/** The message does not fit. */
+export const EMSGSIZE = 90;
+/** The kernel does not have such a protocol, operation or family. */
+export const EPROTONOSUPPORT = 93;
+export const EOPNOTSUPP = 95;
+export const EAFNOSUPPORT = 97;
+/** No room in a buffer: of a netlink socket, notifications were dropped. */
+export const ENOBUFS = 105;
 export const EINPROGRESS = 115;
 
 const NAMES = new Map<number, string>([[EBADFD, 'EBADFD']]);

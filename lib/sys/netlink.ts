@@ -1,6 +1,6 @@
 /**
- * A netlink socket of the kernel's routing family: requests go out, answers and notifications come in. What the bytes
- * say is read by lib/netns/rtnetlink.ts.
+ * A netlink socket: requests go out, answers and notifications come in. What the bytes say is read by
+ * lib/netns/rtnetlink.ts and its kin.
  *
  * ```
  *  struct sockaddr_nl (12 bytes):  0 nl_family (u16)   4 nl_pid (u32)   8 nl_groups (u32)
@@ -23,11 +23,29 @@ export const RTMGRP_IPV4_IFADDR = 0x10;
 export const RTMGRP_IPV4_ROUTE = 0x40;
 /** Group of notifications: IPv6 routes. */
 export const RTMGRP_IPV6_ROUTE = 0x400;
+/** Group of notifications: IPv6 addresses. */
+export const RTMGRP_IPV6_IFADDR = 0x100;
+/** Group of notifications: filters and queues of devices (tc). */
+export const RTMGRP_TC = 0x8;
+/** Group of notifications: IPv4 policy routing, RTNLGRP_IPV4_RULE as a bit. */
+export const RTMGRP_IPV4_RULE = 0x80;
+/** Group of notifications: IPv6 policy routing, RTNLGRP_IPV6_RULE as a bit. */
+export const RTMGRP_IPV6_RULE = 0x4_0000;
+/** Group of notifications of {@link NETLINK_NETFILTER}: nftables, NFNLGRP_NFTABLES as a bit. */
+export const NFNLGRP_NFTABLES_BIT = 0x40;
+/** Group of notifications of {@link NETLINK_XFRM}: policies. */
+export const XFRMGRP_POLICY = 0x8;
 /** Group of notifications: next hop objects (`ip nexthop`), RTNLGRP_NEXTHOP as a bit. */
 export const RTMGRP_NEXTHOP = 0x8000_0000;
 
+/** Family: links, addresses, routes, rules, tc. */
+export const NETLINK_ROUTE = 0;
+/** Family: IPsec. */
+export const NETLINK_XFRM = 6;
+/** Family: netfilter. */
+export const NETLINK_NETFILTER = 12;
+
 const AF_NETLINK = 16;
-const NETLINK_ROUTE = 0;
 const SOCK_RAW_FLAGS = 3 | 0o4000 | 0o2000000; // SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC
 const SOL_NETLINK = 270;
 const NETLINK_GET_STRICT_CHK = 12;
@@ -54,7 +72,7 @@ const cReceive = declareFunction(
   addressLength: Uint32Array,
 ) => number;
 
-/** A non-blocking socket of NETLINK_ROUTE in the network namespace of the calling thread. */
+/** A non-blocking socket in the network namespace of the calling thread. */
 export class NetlinkSocket {
   /** Whether the kernel checks dump requests strictly, and so filters by table itself (Linux 4.20). */
   readonly isStrict: boolean;
@@ -65,15 +83,16 @@ export class NetlinkSocket {
   readonly #senderLength = new Uint32Array(1);
 
   /**
-   * Makes a socket that is subscribed to groups of notifications. Needs no privilege.
+   * Makes a socket that is subscribed to groups of notifications. NETLINK_ROUTE needs no privilege.
    *
    * @param groups - RTMGRP_ bits
    * @param receiveBytes - what the kernel may hold for it before it drops notifications (ENOBUFS); without
    *   CAP_NET_ADMIN at most net.core.rmem_max
-   * @throws SystemError
+   * @param family - default {@link NETLINK_ROUTE}
+   * @throws SystemError, EPROTONOSUPPORT for a family that this kernel does not have
    */
-  static open(groups: number, receiveBytes: number): NetlinkSocket {
-    const number = makeSocket(AF_NETLINK, SOCK_RAW_FLAGS, NETLINK_ROUTE);
+  static open(groups: number, receiveBytes: number, family = NETLINK_ROUTE): NetlinkSocket {
+    const number = makeSocket(AF_NETLINK, SOCK_RAW_FLAGS, family);
     if (number < 0) throw new SystemError('socket', lastErrno(), 'AF_NETLINK');
     const fd = new Fd(number, 'the netlink socket');
     try {

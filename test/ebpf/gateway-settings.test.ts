@@ -56,16 +56,31 @@ describeObject('settings of the gateway programs', () => {
     expect([view.read('memory_set_mask'), view.read('memory_lifetime_ms')]).toEqual([15, 2]);
   });
 
-  it('tell by path ID which tables are redirected to, and which of them the gateway alone fills', () => {
+  it('carry the tables of routes whose packets the programs send, and until when: for ever if nothing is said', () => {
     const layout = layoutOf('pref_settings');
     const gateway = checkGatewayOptions({ routes: ROUTES });
     const redirectTables = new Map([
       [5, 7210],
-      [2, 100],
+      [2, 70_000],
     ]);
-    const traffic = { ...TRAFFIC, redirectTables, ownTables: new Set([5]) };
+    const settings = (redirectUntilNs?: number): StructView =>
+      new StructView(
+        layout,
+        encodeGatewaySettings(layout, gateway, { ...TRAFFIC, redirectTables, redirectUntilNs }),
+      );
+    expect([5, 2, 1, 0].map((pathId) => settings().read('redirect_table_of', pathId))).toEqual([
+      7210, 70_000, 0, 0,
+    ]);
+    expect(settings().read('redirect_until_ns')).toBe(2 ** 62);
+    expect(settings(0).read('redirect_until_ns')).toBe(0);
+    expect(settings(123_456_789_000).read('redirect_until_ns')).toBe(123_456_789_000);
+  });
+
+  it('tell by path ID which of these tables the gateway alone fills', () => {
+    const layout = layoutOf('pref_settings');
+    const gateway = checkGatewayOptions({ routes: ROUTES });
+    const traffic = { ...TRAFFIC, ownTables: new Set([5]) };
     const view = new StructView(layout, encodeGatewaySettings(layout, gateway, traffic));
-    expect([5, 2, 1].map((pathId) => view.read('redirect_table_of', pathId))).toEqual([7210, 100, 0]);
     expect([5, 2, 1].map((pathId) => view.read('has_own_table', pathId))).toEqual([1, 0, 0]);
   });
 

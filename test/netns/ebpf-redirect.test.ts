@@ -189,6 +189,17 @@ describeNetns('a packet that the program sends itself', () => {
     }
   });
 
+  it('is left to the kernel when the time is over for which the program may send', async () => {
+    const sent = async (redirectUntilNs: number): Promise<boolean> => {
+      const before = programs.counters().redirected;
+      programs.configure(gateway, { ...redirect, redirectUntilNs });
+      expect(await passed(buildUdp({ ...V4, dscp: MARKED }))).toMatchObject({ left: [expect.anything()] });
+      return programs.counters().redirected > before;
+    };
+    const now = Number(process.hrtime.bigint());
+    expect([await sent(now + 60e9), await sent(now), await sent(0)]).toEqual([true, false, false]);
+  });
+
   it('is left to the kernel as soon as the table of its route has no way', async () => {
     ip('route', 'del', 'default', 'dev', device.name, 'table', String(TABLE));
     try {

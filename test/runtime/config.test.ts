@@ -77,6 +77,15 @@ describe('a configuration without errors', () => {
       destinations: 10,
       forwarding: 'redirect',
     });
+    for (const [text, forwarding] of [
+      ['', 'auto'],
+      ['forwarding: auto\n', 'auto'],
+      ['forwarding: kernel\n', 'kernel'],
+    ])
+      expect(await parse(`${SMALL}datapath: ebpf\n${text}`)).toMatchObject({ forwarding });
+    expect(await problemsOf(`${SMALL}datapath: ebpf\nforwarding: self\n`)).toEqual([
+      expect.stringContaining('forwarding: "self" is not allowed; it takes one of auto, kernel, redirect'),
+    ]);
     const nat = SMALL.replace('name: b,', 'name: b, nat: true,');
     const problems = await problemsOf(`${nat}datapath: ebpf\nstrategy: self-tuning\nuser: nobody\n`);
     expect(problems).toHaveLength(2);

@@ -110,6 +110,16 @@ describe('an event in words', () => {
       'no room in the kernel for 3 destinations and 40 prefixes of others: see maxDestinations',
     ],
     [
+      { kind: 'forwarding', by: 'kernel', reason: 'table filter of iptables' },
+      'info',
+      'the kernel forwards: table filter of iptables',
+    ],
+    [
+      { kind: 'forwarding', by: 'redirect', reason: null },
+      'info',
+      'the programs send packets by their routes: nobody wants to see them on their way',
+    ],
+    [
       { kind: 'limitReached', limit: 'prefix' },
       'warning',
       'limit of FNE packets reached, of one prefix: they go on without assignment',

@@ -27,6 +27,8 @@ struct pref_settings {
 	__s64 ahead_ns;
 	__s64 total_token_ns;
 	__s64 total_ahead_ns;
+	/* Until when the program sends packets itself, by redirect_table_of; CLOCK_MONOTONIC. 0: never. */
+	__u64 redirect_until_ns;
 	/* The FNE memory. */
 	__u32 memory_set_mask;
 	__s32 memory_lifetime_ms;
@@ -58,7 +60,10 @@ struct pref_settings {
 	__u8 path_id_of[MAX_ROUTES];
 	/* By path ID: the route's table is the gateway's own, which holds a default route and nothing else. */
 	__u8 has_own_table[64];
-	/* The routing table of a route whose packets the program sends itself, by path ID; 0: the kernel forwards them. */
+	/*
+	 * The routing table of a route whose packets the program sends itself until redirect_until_ns, by path ID; 0: the
+	 * kernel forwards them.
+	 */
 	__u32 redirect_table_of[64];
 };
 

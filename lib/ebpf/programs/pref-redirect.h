@@ -1,7 +1,8 @@
 /*
- * Sending a packet by its route without the kernel's forwarding (configuration: forwarding: redirect). The kernel's own
- * routing table says where to, asked for every packet or once a jiffy, so a route, a device or a neighbour that is gone
- * counts after that time at the latest. Whatever asks more of a router than a lower TTL is left to the kernel.
+ * Sending a packet by its route without the kernel's forwarding (configuration: forwarding: redirect; or auto, while the
+ * process says so, see redirect_until_ns). The kernel's own routing table says where to, asked for every packet or once a
+ * jiffy, so a route, a device or a neighbour that is gone counts after that time at the latest. Whatever asks more of a
+ * router than a lower TTL is left to the kernel.
  */
 #ifndef PREFLEX_PREF_REDIRECT_H
 #define PREFLEX_PREF_REDIRECT_H
@@ -106,6 +107,9 @@ __noinline int find_next_hop(struct __sk_buff *skb, struct pref_step *step, __u3
 	int is_plain = packet->version == 4 ? is_plain4(packet) : is_plain6(packet);
 	/* bpf_redirect_neigh takes an Ethernet header off; padding would leave with the packet. */
 	if (!table || !is_plain || packet->at != ETH_HLEN || skb->vlan_present || packet->length != packet->captured)
+		return 0;
+	/* Good to a few milliseconds, which is enough here. */
+	if (bpf_ktime_get_coarse_ns() >= set->redirect_until_ns)
 		return 0;
 	look_up(step, 1);
 	if (step->found_inside != INSIDE_DOMAIN)
