@@ -1,7 +1,7 @@
 /** The two-path topology with gateway and agent as processes, for tests that start and end those themselves. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { listAddresses, waitFor } from '../../lib/netns/index.ts';
+import { listAddresses, listLinks, readSysctls, waitFor } from '../../lib/netns/index.ts';
 import type { LabLinkOptions } from '../../namespaces-lab/links/lab-link.ts';
 import type { Datapath } from '../../namespaces-lab/processes/datapath.ts';
 import { startDaemon } from '../../namespaces-lab/processes/datapath.ts';
@@ -10,6 +10,9 @@ import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
 import type { TwoPathTopology } from '../../namespaces-lab/topologies/two-path.ts';
 import { buildTwoPath, TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
 import type { TestLab } from './netns.ts';
+
+/** Value of addr_gen_mode of a device that the kernel gives no link-local address. @see ip-sysctl.rst of Linux */
+const NO_LINK_LOCAL = '1';
 
 /** What a test wants. */
 export interface TestTwoPathOptions {
@@ -69,11 +72,31 @@ export async function waitForTopology({ far, gateway, host, router }: TwoPathTop
   await Promise.all([host, gateway, router, far].map((netns) => waitForAddresses(netns)));
 }
 
-/** Waits until no IPv6 address of a namespace is tentative: their routes appear when they are not any more. */
+/**
+ * Waits until no IPv6 address of a namespace is tentative, and none is missing: their routes appear when they are not any
+ * more, and the kernel gives a device its link-local one some time after carrier.
+ */
 export async function waitForAddresses(netns: string): Promise<void> {
-  await waitFor(`IPv6 addresses of ${netns}`, () =>
-    listAddresses({ netns }).some((address) => address.isTentative) ? undefined : true,
-  );
+  await waitFor(`IPv6 addresses of ${netns}`, () => {
+    const addresses = listAddresses({ netns }).filter(({ family }) => family === 6);
+    if (addresses.some(({ isTentative }) => isTentative)) return undefined;
+    const lacking = listLinks({ netns }).filter(
+      ({ name, isUp, hasCarrier }) =>
+        isUp &&
+        hasCarrier &&
+        name !== 'lo' &&
+        !addresses.some(({ device, address }) => device === name && /^fe[89ab]/.test(address)),
+    );
+    const settings = lacking.flatMap(({ name }) => [
+      `net/ipv6/conf/${name}/addr_gen_mode`,
+      `net/ipv6/conf/${name}/disable_ipv6`,
+    ]);
+    const values = settings.length === 0 ? new Map<string, string>() : readSysctls(settings, { netns });
+    const isToCome = ({ name }: { readonly name: string }): boolean =>
+      values.get(`net/ipv6/conf/${name}/addr_gen_mode`) !== NO_LINK_LOCAL &&
+      values.get(`net/ipv6/conf/${name}/disable_ipv6`) === '0';
+    return lacking.some(isToCome) ? undefined : true;
+  });
 }
 
 /** Addresses of host and far by IP version. */
