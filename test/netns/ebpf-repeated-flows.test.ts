@@ -122,6 +122,7 @@ describeNetns('a flow that receives, in the programs', () => {
   it('is not watched while another one has its place', () => {
     withRivals((pair, first, second) => {
       pair.send(first);
+      pair.nowMs += IDLE_MS - 1;
       pair.receiveAgain(second);
       expect(pair.send(second, DSCP_FNE)).toBe(OUT_FNE_DRAWN);
     });
