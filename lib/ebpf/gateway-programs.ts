@@ -426,7 +426,8 @@ export class GatewayPrograms {
 
   /** Forgets FNE packets, prefixes, flows, the total limit and counters; settings, destinations and devices stay. */
   forget(): void {
-    this.map('fne_memory').zero(this.#entriesOf(mapSpec(this.spec, 'fne_memory')));
+    for (const name of ['fne_memory', 'receivers'])
+      this.map(name).zero(this.#entriesOf(mapSpec(this.spec, name)));
     for (const name of ['failing', 'probes', 'repeated']) this.map(name).clear();
     this.#prefixMaps.clear();
     for (const name of ['counters', 'limiter', 'sampled']) {

@@ -4,13 +4,16 @@
  */
 import { expect, it } from 'vitest';
 import type { PrefGateway } from '../../lib/pref/gateway.ts';
+import { clockOriginNs } from '../../lib/sys/clock.ts';
 import { TCP_ACK } from '../../lib/wire/packet-view.ts';
+import { IN_ASSIGNED_FNE, OUT_FNE_DRAWN, OUT_FNE_REPEATED } from '../../lib/pref/reasons.ts';
 import { describeNetns } from '../support/netns.ts';
 import { buildTcp } from '../support/packets.ts';
 import { INSIDE, OUTSIDE, ToldGateway } from '../support/told-gateway.ts';
 
 const SEGMENT = 1000;
 const FIRST_PORT = 5000;
+const DSCP_FNE = 7;
 const FLOWS = 36;
 const PERIOD_MS = 100;
 /** Long enough that a route is not new any more. */
@@ -46,18 +49,24 @@ class Receivers {
   }
 
   /** A segment that may have come before. */
-  letIn(flow: number, segment: number): void {
+  letIn(flow: number, segment: number, dscp = 0): number | string {
     const ends = { src: OUTSIDE, dst: INSIDE, srcPort: 443, dstPort: FIRST_PORT + flow };
-    const fields = { seqNumber: segment * SEGMENT, payloadLength: SEGMENT, tcpFlags: TCP_ACK };
-    this.told.handle(false, buildTcp({ ...ends, ...fields }), this.nowMs);
+    const fields = { dscp, seqNumber: segment * SEGMENT, payloadLength: SEGMENT, tcpFlags: TCP_ACK };
+    return this.told.handle(false, buildTcp({ ...ends, ...fields }), this.nowMs);
   }
 
-  acknowledge(flow: number): void {
+  acknowledge(flow: number, dscp = this.routeOf(flow) * 8 + 3): number | string {
     const ends = { src: INSIDE, dst: OUTSIDE, srcPort: FIRST_PORT + flow, dstPort: 443 };
-    const dscp = this.routeOf(flow) * 8 + 3;
     const fields = { dscp, tcpFlags: TCP_ACK, ackNumber: this.segments[flow] * SEGMENT };
-    this.told.handle(true, buildTcp({ ...ends, ...fields }), this.nowMs);
+    return this.told.handle(true, buildTcp({ ...ends, ...fields }), this.nowMs);
   }
+}
+
+/** Path ID of the route that is remembered for the flow of the last packet. */
+function routeRemembered({ told, nowMs }: Receivers): number {
+  const { flowHash, memory, table } = told.verifier.core;
+  const entry = memory.find(flowHash.h1, flowHash.h2, nowMs * 1e6 + clockOriginNs);
+  return table.pathIdOf[memory.slotOf(entry)];
 }
 
 /** With receivers of which those on route 2 have heard nothing new for a while. */
@@ -114,6 +123,41 @@ describeNetns('data that comes again, reported by the programs', () => {
       }
       world.told.reader.takeAll();
       expect(world.gateway.failureEvidence().repeats.exposures).toBe(0);
+    });
+  });
+
+  it('keeps the FNE packets of its flows off the route before the process has heard of it', () => {
+    withFailure((world, dead) => {
+      for (const flow of dead) {
+        world.letIn(flow, world.segments[flow] - 1);
+        expect(world.acknowledge(flow, DSCP_FNE)).toBe(OUT_FNE_REPEATED);
+        expect(routeRemembered(world)).not.toBe(2);
+      }
+    });
+  });
+
+  it('keeps answers to FNE packets of the peers off it likewise', () => {
+    withFailure((world, dead) => {
+      for (const flow of dead) {
+        expect(world.letIn(flow, world.segments[flow] - 1, DSCP_FNE)).toBe(IN_ASSIGNED_FNE);
+        expect(routeRemembered(world)).not.toBe(2);
+      }
+    });
+  });
+
+  it('says nothing about a flow for its FNE packet once new data has come', () => {
+    withFailure((world, [flow]) => {
+      world.letIn(flow, world.segments[flow] - 1);
+      world.letIn(flow, world.segments[flow]++);
+      expect(world.acknowledge(flow, DSCP_FNE)).toBe(OUT_FNE_DRAWN);
+    });
+  });
+
+  it('says nothing about a flow for its FNE packet once it acknowledges by another route', () => {
+    withFailure((world, [flow]) => {
+      world.letIn(flow, world.segments[flow] - 1);
+      world.acknowledge(flow, 3 * 8 + 3);
+      expect(world.acknowledge(flow, DSCP_FNE)).toBe(OUT_FNE_DRAWN);
     });
   });
 

@@ -1,9 +1,10 @@
 /** One truth: the gateway core and the gateway programs agree, without any device. */
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { StructView } from '../../lib/ebpf/btf.ts';
 import { GatewayPrograms } from '../../lib/ebpf/gateway-programs.ts';
 import { DEFAULT_MARK_MASK } from '../../lib/ebpf/gateway-settings.ts';
 import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
+import { TwinRepeats } from '../../lib/ebpf/verify/twin-repeats.ts';
 import { GatewayVerifier, verifyGateway } from '../../lib/ebpf/verify/verify-gateway.ts';
 import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
 import { METER_BYTES, METER_FIELDS, METER_FLOWLETS } from '../../lib/pref/meter.ts';
@@ -39,6 +40,29 @@ describeNetns('the gateway programs and the gateway core', () => {
     // Those of routes with NAT there are not.
     const without = [OUT_PLACED, OUT_PLACED_DOWN, IN_ASSIGNED_PLACED];
     expect(Object.keys(result.reasons)).toEqual(REASON_NAMES.filter((_, i) => !without.includes(i)));
+  });
+
+  it('agree on the flowlets of flows whose acknowledged data came again, of which there are many', () => {
+    const handled = vi.spyOn(GatewayVerifier.prototype, 'handle');
+    const asked = vi.spyOn(TwinRepeats.prototype, 'repeatedMask');
+    try {
+      expect(verifyGateway({ sequences: 800, seed: 7_100_000 }).mismatches).toEqual([]);
+      // Calls are numbered in order: a question belongs to the packet handed over last before it.
+      const steps = handled.mock.invocationCallOrder.map(
+        (order, i) => [order, handled.mock.calls[i][0]] as const,
+      );
+      const repeated = { inbound: 0, outbound: 0 };
+      let step = 0;
+      for (const [i, order] of asked.mock.invocationCallOrder.entries()) {
+        while (step + 1 < steps.length && steps[step + 1][0] < order) step++;
+        if (asked.mock.results[i].value !== 0) repeated[steps[step][1].isOutbound ? 'outbound' : 'inbound']++;
+      }
+      expect(repeated.outbound).toBeGreaterThan(50);
+      expect(repeated.inbound).toBeGreaterThan(50);
+    } finally {
+      handled.mockRestore();
+      asked.mockRestore();
+    }
   });
 
   it('choose alike by ratio for 10,000 flows', () => {

@@ -49,12 +49,13 @@ export class ToldGateway {
     this.reader.takeAll();
   }
 
-  /** Gives a packet to the programs and to the core beside them, which come to the same. */
-  handle(isOutbound: boolean, packet: Uint8Array, nowMs: number): void {
+  /** Gives a packet to the programs and to the core beside them, which come to the same. @returns the reason */
+  handle(isOutbound: boolean, packet: Uint8Array, nowMs: number): number | string {
     const nowNs = Math.ceil(nowMs * NS_PER_MS + clockOriginNs);
     this.verifier.writer.bytes.set(packet, ETHERNET_BYTES);
     const outcome = this.verifier.handle({ isOutbound, length: packet.length, nowNs, gsoSize: 0 });
     expect(outcome).toBeTypeOf('number');
+    return outcome;
   }
 
   close(): void {

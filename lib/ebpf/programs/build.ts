@@ -15,6 +15,7 @@ import * as flowState from '../../lex/flow-state.ts';
 import * as fragmentMemory from '../../lex/fragment-memory.ts';
 import * as reasons from '../../lex/reasons.ts';
 import * as rtt from '../../lex/rtt.ts';
+import * as failureSample from '../../pref/failure-sample.ts';
 import * as fneLimiter from '../../pref/fne-limiter.ts';
 import * as fneMemory from '../../pref/fne-memory.ts';
 import * as log2 from '../../pref/log2.ts';
@@ -28,7 +29,7 @@ import * as protocols from '../../wire/protocol-numbers.ts';
 
 const MODULES = [
   ...[reasons, counters, flowState, rtt, exchange, datagram, fragmentMemory],
-  ...[fneLimiter, fneMemory, log2, prefReasons, routeTable, selector],
+  ...[failureSample, fneLimiter, fneMemory, log2, prefReasons, routeTable, selector],
   ...[packetView, codepoint, protocols, ipv6],
 ];
 /** Where Debian keeps asm/types.h, by the machine's name. */

@@ -287,11 +287,16 @@ struct pref_receiver {
 	__u32 has_end;
 	/* Data that came again was reported, and no new data since. */
 	__u32 is_repeated;
+	/* ms modulo 2^32: new data, an exposure, or the first acknowledgment on this route, whichever was last. */
+	__u32 quiet_from_ms;
+	/* New data came after an acknowledgment. */
+	__u32 is_answered;
+	/* Data that was acknowledged by this route came again, and no new data since. */
+	__u32 is_exposed;
 };
 
 #define RECEIVERS 1024
-/* FlowSample: IDLE_MS. */
-#define RECEIVER_IDLE_MS 2000
+#define RECEIVER_IDLE_MS IDLE_MS
 /* New data of a flow is not all reported, nor all of what comes again at once. */
 #define DATA_GAP_MS 20
 #define REPEAT_GAP_MS 1

@@ -215,14 +215,59 @@ __noinline int note_ack(struct pref_step *step, __u32 slot)
 		flow->reported_ms = now_ms - DATA_GAP_MS;
 		flow->has_end = 0;
 		flow->is_repeated = 0;
+		flow->is_answered = 0;
+		flow->is_exposed = 0;
+		flow->quiet_from_ms = now_ms;
 		flow->ack = ack;
-	} else if (flow->destination != step->destination || flow->slot != slot || (__s32)(ack - flow->ack) > 0) {
+	} else if (flow->destination != step->destination || flow->slot != slot) {
+		/* What was repeated tells of the route before, and the silence goes on. */
+		if (!flow->is_exposed)
+			flow->quiet_from_ms = now_ms;
+		flow->is_exposed = 0;
+		flow->ack = ack;
+	} else if ((__s32)(ack - flow->ack) > 0) {
 		flow->ack = ack;
 	}
 	flow->destination = step->destination;
 	flow->slot = slot;
 	flow->time_ms = now_ms;
 	return 0;
+}
+
+/*
+ * RepeatWatch.noteData, as far as the next FNE packet has to know, which leaves before the process has judged. is_new: it
+ * ends higher than any before. is_acked: at or before what was acknowledged.
+ */
+static __always_inline void note_data(struct pref_receiver *flow, __u32 payload_length, int is_new, int is_acked,
+				      __u32 now_ms)
+{
+	if (is_new && !is_acked) {
+		flow->is_answered = 1;
+		flow->is_exposed = 0;
+		flow->quiet_from_ms = now_ms;
+		return;
+	}
+	/* One byte is a keep-alive of some hosts. */
+	if (payload_length == 1 || !is_acked || !flow->is_answered)
+		return;
+	if ((__s32)(now_ms - flow->quiet_from_ms) < QUIET_MS)
+		return;
+	flow->is_exposed = 1;
+	flow->quiet_from_ms = now_ms;
+}
+
+/* RepeatWatch.repeatedMask, of a flow that was heard of a moment ago. */
+__noinline int repeated_mask(struct pref_step *step)
+{
+	if (!step)
+		return 0;
+	__u32 index = step->h1 & (RECEIVERS - 1);
+	const struct pref_receiver *flow = bpf_map_lookup_elem(&receivers, &index);
+	if (!flow || !flow->is_used || flow->h2 != step->h2 || !flow->is_exposed)
+		return 0;
+	if (flow->destination != step->destination || ms_of(step) - flow->time_ms >= RECEIVER_IDLE_MS)
+		return 0;
+	return 1 << (flow->slot & 15);
 }
 
 /*
@@ -244,6 +289,7 @@ __noinline int report_data(struct pref_step *step)
 	int is_repeated = (__s32)(end - flow->ack) <= 0;
 	int is_higher = !flow->has_end || (__s32)(end - flow->end) > 0;
 	flow->time_ms = now_ms;
+	note_data(flow, step->packet.payload_length, is_higher, is_repeated, now_ms);
 	if (is_higher) {
 		flow->has_end = 1;
 		flow->end = end;

@@ -62,7 +62,12 @@ static __always_inline int assign_route(struct pref_step *step, const struct pre
 	/* Answers and reassignments are of flows that run already, and others may be in trouble: they are no probes. */
 	int is_syn = step->packet.protocol == PROTOCOL_TCP && (step->packet.tcp_flags & TCP_SYN);
 	int probes = step->suspended && remembered < 0 && may_probe(step, set, is_syn) && !is_repeated(step);
-	int slot = pick(step, probes ? 0 : step->suspended);
+	__u32 avoid = probes ? 0 : step->suspended;
+	/* What was acknowledged by a route and came again, not by that one, if there is another. */
+	__u32 repeated_by = set->is_watching ? repeated_mask(step) : 0;
+	if (step->up & ~(avoid | repeated_by))
+		avoid |= repeated_by;
+	int slot = pick(step, avoid);
 	if (slot >= 0 && has_slot(step->suspended, slot)) {
 		if (begin_probe(step, slot))
 			report(step, REPORT_FLOWLET, step->destination, slot);

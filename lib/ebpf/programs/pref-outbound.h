@@ -85,6 +85,8 @@ static __always_inline int route_for_fne(struct pref_step *step, const struct pr
 		if (failing_slot >= 0) {
 			report(step, REPORT_LOSS, step->destination, failing_slot);
 			tried = 1 << (failing_slot & 15);
+		} else {
+			tried = repeated_mask(step);
 		}
 	}
 	if (slot < 0) {

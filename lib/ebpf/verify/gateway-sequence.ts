@@ -1,7 +1,7 @@
 /**
  * Random traffic between the inside of a domain and the outside as packets: flows of both IP versions whose marks are
- * right, forged or none, FNE packets repeated and answered, floods of them from ever new sources, fragments, extension
- * headers, super-packets, and packets that are damaged anywhere. Nothing here says where a packet should go: two
+ * right, forged or none, FNE packets repeated and answered, floods of them from ever new sources, flows that receive
+ * what they acknowledged again, fragments, extension headers, super-packets, and packets that are damaged anywhere. Nothing here says where a packet should go: two
  * implementations of the rules are given the same packets.
  */
 import type { MarkingScheme } from '../../wire/marking/scheme.ts';
@@ -24,6 +24,8 @@ import {
 import { damagePacket } from './damage.ts';
 import type { Dice } from './dice.ts';
 import type { NetworkFields, PacketWriter } from './packet-writer.ts';
+import type { StorySegment } from './receiver-story.ts';
+import { drawReceiverStory } from './receiver-story.ts';
 import { Repeater } from './repeater.ts';
 
 /** One packet of a sequence; its bytes are in the writer. */
@@ -69,6 +71,8 @@ export class GatewaySequence {
   readonly #pathIds: readonly number[];
   readonly #flows: readonly Flow[];
   #nowNs: number;
+  /** A flow that receives, and what is left of it. */
+  #story: { readonly flow: Flow; readonly segments: StorySegment[] } | undefined;
   readonly #repeater: Repeater<Omit<GatewayStep, 'nowNs'>>;
 
   /**
@@ -95,8 +99,7 @@ export class GatewaySequence {
   /** Waits, and writes the next packet. */
   next(): GatewayStep {
     const dice = this.#dice;
-    this.#wait();
-    const step = this.#repeater.next(() => this.#choose());
+    const step = this.#goOn() ?? this.#draw();
     const length = dice.once(20) ? damagePacket(dice, this.#writer.bytes, step.length) : step.length;
     return { ...step, length, nowNs: this.#nowNs };
   }
@@ -104,6 +107,35 @@ export class GatewaySequence {
   /** Time of the last packet, ns. */
   get nowNs(): number {
     return this.#nowNs;
+  }
+
+  #draw(): Omit<GatewayStep, 'nowNs'> {
+    this.#wait();
+    return this.#repeater.next(() => this.#choose());
+  }
+
+  /** The next segment of a flow that receives, now and then. */
+  #goOn(): Omit<GatewayStep, 'nowNs'> | undefined {
+    const dice = this.#dice;
+    if (this.#story === undefined && dice.once(15)) {
+      const flow = { ...this.#makeFlow(dice.below(60_000)), protocol: PROTOCOL_TCP };
+      this.#story = { flow, segments: drawReceiverStory(dice, this.#pathIds) };
+    }
+    if (this.#story === undefined || dice.once(8)) return undefined;
+    const { flow, segments } = this.#story;
+    const segment = segments.shift();
+    if (segment === undefined) {
+      this.#story = undefined;
+      return undefined;
+    }
+    const { isOutbound, codepoint, pathId, seq, ack, payload, pauseNs } = segment;
+    this.#nowNs += pauseNs;
+    const length = this.#writer.segment(this.#network(flow, isOutbound, this.#encode(codepoint, pathId)), {
+      srcPort: isOutbound ? flow.insidePort : flow.outsidePort,
+      dstPort: isOutbound ? flow.outsidePort : flow.insidePort,
+      ...{ seq, ack, flags: TCP_ACK, window: 1000, payload },
+    });
+    return { isOutbound, length, gsoSize: 0 };
   }
 
   #choose(): () => Omit<GatewayStep, 'nowNs'> {

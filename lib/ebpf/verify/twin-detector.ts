@@ -1,12 +1,17 @@
 /**
- * The detector of failures as the gateway programs know it: they ask which flows probe and which are failing, and leave
- * the judgement to the process. For holding the programs against the gateway core.
+ * The detector of failures as the gateway programs know it: they ask which flows probe and which are failing, know
+ * themselves whose acknowledged data came again, and leave the judgement to the process. For holding the programs against the gateway core.
  */
 import { FailureDetector } from '../../pref/failure-detector.ts';
 import type { FlowHash } from '../../pref/flow-hash.ts';
+import type { PacketView } from '../../wire/packet-view.ts';
+import { TwinRepeats } from './twin-repeats.ts';
+
+const NS_PER_MS = 1e6;
 
 /** Answers from what it is told, and judges nothing. */
 export class TwinDetector extends FailureDetector {
+  override readonly repeats = new TwinRepeats();
   /** Probes, named by flow and route. */
   readonly probes = new Map<string, readonly [h1: number, h2: number, destination: number, slot: number]>();
   readonly #repeated = new Set<string>();
@@ -26,6 +31,12 @@ export class TwinDetector extends FailureDetector {
     else this.#repeated.delete(flowName(h1, h2));
   }
 
+  override setTime(nowNs: number): void {
+    super.setTime(nowNs);
+    this.repeats.nowMs = (nowNs / NS_PER_MS) | 0;
+    this.repeats.isOn = this.isOn;
+  }
+
   override noteLoss(_destination: number, _slot: number, h1: number, h2: number): void {
     this.lastFlow = [h1, h2];
   }
@@ -43,15 +54,11 @@ export class TwinDetector extends FailureDetector {
     // Judged by the process.
   }
 
-  override noteInboundData(): void {
-    // Likewise.
+  override noteInboundData(flow: number, packet: Pick<PacketView, 'payloadLength' | 'seqNumber'>): void {
+    this.repeats.noteData(flow, packet, this.repeats.nowMs);
   }
 
   override noteSending(): void {
-    // Likewise.
-  }
-
-  override noteAck(): void {
     // Likewise.
   }
 
