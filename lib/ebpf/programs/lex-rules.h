@@ -84,11 +84,6 @@ struct lex_counters {
 
 _Static_assert(REASON_COUNT <= REASON_SLOTS, "every reason has a counter");
 
-static __always_inline int seq_before(__u32 a, __u32 b)
-{
-	return (__s32)(a - b) < 0;
-}
-
 static __always_inline int has_flag(const struct lex_flow *flow, __u32 flags)
 {
 	return (flow->flags & flags) != 0;

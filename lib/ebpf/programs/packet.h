@@ -41,6 +41,12 @@ struct packet {
 	__u32 window;
 };
 
+/* seqBefore in lib/wire/seq.ts: also for numbers 2^31 apart, which damaged packets have. */
+static __always_inline int seq_before(__u32 a, __u32 b)
+{
+	return (__s32)(a - b) < 0;
+}
+
 /* A whole packet too short for its transport header lies; a first fragment may well be that short. */
 static __always_inline int too_short(const struct packet *packet)
 {

@@ -72,7 +72,7 @@ static __always_inline int is_answer_to(const struct pref_watched_flow *flow, co
 		return 1;
 	if (!flow->has_ack)
 		return 0;
-	return (__s32)(packet->ack - flow->ack) > 0 || (!flow->is_exposed && (__s32)(end_of(packet) - flow->end) > 0);
+	return seq_before(flow->ack, packet->ack) || (!flow->is_exposed && seq_before(flow->end, end_of(packet)));
 }
 
 /* Tells the process of the flow in hand; where and what, for a loss or a flowlet. */
@@ -102,7 +102,7 @@ __noinline int report(struct pref_step *step, __u32 kind, __u32 destination, __u
 			is_urgent = flow->is_exposed;
 			flow->is_exposed = 0;
 			if (step->packet.tcp_flags & TCP_ACK) {
-				if (!flow->has_ack || (step->packet.tcp_flags & TCP_SYN) || (__s32)(end - flow->end) > 0)
+				if (!flow->has_ack || (step->packet.tcp_flags & TCP_SYN) || seq_before(flow->end, end))
 					flow->end = end;
 				flow->ack = step->packet.ack;
 				flow->has_ack = 1;
@@ -225,7 +225,7 @@ __noinline int note_ack(struct pref_step *step, __u32 slot)
 			flow->quiet_from_ms = now_ms;
 		flow->is_exposed = 0;
 		flow->ack = ack;
-	} else if ((__s32)(ack - flow->ack) > 0) {
+	} else if (seq_before(flow->ack, ack)) {
 		flow->ack = ack;
 	}
 	flow->destination = step->destination;
@@ -286,8 +286,8 @@ __noinline int report_data(struct pref_step *step)
 		return 0;
 	__u32 now_ms = ms_of(step);
 	__u32 end = step->packet.seq + step->packet.payload_length;
-	int is_repeated = (__s32)(end - flow->ack) <= 0;
-	int is_higher = !flow->has_end || (__s32)(end - flow->end) > 0;
+	int is_repeated = !seq_before(flow->ack, end);
+	int is_higher = !flow->has_end || seq_before(flow->end, end);
 	flow->time_ms = now_ms;
 	note_data(flow, step->packet.payload_length, is_higher, is_repeated, now_ms);
 	if (is_higher) {
