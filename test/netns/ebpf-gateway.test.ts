@@ -197,6 +197,8 @@ describeNetns('the gateway in the kernel', () => {
     expect(JSON.stringify(explained)).toMatch(
       /"codepoint":"FNE","carries":0,"pathId":[12],"reason":"outFneRepeatedDatagram"/,
     );
+    const start = await read(gateway);
+    expect(bytesOf(start).every((bytes) => bytes > BYTES)).toBe(true);
     control(['set', '--drain', 'b']);
     const before = bytesOf(await read(gateway));
     await echoAll();
