@@ -178,7 +178,7 @@ describeNetns('the gateway in the kernel', () => {
   it('moves the flows of a route that is drained, reloads its file, and is refused what it does not have', async () => {
     const topology = await prepare();
     const [agent, gateway] = await Promise.all([topology.startAgent(), topology.startGateway()]);
-    const sockets = await connections(topology, 4);
+    const sockets = await connections(topology, CONNECTIONS);
     const data = patternBytes(BYTES, 'drain');
     const echoAll = () => Promise.all(sockets.map((socket) => echo(socket, data)));
     await echoAll();
@@ -190,7 +190,7 @@ describeNetns('the gateway in the kernel', () => {
     const client = await openUdp(lab.scope, topology.host, TWO_PATH.hostAddress);
     client.send('unanswered', PORT, TWO_PATH.farAddress);
     await waitFor('the datagram', async () =>
-      (await read(gateway)).reasons['outFneDrawn'] === 5 ? true : undefined,
+      (await read(gateway)).reasons['outFneDrawn'] === CONNECTIONS + 1 ? true : undefined,
     );
     const flow = `${TWO_PATH.hostAddress}:${client.address().port}`;
     const explained = control(['explain', 'udp', flow, `${TWO_PATH.farAddress}:${PORT}`]);
@@ -204,7 +204,7 @@ describeNetns('the gateway in the kernel', () => {
     await echoAll();
     const after = await read(gateway);
     expect(bytesOf(after)[1]).toBe(before[1]);
-    expect(bytesOf(after)[0] - before[0]).toBeGreaterThan(4 * BYTES);
+    expect(bytesOf(after)[0] - before[0]).toBeGreaterThan(CONNECTIONS * BYTES);
     expect(after.reasons['outDownPathId']).toBeGreaterThan(0);
     control(['set', '--undrain', 'b']);
     await echoAll();
