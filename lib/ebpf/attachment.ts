@@ -4,7 +4,7 @@
  */
 import { invalidOption } from '../errors.ts';
 import type { TrafficDirection } from '../sys/bpf.ts';
-import { createTcxLink, linkInterface, openPinned, pinObject, updateLink } from '../sys/bpf.ts';
+import { createTcxLink, detachLink, linkInterface, openPinned, pinObject, updateLink } from '../sys/bpf.ts';
 import type { FilterPlace } from '../sys/libbpf.ts';
 import { EINVAL, SystemError } from '../sys/errno.ts';
 import { interfaceHardwareType } from '../sys/interface.ts';
@@ -85,7 +85,14 @@ export function detachProgram(target: AttachTarget, direction: TrafficDirection)
 function unpinLink({ pins, linkPin }: AttachTarget, direction: TrafficDirection): boolean {
   const name = linkPin ?? direction;
   if (!pins.names().includes(name)) return false;
-  pins.unpin([name]);
+  const link = openPinned(pins.pin(name));
+  try {
+    pins.unpin([name]);
+    // Or a packet of the next moment might meet this program and the one that follows it.
+    if (link !== undefined) detachLink(link.number);
+  } finally {
+    link?.close();
+  }
   return true;
 }
 

@@ -40,6 +40,7 @@ const MAP_LOOKUP_BATCH = 24;
 const MAP_UPDATE_BATCH = 26;
 const LINK_CREATE = 28;
 const LINK_UPDATE = 29;
+const LINK_DETACH = 34;
 
 /** Where a program hangs on a device. */
 export type TrafficDirection = 'ingress' | 'egress';
@@ -336,6 +337,17 @@ export function createTcxLink(program: number, ifindex: number, direction: Traff
 export function updateLink(link: number, program: number): void {
   const result = new Attr().int(0, link).int(4, program).call(LINK_UPDATE);
   if (result < 0) throw refused('LINK_UPDATE', -result, 'a link');
+}
+
+/**
+ * Takes the program of a link off its device, at once: without this the kernel does it a moment after the last of who holds
+ * the link has let go.
+ *
+ * @throws SystemError
+ */
+export function detachLink(link: number): void {
+  const result = new Attr().int(0, link).call(LINK_DETACH);
+  if (result < 0) throw refused('LINK_DETACH', -result, 'a link');
 }
 
 /** Index of the device of a TCX link; 0 when the device is gone. @throws SystemError */
