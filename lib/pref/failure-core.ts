@@ -8,6 +8,7 @@
  *      failure-decisions.ts     is a route failing?
  *            |
  *      suspended-groups.ts      from a suspension to the return
+ *      fallen-groups.ts         what a route gets back that carried nothing without being suspended
  * ```
  */
 

@@ -109,9 +109,13 @@ export class FallenGroups {
   }
 
   private regain(group: number): void {
-    const { sample, suspensions } = this.core;
+    const { sample, suspensions, table } = this.core;
+    const destination = sample.destinationOf(group);
+    const slot = sample.slotOf(group);
     this.fallen[group] = 0;
-    suspensions.giveBack(sample.destinationOf(group), sample.slotOf(group), this.usualRatios[group]);
+    // One that was taken down meanwhile has answers on their way, and begins anew when it comes up.
+    if (((table.upMask(destination) >>> slot) & 1) === 0) return;
+    suspensions.giveBack(destination, slot, this.usualRatios[group]);
     this.suspended.log('regained', group, this.answers[group]);
   }
 }

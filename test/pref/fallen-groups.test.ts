@@ -135,3 +135,21 @@ test('a route that loses much, and gets less and less for it, gets nothing back'
   expect(traffic.ratio).toBeLessThan(0.75 * usual);
   expect(traffic.regained).toBe(0);
 });
+
+test('a route that is taken down meanwhile regains nothing by answers that were on their way', () => {
+  const traffic = new Traffic();
+  traffic.run(20);
+  traffic.run(3, { 2: swallows });
+  const { gateway } = traffic;
+  const nowNs = traffic.second * S;
+  const ports: number[] = [];
+  for (let srcPort = 50_000; ports.length < 3; srcPort++) {
+    const { pathId } = sendOut(gateway, tcpOut({ srcPort, tcpFlags: SYN, dscp: FNE }), nowNs);
+    if (pathId === 2) ports.push(srcPort);
+  }
+  gateway.setRouteUp(2, false);
+  for (const dstPort of ports) {
+    letIn(gateway, tcpIn({ dstPort, tcpFlags: SYN_ACK, seqNumber: 9, ackNumber: 1 }), nowNs + 20 * MS);
+  }
+  expect([traffic.regained, traffic.ratio]).toEqual([0, 0]);
+});
