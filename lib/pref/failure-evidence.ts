@@ -55,10 +55,12 @@ const FIRST_PEAK_MS = 20_000;
 const MAX_RTT_MS = 2000;
 /**
  * Shortest silence that says something, ms, by itself and beyond an RTT: shorter than a sender's least RTO. What is sent
- * when a burst of losses is over is answered an RTT later. @see RFC 6298, and Linux's 200 ms
+ * when a burst of losses is over is answered an RTT later. The last answer may itself be a delayed acknowledgment, 40 ms
+ * late: with more than 50 beyond the RTT the decision would miss the senders' tail loss probes.
+ * @see RFC 6298, RFC 8985 section 7.2, and Linux's least RTO of 200 ms and least delay of 40 ms
  */
 const LEAST_SILENCE_MS = 150;
-const LEAST_BEYOND_RTT_MS = 100;
+const LEAST_BEYOND_RTT_MS = 50;
 /**
  * A flow that sends is overdue after twice the RTT, as its own tail loss probe would be, but after so many ms beyond the
  * RTT at least (delayed acknowledgments), and at most (Linux's least RTO). @see RFC 8985 section 7.2

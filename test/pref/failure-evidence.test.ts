@@ -27,6 +27,7 @@ function activeGroup(flows: number, untilMs: number, pauses: readonly (readonly 
       return evidence.isEnough(group, atMs);
     },
     silenceMs: (atMs: number) => evidence.silenceMsOf(group, atMs),
+    useRtt: (rttMs: number) => evidence.useRtt(group, rttMs),
   };
 }
 
@@ -40,6 +41,19 @@ describe('silence', () => {
 
   test('shorter than 150 ms says nothing', () => {
     expect(activeGroup(20, 120_000).isEnough(10, 120_140)).toBe(false);
+  });
+
+  test.each([
+    [230, 270, false],
+    [230, 280, true],
+    [90, 140, false],
+    [90, 150, true],
+  ])('with an RTT of %d ms is enough or not after %d ms: %s', (rttMs, silenceMs, isEnough) => {
+    const route = activeGroup(20, 120_000);
+    route.useRtt(rttMs);
+    // Learns that flows hardly ever fail.
+    expect(route.isEnough(0, 120_050)).toBe(false);
+    expect(route.isEnough(7, 120_000 + silenceMs)).toBe(isEnough);
   });
 
   test('of fewer than twelve flows says nothing', () => {
