@@ -15,7 +15,7 @@ import type { PrefGateway } from '../pref/gateway.ts';
 import type { FlowEnds } from '../pref/preview.ts';
 import { nowNs } from '../sys/clock.ts';
 import { executeIn } from './change.ts';
-import type { KernelForwarding } from './config-kernel-checks.ts';
+import type { KernelForwarding } from './config-schema.ts';
 import type { DeviceReport } from './device-report.ts';
 import { ForwardingOnlookers } from './forwarding-onlookers.ts';
 import type { ForwardingState } from './forwarding-watch.ts';
