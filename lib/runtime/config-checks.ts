@@ -8,7 +8,7 @@ import { markingScheme } from '../wire/marking/scheme.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import type { ConfigIssue, ConfigPath } from './config-file.ts';
 import { SCHEMES } from './config-schema.ts';
-import { DEFAULT_TABLES } from './gateway-plan.ts';
+import { DEFAULT_TABLES } from './gateway-plumbing-options.ts';
 import type { Prefix } from './prefixes.ts';
 import { coversPrefix, normalizeAddress, parsePrefix } from './prefixes.ts';
 
