@@ -1,5 +1,5 @@
 /**
- * The directions of imports, the purity of the pure folders, and the tree itself.
+ * The directions of imports, circles of them, the purity of the pure folders, and the tree itself.
  *
  *      wire <- flow <- lex, pref <- sim          pure
  *      sys <- device, netns, sockets; netns, device <- runtime <- web <- cli    IO; may import pure ones
@@ -47,6 +47,8 @@ interface Import {
   readonly from: string;
   readonly folder: string;
   readonly specifier: string;
+  /** Whether only types are imported, so that nothing is loaded. */
+  readonly isTypeOnly: boolean;
 }
 
 function sourceFiles(folder: string): string[] {
@@ -64,17 +66,44 @@ function folderOf(path: string): string {
 
 function importsOf(path: string): Import[] {
   const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest);
-  const specifiers: string[] = [];
+  const imports: Import[] = [];
+  const add = (specifier: ts.Expression, isTypeOnly: boolean): void => {
+    const { text } = specifier as ts.StringLiteral;
+    imports.push({ from: relative(root, path), folder: folderOf(path), specifier: text, isTypeOnly });
+  };
   const visit = (node: ts.Node): void => {
-    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier) {
-      specifiers.push((node.moduleSpecifier as ts.StringLiteral).text);
+    if (ts.isImportDeclaration(node)) {
+      add(node.moduleSpecifier, node.importClause?.isTypeOnly ?? false);
+    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
+      add(node.moduleSpecifier, node.isTypeOnly);
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      specifiers.push((node.arguments[0] as ts.StringLiteral).text);
+      add(node.arguments[0], false);
     }
     ts.forEachChild(node, visit);
   };
   visit(source);
-  return specifiers.map((specifier) => ({ from: relative(root, path), folder: folderOf(path), specifier }));
+  return imports;
+}
+
+/** Circles of imports that load something, each by its files: `a.ts -> b.ts -> a.ts`. */
+function circlesOf(all: readonly Import[]): string[] {
+  const targets = new Map<string, string[]>();
+  for (const { from, specifier, isTypeOnly } of all) {
+    if (isTypeOnly || !specifier.startsWith('.')) continue;
+    const target = relative(root, resolve(root, dirname(from), specifier));
+    targets.set(from, [...(targets.get(from) ?? []), target]);
+  }
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const follow = (file: string, way: readonly string[]): void => {
+    if (way.includes(file)) circles.push([...way.slice(way.indexOf(file)), file].join(' -> '));
+    else if (!done.has(file)) {
+      for (const target of targets.get(file) ?? []) follow(target, [...way, file]);
+      done.add(file);
+    }
+  };
+  for (const file of targets.keys()) follow(file, []);
+  return circles;
 }
 
 const files = sourceFiles(lib);
@@ -97,6 +126,23 @@ describe('the tree', () => {
       return to !== folder && !isErrors && !MAY_IMPORT[folder].includes(to);
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('has no circle of imports, in which a file is loaded before what it needs', () => {
+    expect(circlesOf(imports), 'move what both need where neither is').toEqual([]);
+  });
+
+  it('would have one where files lead back to the first of them by values', () => {
+    const files = { a: ['./b.ts', 'node:fs'], b: ['./c.ts', './d.ts'], c: ['./b.ts'], d: ['./a.ts'] };
+    const made = (isTypeOnly: boolean): Import[] =>
+      Object.entries(files).flatMap(([name, specifiers]) =>
+        specifiers.map((specifier) => ({ from: `lib/${name}.ts`, folder: '.', specifier, isTypeOnly })),
+      );
+    expect(circlesOf(made(false))).toEqual([
+      'lib/b.ts -> lib/c.ts -> lib/b.ts',
+      'lib/a.ts -> lib/b.ts -> lib/d.ts -> lib/a.ts',
+    ]);
+    expect(circlesOf(made(true))).toEqual([]);
   });
 
   it('imports packages only where they belong', () => {

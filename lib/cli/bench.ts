@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { BenchResult } from '../bench/measure.ts';
-import { parseCount, parseSeconds } from './host.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { parseNumbers } from './sim-output.ts';
 import { formatTable } from './table.ts';

@@ -6,7 +6,7 @@ import type { HostStatusAnswer } from '../runtime/control/host-operations.ts';
 import type { ShareStatus } from '../runtime/share/gateway-share.ts';
 import type { CommonFlags } from './control-flags.ts';
 import { ask, chosenDaemons, oneGateway, withCommonFlags } from './control-flags.ts';
-import { parseCount } from './host.ts';
+import { parseCount } from './number-flags.ts';
 import { print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatCount, formatPercent, formatTable } from './table.ts';
 

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { VerifyResult } from '../ebpf/verify/verify-loop.ts';
-import { parseCount } from './host.ts';
+import { parseCount } from './number-flags.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { formatCount, formatTable } from './table.ts';
 

@@ -8,7 +8,7 @@ import type { HostFlowsAnswer } from '../runtime/control/host-operations.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/protocol-numbers.ts';
 import type { CommonFlags } from './control-flags.ts';
 import { ask, chosenDaemons, withCommonFlags } from './control-flags.ts';
-import { parseCount } from './host.ts';
+import { parseCount } from './number-flags.ts';
 import { print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatCount, formatSeconds, formatTable } from './table.ts';
 

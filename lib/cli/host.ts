@@ -1,6 +1,6 @@
 /** `preflex host`: the end-host agent. */
 import type { Command } from 'commander';
-import { InvalidArgumentError, Option } from 'commander';
+import { Option } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { EbpfHostStatus } from '../runtime/ebpf-host-agent.ts';
 import type { HostAgentStatus } from '../runtime/host-agent.ts';
@@ -10,6 +10,7 @@ import type { ListenAddress } from '../runtime/listen-address.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { requireNetAdmin, runCommand } from './output.ts';
 import { addServiceOptions, openControl, prepareService, runDaemon } from './daemon.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { formatBytes, formatCount } from './table.ts';
 import { METRICS_HELP, UI_HELP, openWeb, parseListen, readListen } from './web.ts';
 
@@ -251,18 +252,4 @@ function describeHost(status: HostAgentStatus | EbpfHostStatus): string {
     `unpinned ${formatCount(status.unpinned)}`,
     ...(status.moved > 0 ? [`moved ${formatCount(status.moved)}`] : []),
   ].join(', ');
-}
-
-/** A whole number from the command line. */
-export function parseCount(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('It takes a whole number.');
-  return value;
-}
-
-/** A time in seconds from the command line, fractions allowed. */
-export function parseSeconds(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value < 1e6)) throw new InvalidArgumentError('It takes a number of seconds above 0.');
-  return value;
 }

@@ -12,7 +12,7 @@ import type { RunFeed } from '../web/ui/run-feed.ts';
 import type { Betas } from '../pref/balancers/strategies.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { parseBetas } from './balance.ts';
-import { parseCount, parseSeconds } from './host.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { Progress } from './progress.ts';
 import { formatPercent, formatRate } from './table.ts';

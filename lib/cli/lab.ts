@@ -2,10 +2,10 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { Datapath } from '../../namespaces-lab/processes/datapath.ts';
-import { parseCount, parseSeconds } from './host.ts';
 import type { Strategy } from '../pref/balancers/strategies.ts';
 import { parseStrategy } from './balance.ts';
 import { addExperimentCommands, datapathOption, EXIT_INVALID } from './lab-run.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 
 interface TwoPathFlags {

@@ -5,7 +5,7 @@ import { PreflexError } from '../errors.ts';
 import { parseBetas } from './balance.ts';
 import type { CommonFlags } from './control-flags.ts';
 import { ask, chosenDaemons, ofRole, onlyOf, withCommonFlags } from './control-flags.ts';
-import { parseCount, parseSeconds } from './host.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { print, printJson, runCommand } from './output.ts';
 
 interface SetFlags extends CommonFlags {

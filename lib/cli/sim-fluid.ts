@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Strategy } from '../pref/balancers/strategies.ts';
 import { parseStrategy } from './balance.ts';
-import { parseCount, parseSeconds } from './host.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { note, print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatCount, formatPercent, formatRate, formatTable } from './table.ts';
 

@@ -3,8 +3,8 @@
  * shows all of it.
  */
 import type { Betas } from '../pref/balancers/strategies.ts';
-import type { ConfigIssue } from '../runtime/config-checks.ts';
 import { configFields } from '../runtime/config-fields.ts';
+import type { ConfigIssue } from '../runtime/config-file.ts';
 import { parseConfigText } from '../runtime/config-file.ts';
 
 /** The axes of the grid, in the order in which points are counted: the last one goes fastest. */

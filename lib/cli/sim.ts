@@ -1,8 +1,8 @@
 /** `preflex sim`: networks in virtual time, on any operating system and without privileges. */
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { parseCount, parseSeconds } from './host.ts';
 import { parseBetas, parseStrategy } from './balance.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { runCommand } from './output.ts';
 import { addBalancersCommand } from './sim-balancers.ts';
 import type { CongestionFlags } from './sim-congestion.ts';

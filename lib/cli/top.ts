@@ -11,7 +11,7 @@ import type { HostFlowsAnswer, HostStatusAnswer } from '../runtime/control/host-
 import { nowNs } from '../sys/clock.ts';
 import type { CommonFlags } from './control-flags.ts';
 import { ask, chosenDaemons, withCommonFlags } from './control-flags.ts';
-import { parseCount, parseSeconds } from './host.ts';
+import { parseCount, parseSeconds } from './number-flags.ts';
 import { printJson, runCommand } from './output.ts';
 import { Terminal } from './terminal.ts';
 import type { TopSample } from './top-view.ts';

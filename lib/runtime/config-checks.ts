@@ -6,22 +6,11 @@
  */
 import { markingScheme } from '../wire/marking/scheme.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
+import type { ConfigIssue, ConfigPath } from './config-file.ts';
 import { SCHEMES } from './config-schema.ts';
-import { DEFAULT_TABLES } from './gateway-plan.ts';
+import { DEFAULT_TABLES } from './gateway-plumbing-options.ts';
 import type { Prefix } from './prefixes.ts';
 import { coversPrefix, normalizeAddress, parsePrefix } from './prefixes.ts';
-
-/** Where a value is in the file: keys and list positions from the top. */
-export type ConfigPath = readonly (string | number)[];
-
-/** Something wrong with a value. */
-export interface ConfigIssue {
-  readonly path: ConfigPath;
-  /** What the field takes, in words; completes "it takes ...". */
-  readonly allowed: string;
-  /** The value to show, where it is not the one at `path`. */
-  readonly shown?: unknown;
-}
 
 /** How far the sum of the betas may be from 1: rounding of decimal fractions, nothing more. */
 const BETA_TOLERANCE = 1e-9;

@@ -6,7 +6,18 @@ import { readFileSync } from 'node:fs';
 import type * as Yaml from 'yaml';
 import type * as zod from 'zod';
 import { PreflexError } from '../errors.ts';
-import type { ConfigIssue, ConfigPath } from './config-checks.ts';
+
+/** Where a value is in the file: keys and list positions from the top. */
+export type ConfigPath = readonly (string | number)[];
+
+/** Something wrong with a value, as a check finds it. */
+export interface ConfigIssue {
+  readonly path: ConfigPath;
+  /** What the field takes, in words; completes "it takes ...". */
+  readonly allowed: string;
+  /** The value to show, where it is not the one at `path`. */
+  readonly shown?: unknown;
+}
 
 /** One thing wrong with a configuration file. */
 export interface ConfigProblem {

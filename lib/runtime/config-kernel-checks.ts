@@ -1,15 +1,6 @@
 /** What a gateway configuration cannot have with the datapath in the kernel, and what means something there only. Pure. */
-import type { ConfigIssue } from './config-checks.ts';
-
-/** Names of the datapaths of both daemons. */
-export const DATAPATHS = ['tun', 'ebpf'] as const;
-/** One of {@link DATAPATHS}. */
-export type DatapathName = (typeof DATAPATHS)[number];
-
-/** Who sends packets by their routes with the datapath in the kernel. */
-export const KERNEL_FORWARDINGS = ['auto', 'kernel', 'redirect'] as const;
-/** One of {@link KERNEL_FORWARDINGS}. */
-export type KernelForwarding = (typeof KERNEL_FORWARDINGS)[number];
+import type { ConfigIssue } from './config-file.ts';
+import type { DatapathName } from './config-schema.ts';
 
 /** Checks the data of a file. @param datapath - what the command says, which comes before the file */
 export function checkKernelFields(data: unknown, datapath: DatapathName | undefined): ConfigIssue[] {

@@ -10,7 +10,6 @@ import type * as Zod from 'zod';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { MAX_DEVICE_NAME } from '../netns/index.ts';
 import { configFields } from './config-fields.ts';
-import { DATAPATHS, KERNEL_FORWARDINGS } from './config-kernel-checks.ts';
 import { DEFAULT_MARK_MASK, MARK_MASK_RULE, markMask } from './mark-mask.ts';
 import { parsePrefix } from './prefixes.ts';
 import { SHARE_NAME_RULE, isShareName } from './share/message.ts';
@@ -18,6 +17,14 @@ import { serviceFields } from './service-config.ts';
 
 /** Names of the marking schemes. */
 export const SCHEMES = ['pool2', 'full'] as const;
+/** Names of the datapaths of both daemons. */
+export const DATAPATHS = ['tun', 'ebpf'] as const;
+/** One of {@link DATAPATHS}. */
+export type DatapathName = (typeof DATAPATHS)[number];
+/** Who sends packets by their routes with the datapath in the kernel. */
+export const KERNEL_FORWARDINGS = ['auto', 'kernel', 'redirect'] as const;
+/** One of {@link KERNEL_FORWARDINGS}. */
+export type KernelForwarding = (typeof KERNEL_FORWARDINGS)[number];
 /** Longest name of a route: its TUN is `pref-NAME`, and a device name has 15 characters at most. */
 export const MAX_ROUTE_NAME = MAX_DEVICE_NAME - 'pref-'.length;
 

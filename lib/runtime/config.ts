@@ -5,9 +5,8 @@
 import { BETAS } from '../pref/balancers/strategies.ts';
 import { carries, checkGatewayConfig } from './config-checks.ts';
 import { parseConfigText, readConfigFile } from './config-file.ts';
-import type { DatapathName, KernelForwarding } from './config-kernel-checks.ts';
 import { checkKernelFields } from './config-kernel-checks.ts';
-import type { ParsedGatewayConfig } from './config-schema.ts';
+import type { DatapathName, KernelForwarding, ParsedGatewayConfig } from './config-schema.ts';
 import { gatewayConfigSchema } from './config-schema.ts';
 import { parsePrefix } from './prefixes.ts';
 import type { ShareOptions } from './share/membership.ts';

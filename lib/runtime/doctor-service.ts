@@ -6,7 +6,8 @@ import { accessSync, constants, existsSync, readFileSync, readdirSync, statSync 
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { NotifySocket } from '../sys/notify-socket.ts';
-import type { DoctorCheck } from './doctor.ts';
+import type { DoctorCheck } from './doctor-check.ts';
+import { bad, good } from './doctor-check.ts';
 import { DEFAULT_STATE_DIRECTORY } from './state-directory.ts';
 import { unitProblems, unitUser } from './unit-file.ts';
 
@@ -35,14 +36,6 @@ export function examineService(): DoctorCheck[] {
     checkUnits(UNIT_FOLDERS),
     checkNotifySocket(process.env['NOTIFY_SOCKET']),
   ];
-}
-
-function good(name: string, needed: DoctorCheck['needed'], found: string): DoctorCheck {
-  return { name, ok: true, needed, found, remedy: '' };
-}
-
-function bad(name: string, needed: DoctorCheck['needed'], found: string, remedy: string): DoctorCheck {
-  return { name, ok: false, needed, found, remedy };
 }
 
 function checkPolicyRouting(): DoctorCheck {

@@ -7,19 +7,9 @@ import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import { release } from 'node:os';
 import { createNamespace, deleteNamespace } from '../netns/index.ts';
 import { CAP_NET_ADMIN, isCapable } from '../sys/capabilities.ts';
+import type { DoctorCheck } from './doctor-check.ts';
+import { bad, good } from './doctor-check.ts';
 import { examineService } from './doctor-service.ts';
-
-/** The result of one check. */
-export interface DoctorCheck {
-  readonly name: string;
-  readonly ok: boolean;
-  /** `required`: nothing runs without it; `lab`: tests and laboratory; `optional`: nice to have. */
-  readonly needed: 'required' | 'lab' | 'optional';
-  /** What is there, in words. */
-  readonly found: string;
-  /** What to do; empty when all is well. */
-  readonly remedy: string;
-}
 
 /** Oldest Node version, as in package.json. */
 const MIN_NODE = [20, 19] as const;
@@ -67,37 +57,31 @@ export function checkVersion(
 ): DoctorCheck {
   const [major = 0, minor = 0] = found.split(/[.-]/).map(Number);
   const ok = major > min[0] || (major === min[0] && minor >= min[1]);
-  return { name, ok, needed: 'required', found, remedy: ok ? '' : remedy };
+  return ok ? good(name, 'required', found) : bad(name, 'required', found, remedy);
 }
 
 function checkCapability(): DoctorCheck {
-  const ok = isCapable(CAP_NET_ADMIN);
-  return {
-    name: 'CAP_NET_ADMIN',
-    ok,
-    needed: 'required',
-    found: ok ? 'yes' : `no (user id ${process.geteuid?.() ?? '?'})`,
-    remedy: ok ? '' : 'Run it as root: sudo preflex ...; in a container: docker run --cap-add NET_ADMIN',
-  };
+  const name = 'CAP_NET_ADMIN';
+  if (isCapable(CAP_NET_ADMIN)) return good(name, 'required', 'yes');
+  const remedy = 'Run it as root: sudo preflex ...; in a container: docker run --cap-add NET_ADMIN';
+  return bad(name, 'required', `no (user id ${process.geteuid?.() ?? '?'})`, remedy);
 }
 
 function checkTun(): DoctorCheck {
   const path = '/dev/net/tun';
-  const result = { name: path, needed: 'required' as const };
   try {
     accessSync(path, constants.F_OK);
   } catch {
-    const remedy = `modprobe tun; in a container: docker run --device ${path}`;
-    return { ...result, ok: false, found: 'missing', remedy };
+    return bad(path, 'required', 'missing', `modprobe tun; in a container: docker run --device ${path}`);
   }
   try {
     closeSync(openSync(path, 'r+'));
-    return { ...result, ok: true, found: 'can be opened', remedy: '' };
+    return good(path, 'required', 'can be opened');
   } catch (error) {
     const errno = (error as NodeJS.ErrnoException).code ?? 'error';
     // ENODEV: the node is there, the driver is not.
     const remedy = errno === 'ENODEV' ? 'modprobe tun' : 'Run it as root: sudo preflex ...';
-    return { ...result, ok: false, found: `cannot be opened (${errno})`, remedy };
+    return bad(path, 'required', `cannot be opened (${errno})`, remedy);
   }
 }
 
@@ -108,19 +92,18 @@ function checkTool(
   debianPackage: string,
 ): DoctorCheck {
   const result = spawnSync(tool, args, { encoding: 'utf8', timeout: 5000 });
-  const ok = result.error === undefined;
-  const found = ok ? (`${result.stdout}${result.stderr}`.split('\n')[0] ?? '').trim() : 'missing';
-  return { name: tool, ok, needed, found, remedy: ok ? '' : `apt-get install ${debianPackage}` };
+  if (result.error !== undefined) return bad(tool, needed, 'missing', `apt-get install ${debianPackage}`);
+  return good(tool, needed, (`${result.stdout}${result.stderr}`.split('\n')[0] ?? '').trim());
 }
 
 function checkNamespaces(): DoctorCheck {
-  const result = { name: 'network namespaces', needed: 'lab' as const };
+  const name = 'network namespaces';
   try {
     deleteNamespace(createNamespace('doctor'));
-    return { ...result, ok: true, found: 'can be made', remedy: '' };
+    return good(name, 'lab', 'can be made');
   } catch (error) {
     const [found = ''] = (error as Error).message.split('\n');
     const remedy = 'Run it as root: sudo preflex ...; in a container: docker run --privileged';
-    return { ...result, ok: false, found, remedy };
+    return bad(name, 'lab', found, remedy);
   }
 }

@@ -1,6 +1,6 @@
 /** Where the packets of a gateway daemon pass: what the daemon asks of its datapath, whichever it is. */
 import type { FlowEnds } from '../pref/preview.ts';
-import type { KernelForwarding } from './config-kernel-checks.ts';
+import type { KernelForwarding } from './config-schema.ts';
 import type { DeviceReport } from './device-report.ts';
 import type { ForwardingState } from './forwarding-watch.ts';
 import type { DestinationTable } from './live-destinations.ts';

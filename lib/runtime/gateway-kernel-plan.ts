@@ -20,7 +20,7 @@ import type { Family } from '../netns/index.ts';
 import { routeArgs } from '../netns/index.ts';
 import type { Change } from './change.ts';
 import { ruleChange, ruleKey, tableChange } from './change.ts';
-import type { ResolvedGatewayPlumbing } from './gateway-plan.ts';
+import type { ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { defaultRoute, outboundRoutes } from './gateway-routes.ts';
 import type { MachineState } from './machine-state.ts';
 import type { MarkMask } from './mark-mask.ts';

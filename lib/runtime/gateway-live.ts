@@ -2,7 +2,7 @@
 import { PreflexError } from '../errors.ts';
 import { configDifferences } from './config-difference.ts';
 import { gatewayDaemonOptions } from './config-options.ts';
-import type { DatapathName } from './config-kernel-checks.ts';
+import type { DatapathName } from './config-schema.ts';
 import type { GatewayConfig } from './config.ts';
 import { parseGatewayConfig } from './config.ts';
 import type { GatewayDaemon } from './gateway-daemon.ts';

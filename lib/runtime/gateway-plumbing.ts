@@ -7,14 +7,15 @@ import { executeIn } from './change.ts';
 import { readMachineState } from './machine-state.ts';
 import type { RecoveredJournal } from './undo-journal.ts';
 import { UndoJournal, closeAfterFailure } from './undo-journal.ts';
-import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plan.ts';
-import { allTables, planGatewayPlumbing, resolveGatewayPlumbing } from './gateway-plan.ts';
+import { allTables, planGatewayPlumbing } from './gateway-plan.ts';
+import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
+import { resolveGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { outboundRoutes } from './gateway-routes.ts';
 import type { Prefix } from './prefixes.ts';
 import { replaceCommands } from './route-mirror.ts';
 import { refreshRouteTables } from './route-tables.ts';
 
-export type { GatewayPlumbingOptions } from './gateway-plan.ts';
+export type { GatewayPlumbingOptions } from './gateway-plumbing-options.ts';
 
 /** The plumbing of a gateway daemon, set up. */
 export class GatewayPlumbing {

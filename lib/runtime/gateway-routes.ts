@@ -2,7 +2,7 @@
  * The routes in the gateway's own tables, from its options and the main table. Pure.
  */
 import type { Family, Route, RouteSpec } from '../netns/index.ts';
-import type { ResolvedGatewayPlumbing, ResolvedGatewayRoute } from './gateway-plan.ts';
+import type { ResolvedGatewayPlumbing, ResolvedGatewayRoute } from './gateway-plumbing-options.ts';
 import type { MachineState } from './machine-state.ts';
 import type { Prefix } from './prefixes.ts';
 import { coversPrefix, parseRoutePrefix } from './prefixes.ts';

@@ -13,7 +13,7 @@ import type { PrefGateway } from '../pref/gateway.ts';
 import type { DeviceReport } from './device-report.ts';
 import { reportDevices, requireDeviceMtu } from './device-report.ts';
 import type { GatewayDatapath } from './gateway-datapath.ts';
-import type { GatewayPlumbingOptions } from './gateway-plan.ts';
+import type { GatewayPlumbingOptions } from './gateway-plumbing-options.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { BatchHandler, LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
 import { PacketLoop } from './packet-loop.ts';

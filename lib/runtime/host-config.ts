@@ -5,11 +5,10 @@
 import type * as Zod from 'zod';
 import { MAX_TIMEOUTS } from '../lex/flow-state.ts';
 import type { LexHostOptions } from '../lex/options.ts';
-import type { ConfigIssue } from './config-checks.ts';
 import { configFields } from './config-fields.ts';
+import type { ConfigIssue } from './config-file.ts';
 import { parseConfigText, readConfigFile } from './config-file.ts';
-import { DATAPATHS } from './config-kernel-checks.ts';
-import { SCHEMES } from './config-schema.ts';
+import { DATAPATHS, SCHEMES } from './config-schema.ts';
 import type { HostAgentOptions } from './host-agent.ts';
 import { normalizeAddress } from './prefixes.ts';
 import type { ServiceConfig } from './service-config.ts';

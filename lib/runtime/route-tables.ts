@@ -1,8 +1,8 @@
 /** The gateway's own routing tables while it runs: default routes come back with their device. */
 import type { Where } from '../netns/index.ts';
 import { TABLE_MAIN, ipBatch, listLinks, listRoutes } from '../netns/index.ts';
-import type { ResolvedGatewayPlumbing } from './gateway-plan.ts';
 import { addCommands } from './gateway-plan.ts';
+import type { ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { defaultRoute } from './gateway-routes.ts';
 
 /**

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
 import type { PacketWriter } from '../../lib/ebpf/verify/packet-writer.ts';
-import { GatewayVerifier } from '../../lib/ebpf/verify/verify-gateway.ts';
+import { GatewayVerifier } from '../../lib/ebpf/verify/gateway-verifier.ts';
 import { HostVerifier } from '../../lib/ebpf/verify/verify-host.ts';
 import { REASON_NAMES as HOST_REASONS } from '../../lib/lex/reasons.ts';
 import {

@@ -4,7 +4,7 @@
  */
 import { expect, it } from 'vitest';
 import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
-import { GatewayVerifier } from '../../lib/ebpf/verify/verify-gateway.ts';
+import { GatewayVerifier } from '../../lib/ebpf/verify/gateway-verifier.ts';
 import { OUT_FNE_DRAWN, OUT_FNE_REPEATED } from '../../lib/pref/reasons.ts';
 import { TCP_ACK, parsePacket } from '../../lib/wire/packet-view.ts';
 import { describeNetns } from '../support/netns.ts';

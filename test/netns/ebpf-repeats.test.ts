@@ -174,4 +174,26 @@ describeNetns('data that comes again, reported by the programs', () => {
       expect(world.told.verifier.programs.clearRepeated(h1, h2)).toBe(false);
     });
   });
+
+  it('is over with new data at once where only the process took it for an exposure, not told of all data', () => {
+    withFailure((world, [flow]) => {
+      const isRepeated = (): boolean => {
+        world.told.reader.takeAll();
+        const { h1, h2 } = world.told.verifier.core.flowHash;
+        return world.told.port.isRepeated(h1, h2);
+      };
+      for (const pauseMs of [0, 10]) {
+        world.nowMs += pauseMs;
+        world.letIn(flow, world.segments[flow]++);
+        world.acknowledge(flow);
+      }
+      // 145 ms after the data that the programs heard of last, 155 ms after what they told last.
+      world.nowMs += 145;
+      world.letIn(flow, world.segments[flow] - 1);
+      expect(isRepeated()).toBe(true);
+      world.nowMs++;
+      world.letIn(flow, world.segments[flow]++);
+      expect(isRepeated()).toBe(false);
+    });
+  });
 });

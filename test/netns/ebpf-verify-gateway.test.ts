@@ -5,7 +5,8 @@ import { GatewayPrograms } from '../../lib/ebpf/gateway-programs.ts';
 import { DEFAULT_MARK_MASK } from '../../lib/ebpf/gateway-settings.ts';
 import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
 import { TwinRepeats } from '../../lib/ebpf/verify/twin-repeats.ts';
-import { GatewayVerifier, verifyGateway } from '../../lib/ebpf/verify/verify-gateway.ts';
+import { GatewayVerifier } from '../../lib/ebpf/verify/gateway-verifier.ts';
+import { verifyGateway } from '../../lib/ebpf/verify/verify-gateway.ts';
 import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
 import { METER_BYTES, METER_FIELDS, METER_FLOWLETS } from '../../lib/pref/meter.ts';
 import {

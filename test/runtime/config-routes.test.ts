@@ -1,7 +1,7 @@
 /** Routes of the gateway's configuration file that follow tables, or have NAT. */
 import { describe, expect, it } from 'vitest';
 import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
-import { resolveGatewayPlumbing } from '../../lib/runtime/gateway-plan.ts';
+import { resolveGatewayPlumbing } from '../../lib/runtime/gateway-plumbing-options.ts';
 import { gatewayDaemonOptions } from '../../lib/runtime/config-options.ts';
 import { loadGatewayConfig } from '../../lib/runtime/config.ts';
 import { problemsOf } from './config-problems.ts';

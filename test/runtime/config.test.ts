@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
-import { resolveGatewayPlumbing } from '../../lib/runtime/gateway-plan.ts';
+import { resolveGatewayPlumbing } from '../../lib/runtime/gateway-plumbing-options.ts';
 import { gatewayDaemonOptions } from '../../lib/runtime/config-options.ts';
 import type { GatewayConfig } from '../../lib/runtime/config.ts';
 import { loadGatewayConfig, parseGatewayConfig } from '../../lib/runtime/config.ts';

@@ -5,7 +5,7 @@
 import { expect, vi } from 'vitest';
 import { ReportReader } from '../../lib/ebpf/report-reader.ts';
 import { ETHERNET_BYTES } from '../../lib/ebpf/verify/packet-writer.ts';
-import { GatewayVerifier } from '../../lib/ebpf/verify/verify-gateway.ts';
+import { GatewayVerifier } from '../../lib/ebpf/verify/gateway-verifier.ts';
 import type { DatapathPort } from '../../lib/pref/datapath-port.ts';
 import type { GatewayOptions } from '../../lib/pref/gateway-options.ts';
 import { PrefGateway } from '../../lib/pref/gateway.ts';

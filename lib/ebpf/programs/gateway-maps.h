@@ -285,7 +285,10 @@ struct pref_receiver {
 	/* Where its highest segment from outside ends, once there was one. */
 	__u32 end;
 	__u32 has_end;
-	/* Data that came again was reported, and no new data since. */
+	/*
+	 * What was reported last had come again: new data is reported at once. is_exposed does not say it: the process, which
+	 * is not told of all data, may have found an exposure where there is none here, and has to hear that it is over.
+	 */
 	__u32 is_repeated;
 	/* ms modulo 2^32: new data, an exposure, or the first acknowledgment on this route, whichever was last. */
 	__u32 quiet_from_ms;

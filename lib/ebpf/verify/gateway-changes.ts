@@ -6,7 +6,7 @@ import type { GatewayOptions } from '../../pref/gateway-options.ts';
 import { checkPolicy } from '../../pref/gateway-options.ts';
 import { loss } from '../../pref/index.ts';
 import type { Dice } from './dice.ts';
-import type { GatewayVerifier } from './verify-gateway.ts';
+import type { GatewayVerifier } from './gateway-verifier.ts';
 
 /** Options of a gateway. */
 export function drawGatewayOptions(dice: Dice): GatewayOptions {

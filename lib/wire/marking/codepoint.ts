@@ -1,5 +1,5 @@
 /**
- * The four codepoints. They have a file of their own so that the schemes and scheme.ts need not import each other.
+ * The four codepoints. They have a file of their own so that the schemes need nothing of scheme.ts but its type.
  *
  * @see paper table 1
  */
