@@ -27,6 +27,7 @@ import { LINK_PREFIX, nameOfPin, PinFolder, pinName, sweepPins } from './pins.ts
 
 /** Pins of programs that hang on clsact, which says nothing of where they hang. */
 const FILTER_PREFIX = 'filter-';
+const NS_PER_MS = 1e6;
 const OWN_MAPS: readonly string[] = [
   ...['devices', 'inside_device', 'inside4', 'inside6', 'lookup_state', 'targets'],
   ...['reports', 'watched', 'sampled', 'receivers', 'probes', 'failing', 'repeated'],
@@ -53,6 +54,8 @@ export class GatewayKernel {
   readonly isTakenOver: boolean;
   /** The seed of its flow hash; undefined when there was none. */
   readonly seed: number | undefined;
+  /** When it suspended a route last, ns of CLOCK_MONOTONIC, cut to ms; undefined when there was none. */
+  readonly suspendedAtNs: number | undefined;
   readonly #spec: ObjectSpec;
   readonly #known: ReadonlySet<string>;
   readonly #used = new Set<string>();
@@ -78,7 +81,9 @@ export class GatewayKernel {
     if (!isExpected && !hangs) this.pins.remove();
     this.#known = new Set(this.pins.names());
     this.#spec = loadObjectSpec('gateway');
-    this.seed = this.#readSeed();
+    const settings = this.#readSettings();
+    this.seed = settings && seedOf(settings.read('seed1'));
+    this.suspendedAtNs = settings && settings.read('suspended_at_ms') * NS_PER_MS;
     // One meaning, so all of the maps are there or none.
     this.isTakenOver = this.seed !== undefined;
   }
@@ -233,13 +238,14 @@ export class GatewayKernel {
     return JSON.stringify([destinations, memoryEntries, scheme, routes.map(({ pathId }) => pathId), shapes]);
   }
 
-  #readSeed(): number | undefined {
+  /** Settings of an earlier process, before those of this one take their place. */
+  #readSettings(): StructView | undefined {
     const spec = mapSpec(this.#spec, 'settings');
     const pinned = openPinned(this.pins.mapPin(spec, spec.maxEntries, this.#meaning));
     if (pinned === undefined) return undefined;
     try {
       const map = new BpfMap('settings', pinned.number, spec.key.size, spec.value.size);
-      return map.lookup() ? seedOf(new StructView(spec.value, map.value).read('seed1')) : undefined;
+      return map.lookup() ? new StructView(spec.value, map.value) : undefined;
     } finally {
       pinned.close();
     }

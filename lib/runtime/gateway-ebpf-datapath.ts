@@ -173,6 +173,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     this.#forwarding = forwarding;
     const traffic = {
       markMask: mark.mask,
+      suspendedAtNs: kernel.suspendedAtNs,
       ownTables: ownTables(plumbing, this.#pathIds),
       ...(forwarding === 'kernel' ? {} : { redirectTables: tablesByPathId(plumbing, this.#pathIds) }),
       // Before anybody has looked.

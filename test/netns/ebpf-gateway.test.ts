@@ -9,8 +9,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { GatewayKernel } from '../../lib/ebpf/gateway-kernel.ts';
+import { DEFAULT_MARK_MASK } from '../../lib/ebpf/gateway-settings.ts';
 import { PinFolder } from '../../lib/ebpf/pins.ts';
 import { CommandError, inNamespace, listRules, run, waitFor } from '../../lib/netns/index.ts';
+import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
 import type {
   GatewayDaemonOptions,
   GatewayDaemonStatus,
@@ -42,6 +45,8 @@ const CONNECTIONS = 8;
 const ATTEMPTS = 4;
 /** More than are read from the kernel in one call, of each IP version. */
 const MANY = 9000;
+/** More ms than 32 bits hold. */
+const SUSPENDED_AT_NS = 5e9 * 1e6;
 /** Prefixes of each IP version that there is always room for. */
 const ROOM = 1024;
 
@@ -320,6 +325,28 @@ describeNetns('the gateway in the kernel', () => {
       expect(daemon.datapath.kernelStatus).toMatchObject({ leftOutPrefixes: 0 });
       daemon.stop();
       expect(EbpfGatewayDatapath.detach('p0', lab.folder)).toBe(true);
+    });
+  });
+
+  it('knows from the process before it when a route was suspended last', () => {
+    withinNetns(makeDevices('settling'), () => {
+      const place = {
+        insideDevice: 'p0',
+        routes: [{ device: 'w1', pathId: 1 }],
+        scheme: 'pool2',
+        destinations: 4,
+        memoryEntries: 1024,
+      };
+      const settings = checkGatewayOptions({ routes: [{ name: 'a', pathId: 1 }], fneMemoryEntries: 1024 });
+      const first = new GatewayKernel(place, false);
+      expect(first.suspendedAtNs).toBeUndefined();
+      first.load(settings, { markMask: DEFAULT_MARK_MASK, suspendedAtNs: SUSPENDED_AT_NS });
+      first.attach();
+      first.close();
+      const second = new GatewayKernel(place, true);
+      expect(second.suspendedAtNs).toBe(SUSPENDED_AT_NS);
+      second.close();
+      expect(GatewayKernel.detach('p0')).toBe(true);
     });
   });
 
