@@ -211,6 +211,9 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       reportsLost: this.core.reportsLost,
       leftOutDestinations: this.destinationTable.leftOut,
       leftOutPrefixes: this.destinationTable.leftOutPrefixes,
+      refusedDevices: Object.fromEntries(
+        [...this.#kernel.refused].map(([device, { message }]) => [device, message]),
+      ),
     };
   }
 
@@ -285,7 +288,9 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   followMachine(): string[] {
     this.#kernel.follow();
     this.#followAddresses();
-    return refreshRouteTables(this.#plumbing, {});
+    const { refused } = this.#kernel;
+    const unseen = this.#plumbing.routes.filter(({ device }) => refused.has(device));
+    return [...new Set([...refreshRouteTables(this.#plumbing, {}), ...unseen.map(({ name }) => name)])];
   }
 
   /** There is none of its own: the devices are the machine's. */
