@@ -187,8 +187,8 @@ export class GatewayKernel {
   }
 
   /** Devices that were there at the last {@link follow} and took no program, with the reason. */
-  get refused(): ReadonlyMap<string, PreflexError> {
-    return this.#refused;
+  get refused(): Readonly<Partial<Record<string, string>>> {
+    return Object.fromEntries([...this.#refused].map(([device, { message }]) => [device, message]));
   }
 
   /** False when somebody took the programs off. */

@@ -211,9 +211,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       reportsLost: this.core.reportsLost,
       leftOutDestinations: this.destinationTable.leftOut,
       leftOutPrefixes: this.destinationTable.leftOutPrefixes,
-      refusedDevices: Object.fromEntries(
-        [...this.#kernel.refused].map(([device, { message }]) => [device, message]),
-      ),
+      refusedDevices: this.#kernel.refused,
     };
   }
 
@@ -288,8 +286,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   followMachine(): string[] {
     this.#kernel.follow();
     this.#followAddresses();
-    const { refused } = this.#kernel;
-    const unseen = this.#plumbing.routes.filter(({ device }) => refused.has(device));
+    const unseen = this.#plumbing.routes.filter(({ device }) => device in this.#kernel.refused);
     return [...new Set([...refreshRouteTables(this.#plumbing, {}), ...unseen.map(({ name }) => name)])];
   }
 

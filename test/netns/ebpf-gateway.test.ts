@@ -9,20 +9,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { GatewayKernel } from '../../lib/ebpf/gateway-kernel.ts';
-import { DEFAULT_MARK_MASK } from '../../lib/ebpf/gateway-settings.ts';
 import { PinFolder } from '../../lib/ebpf/pins.ts';
-import {
-  CommandError,
-  createPersistentTun,
-  inNamespace,
-  ip,
-  listRules,
-  run,
-  setLink,
-  waitFor,
-} from '../../lib/netns/index.ts';
-import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
+import { CommandError, inNamespace, listRules, run, waitFor } from '../../lib/netns/index.ts';
 import type {
   GatewayDaemonOptions,
   GatewayDaemonStatus,
@@ -30,11 +18,7 @@ import type {
 } from '../../lib/runtime/gateway-daemon.ts';
 import { GatewayDaemon } from '../../lib/runtime/gateway-daemon.ts';
 import { EbpfGatewayDatapath } from '../../lib/runtime/gateway-ebpf-datapath.ts';
-import { tcxPrograms } from '../../lib/sys/bpf.ts';
 import { nowNs } from '../../lib/sys/clock.ts';
-import { Fd } from '../../lib/sys/fd.ts';
-import { interfaceIndex } from '../../lib/sys/interface.ts';
-import { ioctlBytes, ioctlNumber, O_RDWR, openFile } from '../../lib/sys/libc.ts';
 import { preflexArgv, PreflexProcess, statusOf } from '../../namespaces-lab/processes/preflex-process.ts';
 import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
 import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
@@ -58,27 +42,8 @@ const CONNECTIONS = 8;
 const ATTEMPTS = 4;
 /** More than are read from the kernel in one call, of each IP version. */
 const MANY = 9000;
-/** More ms than 32 bits hold. */
-const SUSPENDED_AT_NS = 5e9 * 1e6;
 /** Prefixes of each IP version that there is always room for. */
 const ROOM = 1024;
-
-/**
- * A TUN of a link layer that no program can be on (ARPHRD_NETLINK), in this thread's namespace.
- *
- * @returns the descriptor that keeps its carrier up
- */
-function makeOddDevice(name: string): Fd {
-  createPersistentTun(name);
-  const fd = openFile('/dev/net/tun', O_RDWR);
-  const request = new Uint8Array(40);
-  request.set(new TextEncoder().encode(name));
-  // IFF_TUN | IFF_NO_PI
-  new DataView(request.buffer).setUint16(16, 0x1001, true);
-  ioctlBytes(fd, 0x4004_54ca, request, 'TUNSETIFF', name);
-  expect(ioctlNumber(fd, 0x4004_54cd, 824)).toBe(0);
-  return new Fd(fd, 'the odd device');
-}
 
 describeNetns('the gateway in the kernel', () => {
   const lab = useLab();
@@ -355,56 +320,6 @@ describeNetns('the gateway in the kernel', () => {
       expect(daemon.datapath.kernelStatus).toMatchObject({ leftOutPrefixes: 0 });
       daemon.stop();
       expect(EbpfGatewayDatapath.detach('p0', lab.folder)).toBe(true);
-    });
-  });
-
-  it('gives a device that came back its program again, and goes on without one that takes none', () => {
-    const netns = makeDevices('modem');
-    const where = { netns };
-    withinNetns(netns, () => {
-      const daemon = startIdle([{ prefixes: ['0.0.0.0/0'], pathIds: [1, 2] }], { destinations: 4 });
-      const refused = (): unknown => daemon.datapath.kernelStatus?.refusedDevices;
-      try {
-        ip(['link', 'del', 'w1'], where);
-        expect(daemon.refresh()).toEqual(['a']);
-        expect(refused()).toEqual({});
-        // A modem that is another kind of device now.
-        const odd = makeOddDevice('w1');
-        setLink('w1', { up: true }, where);
-        expect(daemon.refresh()).toEqual([]);
-        expect(refused()).toEqual({ w1: expect.stringMatching(/"w1" is not allowed; .*ARPHRD 824/) });
-        odd.close();
-        ip(['link', 'del', 'w1'], where);
-        connect({ netns, name: 'w1' }, { netns, name: 'w1-far' });
-        expect(daemon.refresh()).toEqual(['a']);
-        expect(refused()).toEqual({});
-        expect(tcxPrograms(interfaceIndex('w1'), 'ingress')).toHaveLength(1);
-      } finally {
-        daemon.stop();
-        EbpfGatewayDatapath.detach('p0', lab.folder);
-      }
-    });
-  });
-
-  it('knows from the process before it when a route was suspended last', () => {
-    withinNetns(makeDevices('settling'), () => {
-      const place = {
-        insideDevice: 'p0',
-        routes: [{ device: 'w1', pathId: 1 }],
-        scheme: 'pool2',
-        destinations: 4,
-        memoryEntries: 1024,
-      };
-      const settings = checkGatewayOptions({ routes: [{ name: 'a', pathId: 1 }], fneMemoryEntries: 1024 });
-      const first = new GatewayKernel(place, false);
-      expect(first.suspendedAtNs).toBeUndefined();
-      first.load(settings, { markMask: DEFAULT_MARK_MASK, suspendedAtNs: SUSPENDED_AT_NS });
-      first.attach();
-      first.close();
-      const second = new GatewayKernel(place, true);
-      expect(second.suspendedAtNs).toBe(SUSPENDED_AT_NS);
-      second.close();
-      expect(GatewayKernel.detach('p0')).toBe(true);
     });
   });
 
