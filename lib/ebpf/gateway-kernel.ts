@@ -27,6 +27,7 @@ import { LINK_PREFIX, nameOfPin, PinFolder, pinName, sweepPins } from './pins.ts
 
 /** Pins of programs that hang on clsact, which says nothing of where they hang. */
 const FILTER_PREFIX = 'filter-';
+const NS_PER_MS = 1e6;
 const OWN_MAPS: readonly string[] = [
   ...['devices', 'inside_device', 'inside4', 'inside6', 'lookup_state', 'targets'],
   ...['reports', 'watched', 'sampled', 'receivers', 'probes', 'failing', 'repeated'],
@@ -45,6 +46,12 @@ export interface GatewayPlace {
   readonly attachment?: Attachment | undefined;
 }
 
+interface DeviceRole {
+  /** Of its route; 0 for the inside. */
+  readonly pathId: number;
+  readonly isInside: boolean;
+}
+
 /** The programs of one gateway. It works in the network namespace of the process. */
 export class GatewayKernel {
   readonly place: GatewayPlace;
@@ -53,11 +60,14 @@ export class GatewayKernel {
   readonly isTakenOver: boolean;
   /** The seed of its flow hash; undefined when there was none. */
   readonly seed: number | undefined;
+  /** When it suspended a route last, ns of CLOCK_MONOTONIC, cut to ms; undefined when there was none. */
+  readonly suspendedAtNs: number | undefined;
   readonly #spec: ObjectSpec;
   readonly #known: ReadonlySet<string>;
   readonly #used = new Set<string>();
   /** Index of the device that a program was last attached to, by name; 0 while there is none. */
   readonly #attached = new Map<string, number>();
+  readonly #refused = new Map<string, PreflexError>();
   #programs: GatewayPrograms | undefined;
   #attachment: Attachment | undefined;
 
@@ -78,7 +88,9 @@ export class GatewayKernel {
     if (!isExpected && !hangs) this.pins.remove();
     this.#known = new Set(this.pins.names());
     this.#spec = loadObjectSpec('gateway');
-    this.seed = this.#readSeed();
+    const settings = this.#readSettings();
+    this.seed = settings && seedOf(settings.read('seed1'));
+    this.suspendedAtNs = settings && settings.read('suspended_at_ms') * NS_PER_MS;
     // One meaning, so all of the maps are there or none.
     this.isTakenOver = this.seed !== undefined;
   }
@@ -114,9 +126,12 @@ export class GatewayKernel {
   /**
    * Attaches the programs, in the place of those of an earlier process, and forgets its maps that are not taken over.
    * Devices that are not there are passed over until {@link follow}.
+   *
+   * @throws PreflexError ERR_INVALID_OPTION, ERR_SYSTEM when a device that is there takes none
    */
   attach(): void {
     this.follow();
+    for (const error of this.#refused.values()) throw error;
     const links = this.pins.names().filter((name) => isOfDevice(name));
     const devices = new Set(this.#roles().keys());
     for (const name of links) {
@@ -130,8 +145,14 @@ export class GatewayKernel {
     );
   }
 
-  /** Attaches the programs to devices that came, and forgets those that went. Returns the names of those that came. */
+  /**
+   * Attaches the programs to devices that came, and forgets those that went. What came may be gone by then, or be of
+   * another kind: that is noted in {@link refused}, and tried again by the next call.
+   *
+   * @returns the names of those that came
+   */
   follow(): string[] {
+    this.#refused.clear();
     const came: string[] = [];
     for (const [device, { pathId, isInside }] of this.#roles()) {
       const ifindex = interfaceIndex(device);
@@ -140,18 +161,34 @@ export class GatewayKernel {
       if (before > 0) this.programs.removeDevice(before);
       this.#attached.set(device, 0);
       if (ifindex === 0) continue;
-      const target = this.#target(device);
-      this.programs.setDevice(ifindex, { linkHeaderBytes: linkHeaderBytes(device), pathId, isInside });
-      // Of a device of the same name that is gone.
-      const link = LINK_PREFIX + pinName(device);
-      if (this.pins.names().includes(link) && !isLinkedTo(target, 'ingress')) this.pins.unpin([link]);
-      const program = this.programs.programFd(isInside ? 'outbound' : 'inbound');
-      this.#attachment = attachProgram(target, 'ingress', program, this.place.attachment);
-      this.#noteFilter(device, program);
+      try {
+        this.#attachTo(device, ifindex, { pathId, isInside });
+      } catch (error) {
+        if (!(error instanceof PreflexError)) throw error;
+        this.programs.removeDevice(ifindex);
+        this.#refused.set(device, error);
+        continue;
+      }
       this.#attached.set(device, ifindex);
       came.push(device);
     }
     return came;
+  }
+
+  #attachTo(device: string, ifindex: number, { pathId, isInside }: DeviceRole): void {
+    const target = this.#target(device);
+    this.programs.setDevice(ifindex, { linkHeaderBytes: linkHeaderBytes(device), pathId, isInside });
+    // Of a device of the same name that is gone.
+    const link = LINK_PREFIX + pinName(device);
+    if (this.pins.names().includes(link) && !isLinkedTo(target, 'ingress')) this.pins.unpin([link]);
+    const program = this.programs.programFd(isInside ? 'outbound' : 'inbound');
+    this.#attachment = attachProgram(target, 'ingress', program, this.place.attachment);
+    this.#noteFilter(device, program);
+  }
+
+  /** Devices that were there at the last {@link follow} and took no program, with the reason. */
+  get refused(): Readonly<Partial<Record<string, string>>> {
+    return Object.fromEntries([...this.#refused].map(([device, { message }]) => [device, message]));
   }
 
   /** False when somebody took the programs off. */
@@ -206,8 +243,8 @@ export class GatewayKernel {
     if (this.#attachment === 'clsact') pinObject(program, this.pins.pin(name));
   }
 
-  #roles(): Map<string, { readonly pathId: number; readonly isInside: boolean }> {
-    const roles = new Map<string, { readonly pathId: number; readonly isInside: boolean }>();
+  #roles(): Map<string, DeviceRole> {
+    const roles = new Map<string, DeviceRole>();
     for (const { device, pathId } of this.place.routes) {
       if (!roles.has(device)) roles.set(device, { pathId, isInside: false });
     }
@@ -233,13 +270,14 @@ export class GatewayKernel {
     return JSON.stringify([destinations, memoryEntries, scheme, routes.map(({ pathId }) => pathId), shapes]);
   }
 
-  #readSeed(): number | undefined {
+  /** Settings of an earlier process, before those of this one take their place. */
+  #readSettings(): StructView | undefined {
     const spec = mapSpec(this.#spec, 'settings');
     const pinned = openPinned(this.pins.mapPin(spec, spec.maxEntries, this.#meaning));
     if (pinned === undefined) return undefined;
     try {
       const map = new BpfMap('settings', pinned.number, spec.key.size, spec.value.size);
-      return map.lookup() ? seedOf(new StructView(spec.value, map.value).read('seed1')) : undefined;
+      return map.lookup() ? new StructView(spec.value, map.value) : undefined;
     } finally {
       pinned.close();
     }

@@ -14,7 +14,7 @@ export interface GatewayTraffic {
   /** Slots that are up at all; default all. */
   readonly upMask?: number;
   /** When a route was suspended last, ns of CLOCK_MONOTONIC; default 0, as if at its start. */
-  readonly suspendedAtNs?: number;
+  readonly suspendedAtNs?: number | undefined;
   /**
    * Routing tables of the routes whose packets the programs send themselves, by path ID; default none: the kernel
    * forwards.
@@ -72,7 +72,7 @@ export function encodeGatewaySettings(
   view.write('infers_from_answer', gateway.inferFromAnswer ? 1 : 0);
   view.write('hashes_not_lect', gateway.isNotLectHashed ? 1 : 0);
   view.write('is_watching', gateway.failures.isOn ? 1 : 0);
-  view.write('suspended_at_ms', (suspendedAtNs / NS_PER_MS) | 0);
+  view.write('suspended_at_ms', Math.floor(suspendedAtNs / NS_PER_MS));
   view.write('measures_turnover', measuresTurnover ? 1 : 0);
   const { seed1, seed2 } = new FlowHash(gateway.seed);
   view.write('seed1', seed1);

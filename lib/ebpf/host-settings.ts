@@ -44,6 +44,8 @@ export function encodeHostSettings(
   view.write('serves_all', addresses === undefined ? 1 : 0);
   for (const address of addresses ?? []) {
     const bytes = parseAddress(address, 'addresses');
+    if (view.read(bytes.length === 4 ? 'serves_ipv4' : 'serves_ipv6') === 1)
+      throw invalidOption('addresses', addresses, 'one IPv4 address, one IPv6 address, or one of each');
     const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (bytes.length === 4) {
       view.write('serves_ipv4', 1);

@@ -30,6 +30,8 @@ export interface KernelDatapathStatus {
   readonly leftOutDestinations: number;
   /** Prefixes of other destinations that there is no room for; their packets meet the next shorter one. */
   readonly leftOutPrefixes: number;
+  /** Devices that came back and took no program, with the reason; their routes are down until one does. */
+  readonly refusedDevices: Readonly<Partial<Record<string, string>>>;
 }
 
 /** A datapath. It is opened, begun, led through, and stopped, in this order. */

@@ -173,6 +173,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     this.#forwarding = forwarding;
     const traffic = {
       markMask: mark.mask,
+      suspendedAtNs: kernel.suspendedAtNs,
       ownTables: ownTables(plumbing, this.#pathIds),
       ...(forwarding === 'kernel' ? {} : { redirectTables: tablesByPathId(plumbing, this.#pathIds) }),
       // Before anybody has looked.
@@ -210,6 +211,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       reportsLost: this.core.reportsLost,
       leftOutDestinations: this.destinationTable.leftOut,
       leftOutPrefixes: this.destinationTable.leftOutPrefixes,
+      refusedDevices: this.#kernel.refused,
     };
   }
 
@@ -284,7 +286,8 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   followMachine(): string[] {
     this.#kernel.follow();
     this.#followAddresses();
-    return refreshRouteTables(this.#plumbing, {});
+    const unseen = this.#plumbing.routes.filter(({ device }) => device in this.#kernel.refused);
+    return [...new Set([...refreshRouteTables(this.#plumbing, {}), ...unseen.map(({ name }) => name)])];
   }
 
   /** There is none of its own: the devices are the machine's. */

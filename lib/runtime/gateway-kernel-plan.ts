@@ -152,7 +152,13 @@ export function kernelDiversion(
 ): KernelDiversion {
   const passed: string[] = [];
   const diverted: string[] = [];
-  for (const family of options.families) {
+  for (const family of [4, 6] as const) {
+    const all = family === 4 ? '0.0.0.0/0' : '::/0';
+    // There are no rules for it, so what the programs made of it would not come true.
+    if (!options.families.includes(family)) {
+      passed.push(all);
+      continue;
+    }
     const found = new Set<string>();
     for (const spec of outboundRoutes(state.mainRoutes[family], options, family)) {
       if (spec.type === 'throw') found.add(spec.prefix);
@@ -162,7 +168,6 @@ export function kernelDiversion(
     for (const { family: own, address } of state.addresses) {
       if (own === family) found.add(`${address}/${family === 4 ? 32 : 128}`);
     }
-    const all = family === 4 ? '0.0.0.0/0' : '::/0';
     if (!diverted.includes(all)) found.add(all);
     passed.push(...[...found].filter((prefix) => !diverted.includes(prefix)));
   }

@@ -43,6 +43,16 @@ describeObject('settings of the host programs', () => {
     expect(view.readAll('ipv6_address')).toEqual([0x20010db8, 0, 0, 5]);
   });
 
+  it.each([
+    ['192.0.2.1', '192.0.2.2'],
+    ['2001:db8::5', '192.0.2.1', '2001:db8::6'],
+  ])('refuse a second address of an IP version: %s, %s', (...addresses) => {
+    const served = { addresses, linkHeaderBytes: 14 };
+    expect(() => encodeHostSettings(layoutOf('lex_settings'), lexSettings({}), served)).toThrow(
+      /addresses: .* is not allowed; it takes one IPv4 address, one IPv6 address, or one of each/,
+    );
+  });
+
   it('refuse a host that chooses paths itself', () => {
     const lex = lexSettings({ hostDriven: true });
     expect(() => encodeHostSettings(layoutOf('lex_settings'), lex, ETHERNET)).toThrow(

@@ -100,3 +100,19 @@ describeObject('a view of a struct', () => {
     expect(() => view.read('una', 1)).toThrow(/has 1 elements/);
   });
 });
+
+describeObject('the spec of gateway.bpf.o', () => {
+  it.each([
+    ['prefixes4', { length: 0, address: 4 }, 8],
+    ['prefixes6', { length: 0, address: 4 }, 20],
+    ['inside4', { length: 0, address: 4 }, 8],
+    ['inside6', { length: 0, address: 4 }, 20],
+    ['failing', { h1: 0, h2: 4 }, 8],
+    ['repeated', { h1: 0, h2: 4 }, 8],
+    ['probes', { h1: 0, h2: 4, destination: 8, slot: 12 }, 16],
+  ])('has the keys of %s where the gateway writes and reads them by number', (name, offsets, size) => {
+    const { key } = mapSpec(loadObjectSpec('gateway'), name);
+    expect(Object.fromEntries(key.fields.map((field) => [field.name, field.offset]))).toEqual(offsets);
+    expect(key.size).toBe(size);
+  });
+});

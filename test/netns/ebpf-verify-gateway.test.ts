@@ -19,6 +19,7 @@ import {
 } from '../../lib/pref/reasons.ts';
 import { WEIGHT_SCALE } from '../../lib/pref/route-table.ts';
 import { TestRun } from '../../lib/sys/bpf.ts';
+import { clockOriginNs, nowNs } from '../../lib/sys/clock.ts';
 import { parsePrefix } from '../../lib/wire/addr.ts';
 import { dscpOf } from '../support/one-host.ts';
 import { buildTcp, buildUdp } from '../support/packets.ts';
@@ -228,6 +229,26 @@ describeNetns('a gateway program', () => {
     programs.setDestination(0, { allowedMask: 3, upMask: 1, suspendedMask: 1, weights });
     expect(send(buildTcp({ dscp: 8 + 3 }))).toBe(1);
   });
+
+  it.each([
+    ['a moment', 1, 2],
+    ['thirty days', 30 * 86_400, 1],
+  ])(
+    'lets flows that run probe a suspended route once connections in trouble have left it: %s after',
+    (_, agoSeconds, path) => {
+      const watching = checkGatewayOptions({ routes: ROUTES });
+      const suspendedAtNs = nowNs() + clockOriginNs - agoSeconds * 1e9;
+      programs.configure(watching, { markMask: DEFAULT_MARK_MASK, suspendedAtNs });
+      programs.setDestination(0, {
+        allowedMask: 3,
+        upMask: 3,
+        suspendedMask: 1,
+        weights: [0.9 * WEIGHT_SCALE, 0.1 * WEIGHT_SCALE],
+      });
+      expect(send(buildTcp({ dscp: DSCP_FNE }))).toBe(path);
+      programs.configure(gateway, { markMask: DEFAULT_MARK_MASK });
+    },
+  );
 
   it('takes a route away from all destinations at once', () => {
     programs.configure(gateway, { markMask: DEFAULT_MARK_MASK, upMask: 0b10 });

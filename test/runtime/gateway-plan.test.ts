@@ -181,10 +181,25 @@ describe('the plan of a gateway in the kernel', () => {
     expect(passed).toEqual([
       ...['10.0.0.0/24', '10.1.0.0/24', '10.8.0.0/16'],
       ...['224.0.0.0/4', '255.255.255.255/32', '169.254.0.0/16', '10.0.0.1/32'],
+      '::/0',
     ]);
     const some = kernelDiversion(state, resolveGatewayPlumbing({ ...base, destinations: ['100.64.0.0/10'] }));
     expect(some.diverted).toEqual(['100.64.0.0/10']);
     expect(some.passed).toContain('0.0.0.0/0');
+  });
+
+  it('leaves all of an IP version alone of which nothing is inside, whatever the destinations are', () => {
+    const both = ['0.0.0.0/0', '::/0'];
+    const only4 = kernelDiversion(state, resolveGatewayPlumbing({ ...base, destinations: both }));
+    expect(only4.diverted).toEqual(['0.0.0.0/0']);
+    expect(only4.passed).toContain('::/0');
+    const insidePrefixes = ['2001:db8::/32'];
+    const only6 = kernelDiversion(
+      state,
+      resolveGatewayPlumbing({ ...base, insidePrefixes, destinations: both }),
+    );
+    expect(only6.diverted).toEqual(['::/0']);
+    expect(only6.passed).toContain('0.0.0.0/0');
   });
 
   it.each([0, 0x1f00_0000, 0x5f00_0000, -1, 2 ** 32])('refuses the mask %j', (mask) => {

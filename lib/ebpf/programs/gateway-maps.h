@@ -27,6 +27,8 @@ struct pref_settings {
 	__s64 ahead_ns;
 	__s64 total_token_ns;
 	__s64 total_ahead_ns;
+	/* When a route was suspended last, ms: FailureDetector.mayProbe. It may be weeks ago. */
+	__s64 suspended_at_ms;
 	/* Until when the program sends packets itself, by redirect_table_of; CLOCK_MONOTONIC. 0: never. */
 	__u64 redirect_until_ns;
 	/* The FNE memory. */
@@ -44,8 +46,6 @@ struct pref_settings {
 	__u32 hashes_not_lect;
 	/* Failures are inferred: events are reported, suspended routes probed. */
 	__u32 is_watching;
-	/* When a route was suspended last, ms modulo 2^32: FailureDetector.mayProbe. */
-	__u32 suspended_at_ms;
 	/* The balancer asks for the flowlet turnover: every flowlet that begins and every LEx packet is reported. */
 	__u32 measures_turnover;
 	/* FlowHash. */

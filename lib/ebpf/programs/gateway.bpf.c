@@ -35,6 +35,8 @@
 
 /* Let the next program, and then the stack, have the packet: TCX_NEXT, and TC_ACT_UNSPEC of clsact. */
 #define NEXT (-1)
+/* Of a VLAN tag; 0: a priority alone. */
+#define VLAN_ID_MASK 0x0fff
 
 _Static_assert(IN_ASSIGNED_PLACED < PREF_REASON_SLOTS, "every reason has a counter");
 _Static_assert(EVENT_FNE_ANSWER < PREF_EVENT_SLOTS, "every event has a counter");
@@ -51,9 +53,14 @@ static __always_inline __u32 packet_bytes(const struct __sk_buff *skb, const str
 #include "pref-outbound.h"
 #include "pref-inbound.h"
 
-/* Whether the frame is for this machine, and holds an IP packet to be forwarded. */
+/*
+ * Whether the frame is for this device, and holds an IP packet to be forwarded. With the number of a VLAN it is for the
+ * VLAN's own device, where it comes by again: a program there would meet what this one has made of it.
+ */
 static __always_inline int is_for_router(const struct __sk_buff *skb)
 {
+	if (skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK))
+		return 0;
 	return skb->pkt_type == PACKET_HOST &&
 	       (skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6));
 }

@@ -367,7 +367,7 @@ __noinline int is_repeated(struct pref_step *step)
 /* FailureDetector.mayProbe. */
 static __always_inline int may_probe(struct pref_step *step, const struct pref_settings *set, int is_syn)
 {
-	return is_syn || (__s32)(ms_of(step) - set->suspended_at_ms) > SETTLING_MS;
+	return is_syn || (__s64)((__u64)now_of(step) / NS_PER_MS) - set->suspended_at_ms > SETTLING_MS;
 }
 
 /* A flow may use a suspended route only as a probe. */

@@ -133,8 +133,7 @@ function suspendOrRestore(verifier: GatewayVerifier, destination: number, slot: 
   // The last usable route is never suspended.
   if (((up >>> slot) & 1) === 0 || others === 0) return;
   suspensions.begin(destination, slot);
-  detector.suspendedAtMs = (nowNs / 1e6) | 0;
-  verifier.configure(core.settings);
+  verifier.noteSuspension(nowNs);
 }
 
 /** Says that a flow is failing or not any more, that its data came again or not any more, or that a probe failed. */

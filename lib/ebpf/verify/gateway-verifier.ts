@@ -34,6 +34,7 @@ export class GatewayVerifier {
   readonly #kernel: KernelRun;
   #core: GatewayCore;
   #detector: TwinDetector;
+  #suspendedAtNs = 0;
 
   /** @throws PreflexError when the programs cannot be loaded */
   constructor() {
@@ -102,6 +103,7 @@ export class GatewayVerifier {
     (core as { failures: GatewayCore['failures'] }).failures = detector;
     this.#core = core;
     this.#detector = detector;
+    this.#suspendedAtNs = 0;
     this.#programs.forget();
     this.configure(settings);
     this.#programs.setDevice(INSIDE_DEVICE, { linkHeaderBytes: ETHERNET_BYTES, pathId: 0, isInside: true });
@@ -120,11 +122,18 @@ export class GatewayVerifier {
     }
   }
 
+  /** Tells both that a route was suspended at that time. */
+  noteSuspension(nowNs: number): void {
+    this.#detector.suspendedAtMs = (nowNs / 1e6) | 0;
+    this.#suspendedAtNs = nowNs;
+    this.configure(this.#core.settings);
+  }
+
   /** Gives both other settings; the core has them already. */
   configure(settings: GatewaySettings): void {
     this.#programs.configure(settings, {
       markMask: DEFAULT_MARK_MASK,
-      suspendedAtNs: this.#detector.suspendedAtMs * 1e6,
+      suspendedAtNs: this.#suspendedAtNs,
     });
   }
 
