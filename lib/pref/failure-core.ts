@@ -62,8 +62,8 @@ export class FailureCore {
   readonly clockNs = new Float64Array(1);
   /** The time, ms modulo 2^32. */
   nowMs = 0;
-  /** When the time last went on by more than a step, ms. */
-  private unsteadyAtMs = 0;
+  /** For how long the time has gone on in small steps, ms: {@link STEADY_MS} at most. */
+  private steadyMs = 0;
 
   /** @param probeShare - beta_E / N for N routes */
   constructor(settings: FailureSettings, table: RouteTable, probeShare: (routeCount: number) => number) {
@@ -87,12 +87,19 @@ export class FailureCore {
   /** Goes on to the time that was written to {@link clockNs}. @hotpath */
   advance(): void {
     const nowMs = (this.clockNs[0] / NS_PER_MS) | 0;
-    if (((nowMs - this.nowMs) | 0) > STEADY_STEP_MS) this.unsteadyAtMs = nowMs;
+    const stepMs = (nowMs - this.nowMs) | 0;
+    if (stepMs > STEADY_STEP_MS) this.steadyMs = 0;
+    else if (this.steadyMs < STEADY_MS) this.steadyMs += stepMs;
     this.nowMs = nowMs;
+  }
+
+  /** The time, ms: a whole number that does not wrap. */
+  get wholeMs(): number {
+    return Math.floor(this.clockNs[0] / NS_PER_MS);
   }
 
   /** Whether the time has gone on in small steps for a while. */
   get isSteady(): boolean {
-    return ((this.nowMs - this.unsteadyAtMs) | 0) >= STEADY_MS;
+    return this.steadyMs >= STEADY_MS;
   }
 }

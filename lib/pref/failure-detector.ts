@@ -89,7 +89,7 @@ export class FailureDetector {
     this.decisions = new FailureDecisions(this.core, this.suspended, this.fallen);
   }
 
-  /** When a route was suspended last, ms modulo 2^32; 0 as long as none was. */
+  /** When a route was suspended last, ms, whole; 0 as long as none was. */
   get suspendedAtMs(): number {
     return this.suspended.suspendedAtMs;
   }
@@ -267,7 +267,7 @@ export class FailureDetector {
    * @hotpath
    */
   mayProbe(isNewConnection: boolean): boolean {
-    return isNewConnection || ((this.core.nowMs - this.suspended.suspendedAtMs) | 0) > SETTLING_MS;
+    return isNewConnection || this.core.wholeMs - this.suspended.suspendedAtMs > SETTLING_MS;
   }
 
   /** Whether what a flow acknowledged came again since there was new data. @hotpath */

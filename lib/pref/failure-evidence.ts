@@ -25,6 +25,7 @@ import {
   WORD_SENT,
 } from './failure-sample.ts';
 import type { FlowSample } from './failure-sample.ts';
+import { elapsedMs, FadingMaximum } from './fading-maximum.ts';
 
 /** An answer is recent for this part of the window, or for the route's RTT if that is longer. */
 const RECENT_PART = 0.3;
@@ -90,6 +91,9 @@ const SILENT_EVIDENCE = 20;
 /** Silence is believed of routes on which e is at most this: on rougher ones it comes about by bursts of losses. */
 const SMOOTH_SHARE = 0.03;
 
+/** No group looks older, ms: what is assumed of new ones has been forgotten by then. */
+const OLD_MS = 3_600_000;
+
 /** Judges the groups of a sample. */
 export class FailureEvidence {
   /** What {@link count} found: flows with an event within the last 2 s. */
@@ -120,12 +124,10 @@ export class FailureEvidence {
   private readonly rttMs: Float64Array;
   /** The most exposures of a surge, since a failing flow was last answered. */
   private readonly surges: Int32Array;
-  private readonly peaks: Float64Array;
-  private readonly peakAtMs: Int32Array;
+  private readonly peaks: FadingMaximum;
   /** When a flow of the group was last answered. */
   private readonly answeredAtMs: Int32Array;
-  private readonly gaps: Float64Array;
-  private readonly gapAtMs: Int32Array;
+  private readonly gaps: FadingMaximum;
 
   /** @param share - failing flows that are most, 0.5 to 1 */
   constructor(sample: FlowSample, windowMs: number, share: number) {
@@ -137,11 +139,9 @@ export class FailureEvidence {
     this.usualAtMs = new Int32Array(sample.groupCount);
     this.rttMs = new Float64Array(sample.groupCount);
     this.surges = new Int32Array(sample.groupCount);
-    this.peaks = new Float64Array(sample.groupCount);
-    this.peakAtMs = new Int32Array(sample.groupCount);
+    this.peaks = new FadingMaximum(sample.groupCount, PEAK_MS);
     this.answeredAtMs = new Int32Array(sample.groupCount);
-    this.gaps = new Float64Array(sample.groupCount);
-    this.gapAtMs = new Int32Array(sample.groupCount);
+    this.gaps = new FadingMaximum(sample.groupCount, GAP_MS);
   }
 
   /** Takes another window and share over. */
@@ -157,10 +157,9 @@ export class FailureEvidence {
     this.usualAtMs[group] = nowMs;
     this.rttMs[group] = 0;
     this.surges[group] = 0;
-    this.peaks[group] = 0;
+    this.peaks.reset(group, nowMs);
     this.answeredAtMs[group] = nowMs;
-    this.gaps[group] = 0;
-    this.gapAtMs[group] = nowMs;
+    this.gaps.reset(group, nowMs);
   }
 
   /** A flow that runs over the route was answered. @hotpath */
@@ -168,11 +167,10 @@ export class FailureEvidence {
     const beforeMs = this.answeredAtMs[group];
     const gapMs = (nowMs - beforeMs) | 0;
     this.answeredAtMs[group] = nowMs;
-    if (gapMs <= SHORT_GAP_MS || gapMs <= this.learnedGap(group, nowMs)) return;
+    if (gapMs <= SHORT_GAP_MS || gapMs <= this.gaps.valueOf(group, nowMs)) return;
     // Flows that begin together leave gaps that they do not leave later; and a gap among a few is no measure for more.
-    if (((nowMs - this.madeAtMs[group]) | 0) < BEGINNING_MS || !this.wasActive(group, beforeMs)) return;
-    this.gaps[group] = gapMs;
-    this.gapAtMs[group] = nowMs;
+    if (elapsedMs(this.madeAtMs[group], nowMs) < BEGINNING_MS || !this.wasActive(group, beforeMs)) return;
+    this.gaps.raise(group, gapMs, nowMs);
   }
 
   /** Whether enough flows were active before a gap that began then, the one that ended it counted as well. */
@@ -189,7 +187,7 @@ export class FailureEvidence {
 
   /** How long no flow of the group has been answered, ms. */
   silenceMsOf(group: number, nowMs: number): number {
-    return Math.max(0, (nowMs - this.answeredAtMs[group]) | 0);
+    return elapsedMs(this.answeredAtMs[group], nowMs);
   }
 
   /** e, within its bounds. */
@@ -224,9 +222,7 @@ export class FailureEvidence {
     const exposures = this.surges[group];
     if (exposures === 0) return;
     this.surges[group] = 0;
-    if (exposures <= this.learnedPeak(group, nowMs)) return;
-    this.peaks[group] = exposures;
-    this.peakAtMs[group] = nowMs;
+    this.peaks.raise(group, exposures, nowMs);
   }
 
   /** A surge is over that was a failure. @hotpath */
@@ -241,6 +237,10 @@ export class FailureEvidence {
 
   /** Counts the flows of a group by what they show, and drops idle ones. */
   count(group: number, nowMs: number): void {
+    this.gaps.fade(group, nowMs);
+    this.peaks.fade(group, nowMs);
+    // Once it is no more new, it is so for good: times are told for 25 days only.
+    if (elapsedMs(this.madeAtMs[group], nowMs) > OLD_MS) this.madeAtMs[group] = nowMs - OLD_MS;
     const { sample } = this;
     const { words } = sample;
     const recentMs = this.recentMsOf(group);
@@ -337,8 +337,11 @@ export class FailureEvidence {
 
   /** How silent the route has fallen, as counted last: 1 and more is enough. */
   private silenceOf(group: number, nowMs: number): number {
-    const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
-    const usualMs = Math.max(FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedGap(group, nowMs));
+    const ageMs = elapsedMs(this.madeAtMs[group], nowMs);
+    const usualMs = Math.max(
+      FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS),
+      this.gaps.valueOf(group, nowMs),
+    );
     const beyondMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group] + LEAST_BEYOND_RTT_MS);
     const leastMs = Math.max(beyondMs, GAP_FACTOR * usualMs);
     const found = Math.min(
@@ -351,28 +354,18 @@ export class FailureEvidence {
     return Math.min(found, evidence / SILENT_EVIDENCE, SMOOTH_SHARE / this.usualShareOf(group));
   }
 
-  private learnedGap(group: number, nowMs: number): number {
-    const sinceMs = Math.max(0, (nowMs - this.gapAtMs[group]) | 0);
-    return this.gaps[group] * Math.exp(-sinceMs / GAP_MS);
-  }
-
   private learnUsualShare(group: number, nowMs: number): void {
-    const elapsedMs = Math.max(0, (nowMs - this.usualAtMs[group]) | 0);
+    const sinceMs = elapsedMs(this.usualAtMs[group], nowMs);
     const found = this.flows === 0 ? 0 : Math.min(1, (this.failing + this.overdue) / this.flows);
     this.usualAtMs[group] = nowMs;
     this.usualShares[group] =
-      this.usualShares[group] * Math.exp(-elapsedMs / USUAL_MS) +
-      (found * Math.min(elapsedMs, LONGEST_STEP_MS)) / USUAL_MS;
+      this.usualShares[group] * Math.exp(-sinceMs / USUAL_MS) +
+      (found * Math.min(sinceMs, LONGEST_STEP_MS)) / USUAL_MS;
   }
 
   private peakOf(group: number, nowMs: number): number {
-    const ageMs = Math.max(0, (nowMs - this.madeAtMs[group]) | 0);
-    return Math.max(FIRST_PEAK * Math.exp(-ageMs / FIRST_PEAK_MS), this.learnedPeak(group, nowMs));
-  }
-
-  private learnedPeak(group: number, nowMs: number): number {
-    const sinceMs = Math.max(0, (nowMs - this.peakAtMs[group]) | 0);
-    return this.peaks[group] * Math.exp(-sinceMs / PEAK_MS);
+    const ageMs = elapsedMs(this.madeAtMs[group], nowMs);
+    return Math.max(FIRST_PEAK * Math.exp(-ageMs / FIRST_PEAK_MS), this.peaks.valueOf(group, nowMs));
   }
 }
 

@@ -300,7 +300,8 @@ export class FlowSample {
   quietMs(flow: number, nowMs: number): number {
     const sinceAnswer = (nowMs - this.words[flow + WORD_ANSWER]) | 0;
     const sinceQuestion = (nowMs - this.words[flow + WORD_QUESTION]) | 0;
-    return sinceAnswer < sinceQuestion ? sinceAnswer : sinceQuestion;
+    // One of them may be further back than can be told, and looks as if it were to come.
+    return sinceAnswer >>> 0 < sinceQuestion >>> 0 ? sinceAnswer : sinceQuestion;
   }
 
   private enter(flow: number, group: number): void {

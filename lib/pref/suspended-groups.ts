@@ -23,7 +23,7 @@ export const ANSWERS_TO_RETURN = 3;
 
 /** Pins the groups of suspended routes, and lets them go. */
 export class SuspendedGroups {
-  /** When a route was suspended last, ms modulo 2^32; 0 as long as none was. */
+  /** When a route was suspended last, ms, whole; 0 as long as none was. */
   suspendedAtMs = 0;
 
   private readonly core: FailureCore;
@@ -49,7 +49,7 @@ export class SuspendedGroups {
    */
   suspend(group: number, isByRepeats: boolean, usualRatio: number): void {
     this.pin(group, isByRepeats, usualRatio);
-    this.suspendedAtMs = this.core.nowMs;
+    this.suspendedAtMs = this.core.wholeMs;
     this.log('suspended', group);
   }
 

@@ -4,22 +4,30 @@ import { FlowSample } from '../../lib/pref/failure-sample.ts';
 
 const WINDOW_MS = 500;
 
-/** A group of flows that are answered every 10 ms from 0 on, one after the other. */
-function activeGroup(flows: number, untilMs: number, pauses: readonly (readonly [number, number])[] = []) {
+const DAY_MS = 86_400_000;
+
+/** A group made at 0 of flows that are answered every 10 ms from then or later on, one after the other. */
+function activeGroup(
+  flows: number,
+  untilMs: number,
+  pauses: readonly (readonly [number, number])[] = [],
+  fromMs = 0,
+) {
   const sample = new FlowSample(256, 64);
   const evidence = new FailureEvidence(sample, WINDOW_MS, 0.5);
   const group = sample.makeGroup(0, 1, 0);
   evidence.begin(group, 0);
   const members = Array.from({ length: flows }, (_, i) => sample.join(i * 7 + 1, i + 1, group, 0, 0));
-  for (let ms = 10; ms <= untilMs; ms += 10) {
+  for (let ms = fromMs + 10; ms <= untilMs; ms += 10) {
     if (pauses.some(([from, to]) => ms > from && ms < to)) continue;
     const flow = members[(ms / 10) % flows];
-    sample.noteAnswer(flow, ms);
-    evidence.noteAnswer(group, ms);
+    sample.noteAnswer(flow, ms | 0);
+    evidence.noteAnswer(group, ms | 0);
   }
   return {
     /** So many flows expose loss; is that enough? */
-    isEnough(exposing: number, atMs: number): boolean {
+    isEnough(exposing: number, time: number): boolean {
+      const atMs = time | 0;
       for (const flow of members.slice(0, exposing)) {
         if (sample.exposuresOf(flow) === 0) sample.addExposure(flow, atMs);
       }
@@ -75,6 +83,13 @@ describe('silence', () => {
     const route = activeGroup(20, 12_000);
     expect(route.isEnough(0, 12_050)).toBe(false);
     expect(route.isEnough(9, 12_000 + silenceMs)).toBe(isEnough);
+  });
+
+  test('of a route that has been known for a month is believed as soon as of one that has for an hour', () => {
+    const nowMs = 30 * DAY_MS;
+    const route = activeGroup(20, nowMs, [], nowMs - 60_000);
+    expect(route.isEnough(0, nowMs + 50)).toBe(false);
+    expect(route.isEnough(7, nowMs + 170)).toBe(true);
   });
 
   test('of a route that is new, and so taken for a rough one, says nothing', () => {

@@ -124,7 +124,7 @@ export class GatewayVerifier {
 
   /** Tells both that a route was suspended at that time. */
   noteSuspension(nowNs: number): void {
-    this.#detector.suspendedAtMs = (nowNs / 1e6) | 0;
+    this.#detector.suspendedAtMs = Math.floor(nowNs / 1e6);
     this.#suspendedAtNs = nowNs;
     this.configure(this.#core.settings);
   }
