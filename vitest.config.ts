@@ -10,6 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          globalSetup: './test/support/compiled-project.ts',
           include: ['test/**/*.test.ts'],
           exclude: ['test/netns/**', 'test/package/**'],
           pool: 'forks',
@@ -22,6 +23,7 @@ export default defineConfig({
           name: 'netns',
           // After the unit tests: what they measure is real traffic on the same processors.
           sequence: { groupOrder: 1 },
+          globalSetup: './test/support/compiled-project.ts',
           include: ['test/netns/**/*.test.ts'],
           pool: 'forks',
           fileParallelism: false,
