@@ -18,7 +18,7 @@ import { addRoutes } from '../../lib/netns/routes.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import type { LabLink, LabLinkOptions } from '../links/lab-link.ts';
 import { openLabLink } from '../links/lab-link.ts';
-import { prepareRouter, wire } from './wiring.ts';
+import { prepareIpv6, prepareRouter, wire } from './wiring.ts';
 
 /** Addresses of the topology. */
 export const TWO_PATH = {
@@ -54,6 +54,7 @@ export function buildTwoPath(scope: LabScope, options: TwoPathOptions = {}): Two
   const gateway = scope.namespace('p');
   const router = scope.namespace('r');
   const far = scope.namespace('far');
+  for (const netns of [host, gateway, router, far]) prepareIpv6(netns);
   for (const netns of [gateway, router]) {
     prepareRouter(netns);
     writeSysctl('net/ipv6/conf/all/forwarding', 1, { netns });

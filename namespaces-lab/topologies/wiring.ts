@@ -36,3 +36,13 @@ export function prepareRouter(netns: string): void {
   writeSysctl('net/ipv4/conf/all/rp_filter', 0, { netns });
   writeSysctl('net/ipv4/conf/default/rp_filter', 0, { netns });
 }
+
+/**
+ * Settings of a namespace with IPv6, before it has devices: its addresses can be used at once. The devices of a topology
+ * have no neighbours but each other, so no address is a duplicate, and detection takes one to two seconds of every start.
+ *
+ * @see ip-sysctl.rst of Linux: accept_dad
+ */
+export function prepareIpv6(netns: string): void {
+  writeSysctl('net/ipv6/conf/default/accept_dad', 0, { netns });
+}
