@@ -34,7 +34,9 @@ export default defineConfig({
       {
         test: {
           name: 'package',
-          sequence: { groupOrder: 2 },
+          // Its tests read what was packed before them, and most wait for compilers: one on each of two processors.
+          sequence: { groupOrder: 2, concurrent: true },
+          maxConcurrency: 2,
           include: ['test/package/**/*.test.ts'],
           testTimeout: 180_000,
         },
