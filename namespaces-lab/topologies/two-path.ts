@@ -12,7 +12,7 @@
  * what comes back over link A, and `far` is a stock host. Links A and B are emulated (links/lab-link.ts), the others
  * are veth pairs.
  */
-import { addAddress } from '../../lib/netns/addresses.ts';
+import { addAddressesAndUp } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
@@ -73,10 +73,8 @@ export function buildTwoPath(scope: LabScope, options: TwoPathOptions = {}): Two
     ['a', '10'],
     ['b', '20'],
   ] as const) {
-    addAddress(name, `10.71.${net}.1/30`, { netns: gateway });
-    addAddress(name, `fd71:${net}::1/64`, { netns: gateway });
-    addAddress(name, `10.71.${net}.2/30`, { netns: router });
-    addAddress(name, `fd71:${net}::2/64`, { netns: router });
+    addAddressesAndUp(name, [`10.71.${net}.1/30`, `fd71:${net}::1/64`], { netns: gateway });
+    addAddressesAndUp(name, [`10.71.${net}.2/30`, `fd71:${net}::2/64`], { netns: router });
   }
   addDefaults(host, '10.71.1.1', 'fd71:1::1');
   addDefaults(far, '10.71.9.1', 'fd71:9::1');
