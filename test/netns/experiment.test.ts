@@ -81,7 +81,7 @@ describeNetns('lab run', () => {
 
   it('runs two domains, and loses no connection when a route dies', async () => {
     const out = join(lab.folder, 'out');
-    await runLab(['run', 'recovery', '--seconds', '15', '--out', out]);
+    await runLab(['run', 'recovery', '--seconds', '18', '--out', out]);
     const result = JSON.parse(readFileSync(join(out, 'result.json'), 'utf8')) as ExperimentResult;
     const failed = result.validity.checks.filter((check) => !check.isOk && !OF_TIME.test(check.name));
     expect(failed).toEqual([]);
