@@ -10,6 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          globalSetup: './test/support/compiled-project.ts',
           include: ['test/**/*.test.ts'],
           exclude: ['test/netns/**', 'test/package/**'],
           pool: 'forks',
@@ -22,6 +23,7 @@ export default defineConfig({
           name: 'netns',
           // After the unit tests: what they measure is real traffic on the same processors.
           sequence: { groupOrder: 1 },
+          globalSetup: './test/support/compiled-project.ts',
           include: ['test/netns/**/*.test.ts'],
           pool: 'forks',
           fileParallelism: false,
@@ -32,7 +34,9 @@ export default defineConfig({
       {
         test: {
           name: 'package',
-          sequence: { groupOrder: 2 },
+          // Its tests read what was packed before them, and most wait for compilers: one on each of two processors.
+          sequence: { groupOrder: 2, concurrent: true },
+          maxConcurrency: 2,
           include: ['test/package/**/*.test.ts'],
           testTimeout: 180_000,
         },

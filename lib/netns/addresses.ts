@@ -3,7 +3,7 @@
  */
 import type { Where } from './command.ts';
 import type { Family } from './ip.ts';
-import { ip, ipJson } from './ip.ts';
+import { ip, ipBatch, ipJson } from './ip.ts';
 
 /** An address on a link. */
 export interface LinkAddress {
@@ -28,7 +28,17 @@ interface AddressJson {
  * @param prefix - address and prefix length, for example `10.0.0.1/24` or `fd00::1/64`
  */
 export function addAddress(device: string, prefix: string, where: Where = {}): void {
-  ip(['address', 'add', prefix, 'dev', device, ...(familyOf(prefix) === 6 ? ['nodad'] : [])], where);
+  ip(addressWords(device, prefix), where);
+}
+
+/** Puts addresses on a link as {@link addAddress} does, and brings it up, in one process. */
+export function addAddressesAndUp(device: string, prefixes: readonly string[], where: Where = {}): void {
+  const commands = prefixes.map((prefix) => addressWords(device, prefix));
+  ipBatch([...commands, ['link', 'set', 'dev', device, 'up']], where);
+}
+
+function addressWords(device: string, prefix: string): string[] {
+  return ['address', 'add', prefix, 'dev', device, ...(familyOf(prefix) === 6 ? ['nodad'] : [])];
 }
 
 /** Takes an address from a link. */

@@ -53,22 +53,34 @@ export function readSysctls(names: readonly string[], where: Where = {}): Map<st
 
 /** Sets a setting. @throws PreflexError ERR_SYSTEM when it does not exist or the kernel refuses the value */
 export function writeSysctl(name: string, value: string | number, where: Where = {}): void {
-  requireSysctlName(name);
+  writeSysctls([name], value, where);
+}
+
+/**
+ * Sets several settings to the same value; in another namespace this is one process for all of them.
+ *
+ * @throws PreflexError ERR_SYSTEM when one does not exist or the kernel refuses the value; the others may be set then
+ */
+export function writeSysctls(names: readonly string[], value: string | number, where: Where = {}): void {
+  names.forEach(requireSysctlName);
   if (where.netns === undefined) {
-    try {
-      writeFileSync(ROOT + name, `${value}\n`);
-    } catch (error) {
-      throw refused('write', name, error, value);
+    for (const name of names) {
+      try {
+        writeFileSync(ROOT + name, `${value}\n`);
+      } catch (error) {
+        throw refused('write', name, error, value);
+      }
     }
     return;
   }
+  if (names.length === 0) return;
   try {
-    run(inNamespace(['tee', ROOT + name], where), { input: `${value}\n` });
+    run(inNamespace(['tee', ...names.map((name) => ROOT + name)], where), { input: `${value}\n` });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     throw new PreflexError(
       'ERR_SYSTEM',
-      `sysctl ${name}=${value} in namespace ${where.netns}: ${error.stderr}`,
+      `sysctl ${names.join(', ')}=${value} in namespace ${where.netns}: ${error.stderr}`,
       { cause: error },
     );
   }

@@ -3,9 +3,8 @@
  * in some namespace.
  */
 import { TunDevice } from '../../lib/device/tun-device.ts';
-import { addAddress } from '../../lib/netns/addresses.ts';
+import { addAddressesAndUp } from '../../lib/netns/addresses.ts';
 import { ip } from '../../lib/netns/ip.ts';
-import { setLink } from '../../lib/netns/links.ts';
 
 /** Where a port stands. */
 export interface PortPlace {
@@ -37,8 +36,7 @@ export function openPort(place: PortPlace, options: PortOptions): TunDevice {
   });
   try {
     ip(['link', 'set', 'dev', device.name, 'netns', place.netns, 'name', place.name]);
-    for (const address of options.addresses ?? []) addAddress(place.name, address, { netns: place.netns });
-    setLink(place.name, { up: true }, { netns: place.netns });
+    addAddressesAndUp(place.name, options.addresses ?? [], { netns: place.netns });
   } catch (error) {
     device.close();
     throw error;

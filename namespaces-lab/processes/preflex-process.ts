@@ -26,24 +26,28 @@ const START_MS = 60_000;
 /** For answers and ends. A daemon that ends takes down what it set up, with a dozen commands. */
 const ANSWER_MS = 30_000;
 
-/** Program and arguments that run this project's command line from where this file is, built or not. */
+/**
+ * Program and arguments that run this project's command line: from where this file is, built or not, or from the folder
+ * named by the environment variable PREFLEX_COMPILED, which holds `lib` and `namespaces-lab` compiled from this source.
+ */
 export function preflexArgv(args: readonly string[]): string[] {
-  const here = import.meta.url;
-  const isSource = here.endsWith('.ts');
-  const main = fileURLToPath(new URL(`../../lib/cli/main.${isSource ? 'ts' : 'js'}`, here));
-  return [...nodeArgv(isSource), main, ...args];
+  return [...nodeArgv('lib/cli/main'), ...args];
 }
 
 /** Program and arguments that run a module of this project, given relative to the folder namespaces-lab, without extension. */
 export function labModuleArgv(module: string, args: readonly string[] = []): string[] {
-  const here = import.meta.url;
-  const isSource = here.endsWith('.ts');
-  const file = fileURLToPath(new URL(`../${module}.${isSource ? 'ts' : 'js'}`, here));
-  return [...nodeArgv(isSource), file, ...args];
+  return [...nodeArgv(`namespaces-lab/${module}`), ...args];
 }
 
-function nodeArgv(isSource: boolean): string[] {
-  return isSource ? [process.execPath, '--import', import.meta.resolve('tsx')] : [process.execPath];
+function nodeArgv(path: string): string[] {
+  const compiled = process.env['PREFLEX_COMPILED'];
+  if (compiled !== undefined) return [process.execPath, `${compiled}/${path}.js`];
+  const here = import.meta.url;
+  const isSource = here.endsWith('.ts');
+  const file = fileURLToPath(new URL(`../../${path}.${isSource ? 'ts' : 'js'}`, here));
+  return isSource
+    ? [process.execPath, '--import', import.meta.resolve('tsx'), file]
+    : [process.execPath, file];
 }
 
 /** A running `preflex host` or `preflex gateway`, or a module of the laboratory. */

@@ -12,13 +12,13 @@
  * what comes back over link A, and `far` is a stock host. Links A and B are emulated (links/lab-link.ts), the others
  * are veth pairs.
  */
-import { addAddress } from '../../lib/netns/addresses.ts';
+import { addAddressesAndUp } from '../../lib/netns/addresses.ts';
 import type { LabScope } from '../../lib/netns/lab-scope.ts';
 import { addRoutes } from '../../lib/netns/routes.ts';
 import { writeSysctl } from '../../lib/netns/sysctl.ts';
 import type { LabLink, LabLinkOptions } from '../links/lab-link.ts';
 import { openLabLink } from '../links/lab-link.ts';
-import { prepareRouter, wire } from './wiring.ts';
+import { prepareIpv6, prepareRouter, wire } from './wiring.ts';
 
 /** Addresses of the topology. */
 export const TWO_PATH = {
@@ -54,6 +54,7 @@ export function buildTwoPath(scope: LabScope, options: TwoPathOptions = {}): Two
   const gateway = scope.namespace('p');
   const router = scope.namespace('r');
   const far = scope.namespace('far');
+  for (const netns of [host, gateway, router, far]) prepareIpv6(netns);
   for (const netns of [gateway, router]) {
     prepareRouter(netns);
     writeSysctl('net/ipv6/conf/all/forwarding', 1, { netns });
@@ -72,10 +73,8 @@ export function buildTwoPath(scope: LabScope, options: TwoPathOptions = {}): Two
     ['a', '10'],
     ['b', '20'],
   ] as const) {
-    addAddress(name, `10.71.${net}.1/30`, { netns: gateway });
-    addAddress(name, `fd71:${net}::1/64`, { netns: gateway });
-    addAddress(name, `10.71.${net}.2/30`, { netns: router });
-    addAddress(name, `fd71:${net}::2/64`, { netns: router });
+    addAddressesAndUp(name, [`10.71.${net}.1/30`, `fd71:${net}::1/64`], { netns: gateway });
+    addAddressesAndUp(name, [`10.71.${net}.2/30`, `fd71:${net}::2/64`], { netns: router });
   }
   addDefaults(host, '10.71.1.1', 'fd71:1::1');
   addDefaults(far, '10.71.9.1', 'fd71:9::1');

@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Figure1Report } from '../../lib/cli/sim-figure1.ts';
 import type { SweepReport } from '../../lib/cli/sim-sweep.ts';
+import { preflexArgv } from '../../namespaces-lab/processes/preflex-process.ts';
 import { comparedRun, readResult, reportComparison } from '../../namespaces-lab/reports/compare.ts';
 
-const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const sample = join(root, 'docs/samples/sweep.yaml');
 const folder = mkdtempSync(join(tmpdir(), 'pfx-sim-'));
@@ -25,7 +25,8 @@ interface Ended {
 /** Runs the command; `onStderr` may act on the process while it runs. */
 function sim(args: readonly string[], onStderr?: (text: string, kill: () => void) => void): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', main, 'sim', ...args], { cwd: root });
+    const [program, ...rest] = preflexArgv(['sim', ...args]);
+    const child = spawn(program, rest, { cwd: root });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

@@ -81,10 +81,10 @@ describeNetns('an interrupted experiment', () => {
 
   // The moment within each phase is drawn anew in every run of the test; a failure names it.
   const moments: [string, RegExp | undefined, number, NodeJS.Signals, string[]?][] = [
-    ['before anything stands', undefined, 300 + Math.random() * 900, 'SIGTERM'],
+    ['before anything stands', undefined, Math.random() * 300, 'SIGTERM'],
     ['while the namespaces are built', /^building/, Math.random() * 300, 'SIGINT'],
-    ['while the emulated network starts', /^building/, 300 + Math.random() * 700, 'SIGHUP'],
-    ['while the daemons start', /^starting/, Math.random() * 2000, 'SIGINT'],
+    ['while the emulated network starts', /^building/, 150 + Math.random() * 350, 'SIGHUP'],
+    ['while the daemons start', /^starting/, Math.random() * 1000, 'SIGINT'],
     ['in the middle of the traffic', /^traffic/, Math.random() * 3500, 'SIGTERM'],
     [
       'with programs in the kernel, at any time',

@@ -45,8 +45,23 @@ function topology(hostDriven: boolean): Topology {
   };
 }
 
-/** Fails L2 for 30 s; longest stall of the flows, and how they changed their path. */
-function fail(hostDriven: boolean, atNs = 10e9): { stallsS: number[]; moved: number; asked: number } {
+interface Outcome {
+  readonly stallsS: readonly number[];
+  readonly moved: number;
+  readonly asked: number;
+}
+
+const outcomes = new Map<string, Outcome>();
+
+/** Fails L2 for 30 s; longest stall of the flows, and how they changed their path. Each is run once. */
+function fail(hostDriven: boolean, atNs = 10e9): Outcome {
+  const key = `${hostDriven} ${atNs}`;
+  const outcome = outcomes.get(key) ?? runFailure(hostDriven, atNs);
+  outcomes.set(key, outcome);
+  return outcome;
+}
+
+function runFailure(hostDriven: boolean, atNs: number): Outcome {
   const network = new Network(topology(hostDriven), 5);
   const b = network.host('b');
   const a = network.host('a');

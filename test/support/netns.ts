@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Family } from '../../lib/netns/index.ts';
 import {
   LabScope,
-  addAddress,
+  addAddressesAndUp,
   createPersistentTun,
   createVethPair,
   inNamespace,
@@ -89,8 +89,7 @@ export function connect(
   createVethPair(a, b);
   for (const end of [a, b]) {
     writeSysctl(`net/ipv6/conf/${end.name}/addr_gen_mode`, 1, end);
-    for (const address of end.addresses ?? []) addAddress(end.name, address, end);
-    setLink(end.name, { up: true }, end);
+    addAddressesAndUp(end.name, end.addresses ?? [], end);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Two PREFLEX domains when one of three links between them becomes a black hole, in virtual time. */
 import { describe, expect, it } from 'vitest';
 import { runRecovery } from '../../../lib/sim/scenarios/recovery-run.ts';
-import type { RecoveryRecord } from '../../../lib/sim/scenarios/recovery-run.ts';
+import type { DeadDirections, RecoveryRecord } from '../../../lib/sim/scenarios/recovery-run.ts';
 
 const suspended = ({ decisions }: RecoveryRecord): string[] =>
   decisions
@@ -16,6 +16,16 @@ const suspended = ({ decisions }: RecoveryRecord): string[] =>
 const MEDIAN = 0.8;
 const LONGEST = 0.9;
 
+const records = new Map<string, RecoveryRecord>();
+
+/** In loss mode; run once, whoever asks. */
+function recordOf(dead: DeadDirections, seed: number): RecoveryRecord {
+  const key = `${dead} ${seed}`;
+  const record = records.get(key) ?? runRecovery({ mode: 'loss', dead, seed });
+  records.set(key, record);
+  return record;
+}
+
 describe('a link that dies', () => {
   it.each([
     ['forward', ['ps 2 losses']],
@@ -25,7 +35,7 @@ describe('a link that dies', () => {
     '%s is found by each gateway from its own evidence, and no other link is suspended',
     (dead, found) => {
       for (const seed of [1, 2]) {
-        const record = runRecovery({ mode: 'loss', dead, seed });
+        const record = recordOf(dead, seed);
         expect(suspended(record)).toEqual(found);
         expect(record.decisionsBefore).toBe(0);
         expect(record.decisions.filter(({ decision }) => decision === 'returned')).toHaveLength(found.length);
@@ -52,7 +62,6 @@ describe('a link that dies', () => {
   });
 
   it('is the same for the same seed', () => {
-    const [one, two] = [1, 1].map((seed) => runRecovery({ mode: 'loss', dead: 'both', seed }));
-    expect(two).toEqual(one);
+    expect(runRecovery({ mode: 'loss', dead: 'both', seed: 1 })).toEqual(recordOf('both', 1));
   });
 });
