@@ -7,7 +7,7 @@ import { RouteTable } from '../../lib/pref/route-table.ts';
 const MS = 1e6;
 const DAY_MS = 86_400_000;
 const { failures } = checkGatewayOptions({ routes: [{ name: 'a', pathId: 1 }] });
-const table = (): RouteTable => new RouteTable([1], 1);
+const table = (): RouteTable => new RouteTable([1], () => 1, 1);
 
 describe('the time of the detector', () => {
   it('is steady once it has gone on in small steps for 100 ms, and after that for as long as it does', () => {
