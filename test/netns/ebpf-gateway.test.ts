@@ -39,7 +39,9 @@ const PORT = 7000;
 const BYTES = 100_000;
 const CONNECTIONS = 8;
 /** Outages until one is found. */
-const ATTEMPTS = 4;
+const ATTEMPTS = 8;
+/** After that the flows have left a dead route, and nothing is decided any more. */
+const DECIDED_MS = 5000;
 /** More than are read from the kernel in one call, of each IP version. */
 const MANY = 9000;
 /** Prefixes of each IP version that there is always room for. */
@@ -278,12 +280,14 @@ describeNetns('the gateway in the kernel', () => {
         await echoing;
       };
     };
-    // A machine that stalls for a moment looks like all routes failing: then there is another attempt.
+    // Of a route that is new more evidence is asked for 20 to 40 s than so few flows can give, and a machine that stalls
+    // for a moment looks like all routes failing: then there is another attempt.
     let endTraffic: () => Promise<void> = () => Promise.resolve();
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       endTraffic = await failRoute();
       try {
-        await waitFor('the suspension', async () => (isSuspended(await read(first)) ? true : undefined));
+        const suspended = async () => (isSuspended(await read(first)) ? true : undefined);
+        await waitFor('the suspension', suspended, { timeoutMs: DECIDED_MS });
         break;
       } catch (error) {
         await endTraffic();
