@@ -13,7 +13,8 @@
  * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss or are overdue, so many that it comes
  * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough, if e is small.
  *
- * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it.
+ * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it. When
+ * nobody was answered for more than 2 s, these were no ordinary times.
  */
 
 import {
@@ -165,8 +166,14 @@ export class FailureEvidence {
   /** A flow that runs over the route was answered. @hotpath */
   noteAnswer(group: number, nowMs: number): void {
     const beforeMs = this.answeredAtMs[group];
-    const gapMs = (nowMs - beforeMs) | 0;
+    const gapMs = elapsedMs(beforeMs, nowMs);
     this.answeredAtMs[group] = nowMs;
+    if (gapMs > IDLE_MS) {
+      // No congestion lasts so long for all. What was not found to be a failure, since there were too few flows or the route
+      // was new, is no measure for the next one.
+      this.dropSurge(group);
+      return;
+    }
     if (gapMs <= SHORT_GAP_MS || gapMs <= this.gaps.valueOf(group, nowMs)) return;
     // Flows that begin together leave gaps that they do not leave later; and a gap among a few is no measure for more.
     if (elapsedMs(this.madeAtMs[group], nowMs) < BEGINNING_MS || !this.wasActive(group, beforeMs)) return;

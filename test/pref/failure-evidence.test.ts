@@ -34,6 +34,15 @@ function activeGroup(
       evidence.count(group, atMs);
       return evidence.isEnough(group, atMs);
     },
+    /** All flows are answered. */
+    answerAll(atMs: number): void {
+      for (const flow of members) {
+        const wasFailing = sample.exposuresOf(flow) > 0;
+        sample.noteAnswer(flow, atMs);
+        evidence.noteAnswer(group, atMs);
+        if (wasFailing) evidence.learnSurge(group, atMs);
+      }
+    },
     silenceMs: (atMs: number) => evidence.silenceMsOf(group, atMs),
     useRtt: (rttMs: number) => evidence.useRtt(group, rttMs),
   };
@@ -76,6 +85,13 @@ describe('silence', () => {
     expect(route.isEnough(7, 120_640)).toBe(true);
   });
 
+  test('that lasted for more than 2 s was an outage and is no usual gap', () => {
+    const route = activeGroup(20, 120_000, [[100_000, 103_000]]);
+    // Learns that flows hardly ever fail.
+    expect(route.isEnough(0, 120_050)).toBe(false);
+    expect(route.isEnough(7, 120_170)).toBe(true);
+  });
+
   test.each([
     [280, false],
     [400, true],
@@ -103,4 +119,20 @@ describe('silence', () => {
     expect(route.silenceMs(120_200)).toBe(0);
     expect(route.isEnough(5, 120_210)).toBe(false);
   });
+});
+
+describe('a surge of losses that ends with answers', () => {
+  test.each([
+    [1500, false],
+    [2500, true],
+  ])(
+    'is a measure for the next one, unless it lasted as only an outage does: %d ms, %s',
+    (lastedMs, isEnough) => {
+      const route = activeGroup(20, 120_000);
+      expect(route.isEnough(7, 120_140)).toBe(false);
+      route.answerAll(120_000 + lastedMs);
+      for (let ms = 122_500; ms <= 124_000; ms += 100) route.answerAll(ms);
+      expect(route.isEnough(12, 124_100)).toBe(isEnough);
+    },
+  );
 });
