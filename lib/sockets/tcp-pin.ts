@@ -18,7 +18,7 @@
  *
  * A path that no longer delivers (stall-watch.ts): on IPv6 the retransmissions go as FNE until one is acknowledged, and its
  * answer names another path, as far as it can be seen (path-search.ts); on IPv4 the connection tries the paths that others
- * of this process were assigned.
+ * of this process were assigned, in turn (path-turns.ts).
  */
 import type { Socket } from 'node:net';
 import { requireInteger } from '../errors.ts';
@@ -34,6 +34,7 @@ import {
   markPathId,
 } from '../wire/marking/scheme.ts';
 import { PathSearch } from './path-search.ts';
+import { PathTurns } from './path-turns.ts';
 import { StallWatch } from './stall-watch.ts';
 import { NO_STATISTICS, type TcpStatistics } from './tcp-statistics.ts';
 
@@ -93,6 +94,7 @@ export class TcpPin {
   #look: NodeJS.Timeout | undefined;
   readonly #stalls: StallWatch;
   readonly #search = new PathSearch();
+  readonly #turns = new PathTurns();
   /** Segments that had come when the connection began to ask for another path. */
   #segmentsAtStall = 0;
 
@@ -246,15 +248,16 @@ export class TcpPin {
       this.#mark(CODEPOINT_FNE, 0);
       return;
     }
-    const paths = [...knownPaths];
-    // The one after the present one; the first when that is unknown, the present one when it is alone.
-    const next = paths[(paths.indexOf(this.#pathId) + 1) % Math.max(1, paths.length)] ?? 0;
-    this.#pin(next === this.#pathId ? 0 : next);
+    const next = this.#turns.next(this.#pathId, knownPaths);
+    if (next !== this.#pathId) this.#pin(next);
   }
 
   /** A retransmission got through: what came back names the path. Returns whether that is settled. */
   #settle(isIdle: boolean): boolean {
-    if (!this.canAskForFlowlets) return true;
+    if (!this.canAskForFlowlets) {
+      this.#turns.settle();
+      return true;
+    }
     const assigned = this.#answer(this.#segmentsAtStall);
     const pathId = this.#search.consider(assigned, knownPaths, isIdle);
     if (pathId === undefined) return false;
