@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
-import { inNamespace } from '../../lib/netns/index.ts';
+import { inNamespace, waitFor } from '../../lib/netns/index.ts';
 import type { GatewayDaemonStatus } from '../../lib/runtime/gateway-daemon.ts';
 import { DATAPATHS } from '../../namespaces-lab/processes/datapath.ts';
 import type { PreflexProcess } from '../../namespaces-lab/processes/preflex-process.ts';
@@ -65,11 +65,19 @@ describeNetns('metrics', () => {
       const socket = await connectTcp(topology.host, TWO_PATH.farAddress, PORT);
       expect((await exchange(socket, data)).equals(data)).toBe(true);
 
-      const ofGateway = curl(topology.gateway, urlOf(gateway)).text;
+      const routeBytes = async (): Promise<number> =>
+        statusOf<GatewayDaemonStatus>(await gateway.counters()).routes.reduce(
+          (sum, route) => sum + route.total.bytes,
+          0,
+        );
+      // The last acknowledgement may come late: what is compared is of a moment in which nothing was counted.
+      const { bytes, ofGateway } = await waitFor('a moment without packets', async () => {
+        const before = await routeBytes();
+        const text = curl(topology.gateway, urlOf(gateway)).text;
+        return (await routeBytes()) === before ? { bytes: before, ofGateway: text } : undefined;
+      });
       const ofHost = curl(topology.host, urlOf(agent)).text;
       expect([promtool(ofGateway), promtool(ofHost)]).toEqual(['', '']);
-      const status = statusOf<GatewayDaemonStatus>(await gateway.counters());
-      const bytes = status.routes.reduce((sum, route) => sum + route.total.bytes, 0);
       expect(bytes).toBeGreaterThan(data.length);
       expect(sumOf(ofGateway, 'preflex_gateway_route_bytes_total')).toBe(bytes);
       expect(sumOf(ofGateway, 'preflex_gateway_packets_total')).toBeGreaterThan(100);
