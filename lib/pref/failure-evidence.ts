@@ -73,8 +73,12 @@ const MOST_OVERDUE_MS = 200;
 const GAP_FACTOR = 3;
 /** Gaps up to here are not worth a note, ms. */
 const SHORT_GAP_MS = 20;
-/** The longest gap assumed of a route at first, ms; forgotten as FIRST_PEAK is. */
+/**
+ * The longest gap assumed of a route at first, and the time constant of forgetting that, ms: when e has fallen so far that
+ * silence is believed, after some 10 s, it is to last for 220 ms, and for no more than of an old route after 15 s.
+ */
 const FIRST_GAP_MS = 200;
+const FIRST_GAP_FADE_MS = 10_000;
 /** No gap is learned for so long, ms; FIRST_GAP_MS stands in. */
 const BEGINNING_MS = 5000;
 /** Time constant of forgetting the longest gap, ms. */
@@ -346,7 +350,7 @@ export class FailureEvidence {
   private silenceOf(group: number, nowMs: number): number {
     const ageMs = elapsedMs(this.madeAtMs[group], nowMs);
     const usualMs = Math.max(
-      FIRST_GAP_MS * Math.exp(-ageMs / FIRST_PEAK_MS),
+      FIRST_GAP_MS * Math.exp(-ageMs / FIRST_GAP_FADE_MS),
       this.gaps.valueOf(group, nowMs),
     );
     const beyondMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group] + LEAST_BEYOND_RTT_MS);

@@ -93,8 +93,8 @@ describe('silence', () => {
   });
 
   test.each([
-    [280, false],
-    [400, true],
+    [170, false],
+    [190, true],
   ])('of a route that is hardly known must be longer: %d ms, %s', (silenceMs, isEnough) => {
     const route = activeGroup(20, 12_000);
     expect(route.isEnough(0, 12_050)).toBe(false);
