@@ -9,6 +9,7 @@
  *      |                                   |
  *   undo the rest, last made first         undo what is synchronous, last made first
  * ```
+ * A signal that comes while all this is under way waits for its end, or hastens it: `close` is then finished without awaiting.
  */
 import type { ChildProcess } from 'node:child_process';
 import { PreflexError } from '../errors.ts';
@@ -69,7 +70,8 @@ export class LabScope {
 
   /** Ends every program, then undoes everything in reverse order. The second call does nothing. */
   async close(): Promise<void> {
-    if (!this.#finish()) return;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await Promise.all([...this.#children].map((child) => endProcess(child, this.#graceMs)));
     const failures: unknown[] = [];
     for (let entry = this.#undos.pop(); entry !== undefined; entry = this.#undos.pop()) {
@@ -79,12 +81,16 @@ export class LabScope {
         failures.push(new Error(`could not undo ${entry.what}: ${messageOf(error)}`, { cause: error }));
       }
     }
+    this.#leave();
     throwAll(failures);
   }
 
-  /** {@link close} without awaiting, for signals and exit: blocks at most the grace time plus one second. */
+  /**
+   * {@link close} without awaiting, for signals and exit: blocks at most the grace time plus one second. Does what is left
+   * to do where that has begun.
+   */
   closeNow(): void {
-    if (!this.#finish()) return;
+    this.#isClosed = true;
     endProcessesNow([...this.#children], this.#graceMs);
     const failures: unknown[] = [];
     for (let entry = this.#undos.pop(); entry !== undefined; entry = this.#undos.pop()) {
@@ -99,15 +105,13 @@ export class LabScope {
         fail(error);
       }
     }
+    this.#leave();
     throwAll(failures);
   }
 
-  #finish(): boolean {
-    if (this.#isClosed) return false;
-    this.#isClosed = true;
-    openScopes.delete(this);
-    if (openScopes.size === 0) removeHandlers();
-    return true;
+  /** All is undone: from now on signals take their default effect. */
+  #leave(): void {
+    if (openScopes.delete(this) && openScopes.size === 0) removeHandlers();
   }
 
   #requireOpen(): void {

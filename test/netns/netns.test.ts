@@ -264,6 +264,40 @@ describeNetns('programs in namespaces', () => {
     }
   });
 
+  it.each([
+    ['interrupted', ''],
+    ['closing', 'void scope.close();'],
+  ])(
+    'a process that is %s leaves nothing behind when it is interrupted again meanwhile',
+    async (_, begun) => {
+      // The program says that it was told to end, and does not: so the scope is closing until the time of grace is over.
+      const code = `
+      import { LabScope } from '${new URL('../../lib/netns/index.ts', import.meta.url).pathname}';
+      const scope = new LabScope({ graceMs: 1000 });
+      const netns = scope.namespace('again');
+      const stubborn = 'trap "echo told" TERM; echo ready; while :; do sleep 600 & wait; done';
+      const child = scope.spawn(['sh', '-c', stubborn], { netns, stdio: ['ignore', 'inherit', 'inherit'] });
+      console.log(JSON.stringify({ netns, pid: child.pid }));
+      process.once('SIGUSR2', () => { ${begun} });
+      setInterval(() => {}, 1000);
+    `;
+      const program = lab.scope.spawn(['node', '--import', 'tsx', '--input-type=module', '-e', code]);
+      let output = '';
+      program.stdout?.on('data', (data) => (output += String(data)));
+      const says = (text: RegExp) => waitFor(String(text), () => (text.test(output) ? true : undefined));
+      await Promise.all([says(/\}/), says(/ready/)]);
+      const made = JSON.parse(/\{.*\}/.exec(output)![0]) as { netns: string; pid: number };
+      expect(listNamespaces()).toContain(made.netns);
+      const ended = new Promise((resolve) => program.once('exit', (_code, by) => resolve(by)));
+      process.kill(program.pid ?? 0, begun === '' ? 'SIGTERM' : 'SIGUSR2');
+      await says(/told/);
+      process.kill(program.pid ?? 0, 'SIGTERM');
+      expect(await ended).toBe('SIGTERM');
+      expect(listNamespaces()).not.toContain(made.netns);
+      expect(isAlive(made.pid)).toBe(false);
+    },
+  );
+
   it('an uncaught error undoes what was made, last first', async () => {
     const code = `
       import { LabScope } from '${new URL('../../lib/netns/index.ts', import.meta.url).pathname}';
