@@ -93,6 +93,13 @@ const MIN_SILENT = 4;
 const SILENT_SHARE = 0.2;
 /** -ln of the chance that is left when the route is silent as well: 2e-9. */
 const SILENT_EVIDENCE = 20;
+/**
+ * -ln of the chance that is left when so many are silent that a shorter silence is enough, ms, by itself, and no shorter than
+ * an RTT; and the silence from which a route is looked at again and again, ms.
+ */
+const STRONG_EVIDENCE = 2 * SILENT_EVIDENCE;
+const LEAST_STRONG_SILENCE_MS = 100;
+const WATCHED_SILENCE_MS = 75;
 /** Silence is believed of routes on which e is at most this: on rougher ones it comes about by bursts of losses. */
 const SMOOTH_SHARE = 0.03;
 
@@ -333,7 +340,7 @@ export class FailureEvidence {
   /** Whether a group may be falling silent, so that it is worth looking at it again soon. */
   isQuiet(group: number, nowMs: number): boolean {
     const silenceMs = this.silenceMsOf(group, nowMs);
-    return silenceMs >= LEAST_SILENCE_MS && silenceMs < IDLE_MS && this.sample.sizes[group] >= MIN_ACTIVE;
+    return silenceMs >= WATCHED_SILENCE_MS && silenceMs < IDLE_MS && this.sample.sizes[group] >= MIN_ACTIVE;
   }
 
   /** How improbable by chance is what was counted last: 1 and more is enough. */
@@ -353,15 +360,19 @@ export class FailureEvidence {
       FIRST_GAP_MS * Math.exp(-ageMs / FIRST_GAP_FADE_MS),
       this.gaps.valueOf(group, nowMs),
     );
-    const beyondMs = Math.max(LEAST_SILENCE_MS, this.rttMs[group] + LEAST_BEYOND_RTT_MS);
-    const leastMs = Math.max(beyondMs, GAP_FACTOR * usualMs);
+    const evidence = -Math.log(this.usualShareOf(group)) * this.silent - logChoose(this.active, this.silent);
+    const rttMs = this.rttMs[group];
+    const shortestMs =
+      evidence >= STRONG_EVIDENCE
+        ? Math.max(LEAST_STRONG_SILENCE_MS, rttMs)
+        : Math.max(LEAST_SILENCE_MS, rttMs + LEAST_BEYOND_RTT_MS);
+    const leastMs = Math.max(shortestMs, GAP_FACTOR * usualMs);
     const found = Math.min(
       this.active / MIN_ACTIVE,
       this.silent / Math.max(MIN_SILENT, SILENT_SHARE * this.active),
       this.silenceMsOf(group, nowMs) / leastMs,
     );
     if (found === 0) return 0;
-    const evidence = -Math.log(this.usualShareOf(group)) * this.silent - logChoose(this.active, this.silent);
     return Math.min(found, evidence / SILENT_EVIDENCE, SMOOTH_SHARE / this.usualShareOf(group));
   }
 

@@ -34,6 +34,12 @@ function activeGroup(
       evidence.count(group, atMs);
       return evidence.isEnough(group, atMs);
     },
+    /** So many flows have waited for an answer for a quarter of a second, and expose nothing; is that enough? */
+    isOverdue(waiting: number, atMs: number): boolean {
+      for (const flow of members.slice(0, waiting)) sample.noteSent(flow, atMs - 250);
+      evidence.count(group, atMs);
+      return evidence.isEnough(group, atMs);
+    },
     /** All flows are answered. */
     answerAll(atMs: number): void {
       for (const flow of members) {
@@ -72,6 +78,23 @@ describe('silence', () => {
     expect(route.isEnough(0, 120_050)).toBe(false);
     expect(route.isEnough(7, 120_000 + silenceMs)).toBe(isEnough);
   });
+
+  test.each([
+    [0, 90, false],
+    [0, 100, true],
+    [120, 110, false],
+    [120, 120, true],
+  ])(
+    'of very many flows, with an RTT of %d ms, is enough or not after %d ms: %s',
+    (rttMs, silenceMs, isEnough) => {
+      const route = activeGroup(20, 120_000);
+      route.useRtt(rttMs);
+      // Learns that flows hardly ever fail.
+      expect(route.isEnough(0, 120_050)).toBe(false);
+      // More exposures than this are enough without any silence.
+      expect(route.isOverdue(14, 120_000 + silenceMs)).toBe(isEnough);
+    },
+  );
 
   test('of fewer than twelve flows says nothing', () => {
     expect(activeGroup(11, 120_000).isEnough(7, 120_300)).toBe(false);
