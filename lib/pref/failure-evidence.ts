@@ -11,7 +11,8 @@
  * Silence says it sooner. While a route carries anything, some of its flows are answered, whatever the others lose. So
  * when no flow of the group has been answered for `GAP_FACTOR` times the longest usual gap, though `MIN_ACTIVE` of them
  * or more were just before, and a fifth of those (`MIN_SILENT` at least) expose loss or are overdue, so many that it comes
- * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough, if e is small.
+ * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough, if e is small; and e^-`STRONG_EVIDENCE` asks for a shorter
+ * silence.
  *
  * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it. When
  * nobody was answered for more than 2 s, these were no ordinary times.
@@ -93,12 +94,10 @@ const MIN_SILENT = 4;
 const SILENT_SHARE = 0.2;
 /** -ln of the chance that is left when the route is silent as well: 2e-9. */
 const SILENT_EVIDENCE = 20;
-/**
- * -ln of the chance that is left when so many are silent that a shorter silence is enough, ms, by itself, and no shorter than
- * an RTT; and the silence from which a route is looked at again and again, ms.
- */
+/** -ln of the chance that is left when so many are silent that a shorter silence is enough, 4e-18; it is an RTT or, ms: */
 const STRONG_EVIDENCE = 2 * SILENT_EVIDENCE;
 const LEAST_STRONG_SILENCE_MS = 100;
+/** From this silence on a route is looked at again and again, ms. */
 const WATCHED_SILENCE_MS = 75;
 /** Silence is believed of routes on which e is at most this: on rougher ones it comes about by bursts of losses. */
 const SMOOTH_SHARE = 0.03;
