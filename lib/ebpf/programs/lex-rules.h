@@ -4,7 +4,7 @@
  * change here; "preflex ebpf verify" holds the two together.
  *
  * All of it is inlined into the two programs and runs while they hold the lock of the flow, so nothing here may call a
- * helper.
+ * helper. Long because all rules of a flow's record are here, as one inlined whole.
  */
 #ifndef PREFLEX_LEX_RULES_H
 #define PREFLEX_LEX_RULES_H
