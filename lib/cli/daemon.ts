@@ -37,8 +37,10 @@ export interface Daemon<Status> {
   readonly lost?: string;
   /** Whether packets have been moved as they came since the last call. */
   readonly checkTurning: () => boolean;
-  /** Follows changes of the machine; called every few seconds. */
+  /** Follows changes of the machine; called every few seconds. What it throws is logged, and it is called again. */
   readonly refresh: () => void;
+  /** Shows what is new; called after that. */
+  readonly tick?: () => void;
   readonly status: () => Status;
   /** The status in one line. */
   readonly describe: (status: Status) => string;
@@ -213,9 +215,24 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
         log[GRAVE_EVENTS.includes(kind) ? 'warn' : 'info'](kind, { ...fields, sequence });
     }
   };
+  let hindrance: string | undefined;
+  const refresh = (): void => {
+    const before = hindrance;
+    hindrance = undefined;
+    try {
+      daemon.refresh();
+    } catch (error) {
+      // The machine changes while it is read, and may be short of processes: no reason to let go of packets.
+      if (!(error instanceof PreflexError)) throw error;
+      hindrance = error.message;
+      if (before !== hindrance) log.warn('cannot follow the machine, and tries again', { reason: hindrance });
+    }
+    if (before !== undefined && hindrance === undefined) log.info('follows the machine again');
+  };
   const refreshTimer = setInterval(() => {
     if (daemon.isHealthy()) {
-      daemon.refresh();
+      refresh();
+      daemon.tick?.();
       logEvents();
       return;
     }

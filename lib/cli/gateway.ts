@@ -131,8 +131,8 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     checkTurning: () => daemon.checkTurning(),
     refresh: () => {
       daemon.refresh();
-      page?.tick();
     },
+    tick: () => page?.tick(),
     reload: () => service.reload(live),
     status: () => daemon.status(LISTED_DESTINATIONS),
     describe: describeGateway,

@@ -171,8 +171,8 @@ async function runHost(flags: HostFlags, command: Command): Promise<void> {
     checkTurning: () => agent.checkTurning(),
     refresh: () => {
       agent.plumbing.refresh();
-      page?.tick(Date.now() / 1000);
     },
+    tick: () => page?.tick(Date.now() / 1000),
     status: () => agent.status(),
     describe: describeHost,
     stop: () => agent.stop(),

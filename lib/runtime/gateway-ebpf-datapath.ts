@@ -7,7 +7,7 @@
 import type { Attachment } from '../ebpf/attachment.ts';
 import { GatewayKernel } from '../ebpf/gateway-kernel.ts';
 import { GatewaySync } from '../ebpf/gateway-sync.ts';
-import { invalidOption } from '../errors.ts';
+import { PreflexError, invalidOption } from '../errors.ts';
 import { listAddresses, listRoutes, namespaceInode, TABLE_MAIN } from '../netns/index.ts';
 import type { GatewayOptions } from '../pref/gateway-options.ts';
 import { checkGatewayOptions } from '../pref/gateway-options.ts';
@@ -21,7 +21,13 @@ import { ForwardingOnlookers } from './forwarding-onlookers.ts';
 import type { ForwardingState } from './forwarding-watch.ts';
 import { ForwardingWatch } from './forwarding-watch.ts';
 import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
-import { kernelDiversion, kernelTables, planKernelPlumbing } from './gateway-kernel-plan.ts';
+import {
+  kernelDiversion,
+  kernelTables,
+  ownTables,
+  planKernelPlumbing,
+  tablesByPathId,
+} from './gateway-kernel-plan.ts';
 import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { resolveGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { noDevice } from './gateway-tun-datapath.ts';
@@ -323,7 +329,12 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       tables: routes.map(({ routeTable }) => routeTable),
       placeOfProgram: () => this.#kernel.placeInside,
       onAddresses: () => {
-        this.#followAddresses();
+        try {
+          this.#followAddresses();
+        } catch (error) {
+          // They are looked at every few seconds anyway.
+          if (!(error instanceof PreflexError)) throw error;
+        }
       },
     });
     return new ForwardingWatch({
@@ -342,13 +353,14 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
 
   /** Tells the programs what they are to leave alone. */
   #readInside(): void {
-    this.#addresses = addressesNow();
+    const addresses = addressesNow();
     const state = {
       addresses: listAddresses(),
       mainRoutes: { 4: listRoutes(4, TABLE_MAIN), 6: listRoutes(6, TABLE_MAIN) },
     };
     const domain = this.#plumbing.insidePrefixes.map((prefix) => prefix.text);
     this.core.setInside({ domain, ...kernelDiversion(state, this.#plumbing) });
+    this.#addresses = addresses;
   }
 }
 
@@ -368,26 +380,6 @@ function giveUp(kernel: GatewayKernel, journal: UndoJournal): void {
   kernel.abandon();
   if (journal.isTakenOver) journal.leave();
   else journal.close();
-}
-
-function tablesByPathId(
-  { routes }: ResolvedGatewayPlumbing,
-  pathIds: ReadonlyMap<string, number>,
-): Map<number, number> {
-  return new Map(routes.map(({ name, routeTable }) => [pathIds.get(name) ?? 0, routeTable]));
-}
-
-/**
- * Path IDs of the routes whose tables are the gateway's own, and hold nothing but their default routes. Pure.
- *
- * @param pathIds - by the names of the routes
- */
-export function ownTables(
-  { routes }: ResolvedGatewayPlumbing,
-  pathIds: ReadonlyMap<string, number>,
-): ReadonlySet<number> {
-  const own = routes.filter(({ isTableForeign }) => !isTableForeign);
-  return new Set(own.map(({ name }) => pathIds.get(name) ?? 0));
 }
 
 /** The machine's own addresses, as a text to compare. */

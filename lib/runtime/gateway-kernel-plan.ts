@@ -173,3 +173,24 @@ export function kernelDiversion(
   }
   return { passed, diverted };
 }
+
+/** The table of each route, by its path ID. Pure. @param pathIds - by the names of the routes */
+export function tablesByPathId(
+  { routes }: ResolvedGatewayPlumbing,
+  pathIds: ReadonlyMap<string, number>,
+): Map<number, number> {
+  return new Map(routes.map(({ name, routeTable }) => [pathIds.get(name) ?? 0, routeTable]));
+}
+
+/**
+ * Path IDs of the routes whose tables are the gateway's own, and hold nothing but their default routes. Pure.
+ *
+ * @param pathIds - by the names of the routes
+ */
+export function ownTables(
+  { routes }: ResolvedGatewayPlumbing,
+  pathIds: ReadonlyMap<string, number>,
+): ReadonlySet<number> {
+  const own = routes.filter(({ isTableForeign }) => !isTableForeign);
+  return new Set(own.map(({ name }) => pathIds.get(name) ?? 0));
+}

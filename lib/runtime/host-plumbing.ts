@@ -2,10 +2,10 @@
  * Carries out the plan of `host-plan.ts`: sets the plumbing of a host agent up, keeps it up to date, takes it back.
  */
 import type { Family, RouteSpec } from '../netns/index.ts';
-import { TABLE_MAIN, ipBatch, listRoutes, namespaceInode, readSysctl } from '../netns/index.ts';
+import { CommandError, TABLE_MAIN, ipBatch, listRoutes, namespaceInode, readSysctl } from '../netns/index.ts';
 import { executeIn, ruleKey } from './change.ts';
 import { readMachineState } from './machine-state.ts';
-import { mirrorRoutes, routeDifference } from './route-mirror.ts';
+import { asMirrored, mirrorRoutes, routeDifference } from './route-mirror.ts';
 import type { RecoveredJournal } from './undo-journal.ts';
 import { UndoJournal, closeAfterFailure } from './undo-journal.ts';
 import type { HostPlumbingOptions, ResolvedHostPlumbing } from './host-plan.ts';
@@ -22,6 +22,7 @@ export class HostPlumbing {
   readonly #options: ResolvedHostPlumbing;
   readonly #netns: string | undefined;
   readonly #journal: UndoJournal;
+  /** What stands in the tables that mirror main; none for one that was changed in part. */
   readonly #mirrors = new Map<Family, readonly RouteSpec[]>();
 
   /**
@@ -70,30 +71,47 @@ export class HostPlumbing {
    * been turned on for the whole machine. To be called now and then (every few seconds, or on a route event).
    *
    * @returns how many routes were added or removed
+   * @throws PreflexError ERR_SYSTEM when the kernel refuses one, such as those of an address that is not there at the
+   *   moment; the others are in force, and the next call tries again
    */
   refresh(): number {
-    const where = { netns: this.#netns };
     let changed = 0;
+    let failure: CommandError | undefined;
     for (const { family, address } of this.#options.addresses) {
-      const mainRoutes = listRoutes(family, TABLE_MAIN, where);
-      const wanted = mirrorRoutes(mainRoutes, mirrorOptions(this.#options, family, address));
-      const commands = routeDifference(this.#mirrors.get(family) ?? [], wanted);
-      this.#mirrors.set(family, wanted);
-      ipBatch(commands, { ...where, family, keepGoing: true });
-      changed += commands.length;
+      try {
+        changed += this.#mirror(family, address);
+      } catch (error) {
+        if (!(error instanceof CommandError)) throw error;
+        failure ??= error;
+      }
       if (
-        readSysctl(`net/ipv${family}/conf/all/forwarding`, where) === '1' &&
+        readSysctl(`net/ipv${family}/conf/all/forwarding`, { netns: this.#netns }) === '1' &&
         this.#isForwardingOfOthers(family)
       ) {
         this.#journal.revert(ruleKey(guardRule(this.#options, family)));
       }
     }
+    if (failure !== undefined) throw failure;
     return changed;
   }
 
   /** Takes everything back. The second call does nothing. */
   tearDown(): void {
     this.#journal.close();
+  }
+
+  #mirror(family: Family, address: string): number {
+    const where = { netns: this.#netns };
+    const options = mirrorOptions(this.#options, family, address);
+    const wanted = mirrorRoutes(listRoutes(family, TABLE_MAIN, where), options);
+    const standing =
+      this.#mirrors.get(family) ??
+      listRoutes(family, options.table, where).map((route) => asMirrored(route, options));
+    const commands = routeDifference(standing, wanted);
+    this.#mirrors.delete(family);
+    ipBatch(commands, { ...where, family, keepGoing: true });
+    this.#mirrors.set(family, wanted);
+    return commands.length;
   }
 
   // On kernels without force_forwarding it is this plumbing that has turned `all` on.

@@ -58,6 +58,15 @@ export function mirrorRoutes(mainRoutes: readonly Route[], options: MirrorOption
   return specs;
 }
 
+/** A route that stands in the table, as {@link mirrorRoutes} says it. */
+export function asMirrored(
+  { prefix, type, hops, source, attributes }: Route,
+  { family, table }: MirrorOptions,
+): RouteSpec {
+  if (type === 'throw') return { family, prefix, type, table };
+  return { family, prefix, device: hops[0]?.device, source, table, attributes };
+}
+
 /**
  * The `ip` commands that turn one set of routes into another: removals first, then additions; between the two the
  * destination falls through to the main table.

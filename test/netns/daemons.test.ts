@@ -5,14 +5,17 @@
  */
 import { once } from 'node:events';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, it } from 'vitest';
 import {
+  addAddress,
   addRoute,
   createVethPair,
+  deleteAddress,
   deleteLink,
+  deleteRoute,
   flushTable,
   listLinks,
   waitFor,
@@ -20,7 +23,7 @@ import {
 import { preflexArgv, PreflexProcess } from '../../namespaces-lab/processes/preflex-process.ts';
 import { twoPathConfig } from '../../namespaces-lab/runs/two-path.ts';
 import { TWO_PATH } from '../../namespaces-lab/topologies/two-path.ts';
-import { describeNetns, snapshot, useSharedLab } from '../support/netns.ts';
+import { describeNetns, deviceOfRoute, snapshot, useSharedLab } from '../support/netns.ts';
 import type { TestTwoPath } from '../support/two-path-lab.ts';
 import { prepareTwoPath, waitForAddresses } from '../support/two-path-lab.ts';
 
@@ -303,6 +306,29 @@ describeNetns('daemons', () => {
     expect(agent.stderr).toMatch(/a TUN of this daemon was removed/);
     expect(agent.lines.at(-1)?.event).toBe('exit');
     expect(stateOf(topology.host)).toEqual(before);
+  });
+
+  it('an agent whose address goes for a while says that it cannot follow the machine, goes on, and says when it can', async () => {
+    const where = { netns: topology.host };
+    const file = join(lab.folder, 'follow.log');
+    const args = ['host', '--address', TWO_PATH.hostAddress6, '--device', 'h0', '--log-file', file];
+    const agent = await PreflexProcess.start(lab.scope, topology.host, args);
+    const logged = (text: string): Promise<string> =>
+      waitFor(`"${text}" in the log`, () =>
+        readFileSync(file, 'utf8')
+          .split('\n')
+          .find((line) => line.includes(text)),
+      );
+    deleteAddress('h0', `${TWO_PATH.hostAddress6}/64`, where);
+    addRoute({ family: 6, prefix: '2001:db8:5::/48', device: 'h0' }, where);
+    expect(await logged('cannot follow the machine')).toMatch(/Invalid/);
+    addAddress('h0', `${TWO_PATH.hostAddress6}/64`, where);
+    await logged('follows the machine again');
+    expect(deviceOfRoute(topology.host, 6, ['2001:db8:5::1', 'ipproto', 'tcp'])).toBe('lex0');
+    await agent.stop();
+    expect(agent.child.exitCode).toBe(0);
+    expect(agent.stderr).toBe('');
+    deleteRoute({ family: 6, prefix: '2001:db8:5::/48', device: 'h0' }, where);
   });
 
   it('doctor finds this machine fit, and says it in JSON', async () => {

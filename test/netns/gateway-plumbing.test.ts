@@ -8,9 +8,18 @@
  */
 import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { addRoute, deleteLink, readSysctl, setLink, writeSysctl } from '../../lib/netns/index.ts';
+import {
+  addAddress,
+  addRoute,
+  deleteLink,
+  listRoutes,
+  readSysctl,
+  setLink,
+  writeSysctl,
+} from '../../lib/netns/index.ts';
 import type { GatewayPlumbingOptions } from '../../lib/runtime/gateway-plumbing.ts';
 import { GatewayPlumbing } from '../../lib/runtime/gateway-plumbing.ts';
+import { resolveGatewayPlumbing } from '../../lib/runtime/gateway-plumbing-options.ts';
 import { connect, describeNetns, deviceOfRoute, makeTuns, snapshot, useLab } from '../support/netns.ts';
 
 const TUNS = ['pref-in', 'pref-a', 'pref-b', 'pref-c'];
@@ -104,6 +113,25 @@ describeNetns('gateway plumbing', () => {
     setLink('wan2', { up: true }, { netns: gateway });
     expect(plumbing.refresh()).toEqual([]);
     expect(deviceOfRoute(gateway, 4, ['192.0.2.9', 'from', '10.0.0.9', 'iif', 'pref-c'])).toBe('wan2');
+    plumbing.tearDown();
+  });
+
+  it('a default route that the kernel does not take is tried again, and the route is up as long as one is there', () => {
+    const gateway = makeGateway();
+    const plumbing = GatewayPlumbing.setUp(options(gateway));
+    const switchIpv6 = (isOn: boolean): void => {
+      writeSysctl('net/ipv6/conf/wan1/disable_ipv6', isOn ? 0 : 1, { netns: gateway });
+    };
+    const { routeTable } = resolveGatewayPlumbing(options(gateway)).routes[0];
+    const routesOf = (family: 4 | 6): number => listRoutes(family, routeTable, { netns: gateway }).length;
+    switchIpv6(false);
+    expect([routesOf(4), routesOf(6)]).toEqual([1, 0]);
+    expect(plumbing.refresh()).toEqual([]);
+    expect([routesOf(4), routesOf(6)]).toEqual([1, 0]);
+    switchIpv6(true);
+    addAddress('wan1', 'fd01::1/64', { netns: gateway });
+    expect(plumbing.refresh()).toEqual([]);
+    expect([routesOf(4), routesOf(6)]).toEqual([1, 1]);
     plumbing.tearDown();
   });
 

@@ -15,13 +15,16 @@ import {
   addRoute,
   addRule,
   bootId,
+  deleteAddress,
   deleteLink,
   deleteRoute,
+  listRoutes,
   listRules,
   readSysctl,
   writeSysctl,
 } from '../../lib/netns/index.ts';
 import type { HostPlumbingOptions } from '../../lib/runtime/host-plumbing.ts';
+import { resolveHostPlumbing } from '../../lib/runtime/host-plan.ts';
 import { HostPlumbing } from '../../lib/runtime/host-plumbing.ts';
 import { connect, describeNetns, deviceOfRoute, makeTuns, snapshot, useLab } from '../support/netns.ts';
 
@@ -185,6 +188,34 @@ describeNetns('host plumbing', () => {
     expect(plumbing.refresh()).toBe(2);
     expect(deviceOfRoute(host, 4, ['198.51.100.1', 'ipproto', 'tcp'])).toBe('eth1');
     expect(deviceOfRoute(host, 4, ['10.77.0.1', 'ipproto', 'tcp'])).toBe('lex0');
+    plumbing.tearDown();
+  });
+
+  it('says when the kernel takes no route of an address that is gone, follows the other address, and mirrors all once it is back', () => {
+    const host = makeHost();
+    const where = { netns: host };
+    const wanted = options(host, { addresses: ['fd00::1', '10.0.0.1'] });
+    const { outbound } = resolveHostPlumbing(wanted).tables;
+    const plumbing = HostPlumbing.setUp(wanted);
+    deleteAddress('eth0', 'fd00::1/64', where);
+    addRoute({ family: 6, prefix: '2001:db8:5::/48', device: 'eth0' }, where);
+    addRoute({ family: 4, prefix: '198.51.100.0/24', via: '10.0.0.2' }, where);
+    deleteRoute({ family: 4, prefix: '10.77.0.0/16' }, where);
+    const to = (address: string): string | undefined => deviceOfRoute(host, 4, [address, 'ipproto', 'tcp']);
+    const sources = (): (string | undefined)[] =>
+      ['default', '2001:db8:5::/48'].map(
+        (prefix) => listRoutes(6, outbound, where).find((route) => route.prefix === prefix)?.source,
+      );
+    expect(sources()).toEqual([undefined, undefined]);
+    for (let i = 0; i < 2; i++) {
+      expect(() => plumbing.refresh()).toThrow(/batch -: [^]*Invalid/);
+      expect([to('198.51.100.1'), to('10.77.0.1')]).toEqual(['lex0', 'lex0']);
+    }
+    addAddress('eth0', 'fd00::1/64', where);
+    expect(plumbing.refresh()).toBeGreaterThan(0);
+    expect([to('198.51.100.1'), to('10.77.0.1')]).toEqual(['lex0', 'lex0']);
+    expect(sources()).toEqual(['fd00::1', 'fd00::1']);
+    expect(plumbing.refresh()).toBe(0);
     plumbing.tearDown();
   });
 

@@ -2,10 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Rule } from '../../lib/netns/index.ts';
 import { describeChanges } from '../../lib/runtime/change.ts';
-import { ownTables } from '../../lib/runtime/gateway-ebpf-datapath.ts';
 import { allTables, planGatewayPlumbing } from '../../lib/runtime/gateway-plan.ts';
 import { resolveGatewayPlumbing } from '../../lib/runtime/gateway-plumbing-options.ts';
-import { kernelDiversion, planKernelPlumbing } from '../../lib/runtime/gateway-kernel-plan.ts';
+import { kernelDiversion, ownTables, planKernelPlumbing } from '../../lib/runtime/gateway-kernel-plan.ts';
 import { requireMarkMask } from '../../lib/runtime/mark-mask.ts';
 import { localRule, machine, route } from './machine.ts';
 
