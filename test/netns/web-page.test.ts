@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFailed } from 'vitest';
 import { setLink } from '../../lib/netns/index.ts';
 import { readRunFeed } from '../../lib/web/ui/run-feed.ts';
 import { HttpListener } from '../../lib/web/http-listener.ts';
@@ -39,13 +39,17 @@ afterAll(async () => {
 async function relay(lab: TestLab, netns: string, port: number): Promise<void> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
-    void connectTcp(netns, '127.0.0.1', port).then((inner) => {
-      inner.on('error', () => undefined);
-      inner.on('close', () => socket.destroy());
-      socket.on('close', () => inner.destroy());
-      socket.pipe(inner);
-      inner.pipe(socket);
-    });
+    connectTcp(netns, '127.0.0.1', port).then(
+      (inner) => {
+        inner.on('error', () => undefined);
+        inner.on('close', () => socket.destroy());
+        socket.on('close', () => inner.destroy());
+        socket.pipe(inner);
+        inner.pipe(socket);
+      },
+      // A page asks again after its daemon has ended.
+      () => socket.destroy(),
+    );
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -62,6 +66,9 @@ describeNetns('the web page', () => {
     async (gatewayDatapath) => {
       const topology = prepareTwoPath(lab, { gatewayArgs: ['--ui', '0'], gatewayDatapath });
       const [gateway, agent] = await Promise.all([topology.startGateway(), topology.startAgent()]);
+      onTestFailed(() => {
+        console.error(`gateway: exit code ${gateway.child.exitCode}, said ${gateway.stderr || 'nothing'}`);
+      });
       const line = (gateway.lines[0]['setUp'] as string[]).find((text) => text.startsWith('page at '));
       const url = new URL(line?.slice('page at '.length) ?? '');
       await relay(lab, topology.gateway, Number(url.port));
