@@ -11,6 +11,7 @@
  */
 import dgram from 'node:dgram';
 import { once } from 'node:events';
+import { PreflexError } from '../errors.ts';
 import { nowNs } from '../sys/clock.ts';
 import type { UdpSocket } from '../sockets/udp.ts';
 import { createSocket } from '../sockets/udp.ts';
@@ -67,11 +68,22 @@ interface Measurement {
   readonly nodes: Run;
 }
 
-/** Runs all measurements. The ratio of times is above 1, that of processor times below 1, where ours is quicker. */
+/**
+ * Runs the measurements. The ratio of times is above 1, that of processor times below 1, where ours is quicker.
+ *
+ * @throws PreflexError ERR_INVALID_OPTION when none is called by `only`
+ */
 export async function benchUdp(options: BenchUdpOptions = {}): Promise<BenchResult[]> {
+  const { only = '' } = options;
+  const wanted = MEASUREMENTS.filter(({ name }) => name.includes(only));
+  if (wanted.length === 0) {
+    throw new PreflexError(
+      'ERR_INVALID_OPTION',
+      `only: no measurement has "${only}" in its name; there are ${MEASUREMENTS.map(({ name }) => `"${name}"`).join(', ')}`,
+    );
+  }
   const results: BenchResult[] = [];
-  for (const measurement of MEASUREMENTS) {
-    if (!measurement.name.includes(options.only ?? '')) continue;
+  for (const measurement of wanted) {
     for (const bytes of SIZES) results.push(...(await measure(measurement, bytes, options)));
   }
   return results;

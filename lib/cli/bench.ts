@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { BenchResult } from '../bench/measure.ts';
-import { parseCount, parseSeconds } from './number-flags.ts';
+import { countFrom, parseSeconds } from './number-flags.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { parseNumbers } from './sim-output.ts';
 import { formatTable } from './table.ts';
@@ -13,8 +13,8 @@ export function addBenchCommand(program: Command): void {
   bench
     .command('core')
     .description('nanoseconds and heap bytes a packet of the host and gateway cores')
-    .option('--pairs <count>', 'pairs of runs', parseCount, 5)
-    .option('--packets <count>', 'packets a run', parseCount, 1_000_000)
+    .option('--pairs <count>', 'pairs of runs', countFrom(1), 5)
+    .option('--packets <count>', 'packets a run', countFrom(1), 1_000_000)
     .option('--json', 'print the results as one JSON object')
     .action((flags: { pairs: number; packets: number; json?: boolean }) =>
       runCommand(async () => {
@@ -25,7 +25,7 @@ export function addBenchCommand(program: Command): void {
   bench
     .command('tun')
     .description('one TCP flow through the host agent, against none')
-    .option('--pairs <count>', 'pairs of runs', parseCount, 5)
+    .option('--pairs <count>', 'pairs of runs', countFrom(1), 5)
     .option('--seconds <count>', 'seconds a run', parseSeconds, 3)
     .option('--json', 'print the results as one JSON object')
     .action((flags: { pairs: number; seconds: number; json?: boolean }) =>
@@ -50,8 +50,8 @@ function addTablesBench(bench: Command): void {
   bench
     .command('tables')
     .description('a gateway that reads and follows three kernel tables')
-    .option('--prefixes <count>', 'prefixes in each table', parseCount, 100_000)
-    .option('--pairs <count>', 'loads', parseCount, 3)
+    .option('--prefixes <count>', 'prefixes in each table', countFrom(1), 100_000)
+    .option('--pairs <count>', 'loads', countFrom(1), 3)
     .option('--json', 'print the results as one JSON object')
     .action((flags: { prefixes: number; pairs: number; json?: boolean }) =>
       runCommand(async () => {
@@ -88,11 +88,11 @@ function addEbpfBench(bench: Command): void {
       'TCP and UDP of a host with programs or TUN agent against neither, what a gateway forwards against the kernel ' +
         'alone, ns a packet of the programs',
     )
-    .option('--pairs <count>', 'pairs of runs', parseCount, 5)
-    .option('--windows <count>', 'pairs of windows with and without the programs of a host', parseCount, 60)
+    .option('--pairs <count>', 'pairs of runs', countFrom(1), 5)
+    .option('--windows <count>', 'pairs of windows with and without the programs of a host', countFrom(1), 60)
     .option('--seconds <count>', 'seconds a run', parseSeconds, 3)
     .option('--flows <list>', 'numbers of flows for the programs alone', parseNumbers, [10_000, 1_000_000])
-    .option('--packets <count>', 'packets timed for each of them', parseCount, 50_000)
+    .option('--packets <count>', 'packets timed for each of them', countFrom(1), 50_000)
     .option('--prefixes <list>', 'numbers of prefixes of the gateway', parseNumbers, [1, 1000, 100_000])
     .addOption(new Option('--only <part>', 'this part alone').choices(EBPF_PARTS))
     .option('--json', 'print the results as one JSON object')
@@ -124,11 +124,11 @@ function addUdpBench(bench: Command): void {
   bench
     .command('udp')
     .description('datagrams a second and processor time a datagram of preflex/udp, against node:dgram')
-    .option('--pairs <count>', 'pairs of runs', parseCount, 9)
-    .option('--datagrams <count>', 'datagrams a run', parseCount, 6_400)
-    .option('--only <text>', 'measurements whose name contains this', '')
+    .option('--pairs <count>', 'pairs of runs', countFrom(1), 9)
+    .option('--datagrams <count>', 'datagrams a run', countFrom(1), 6_400)
+    .option('--only <text>', 'measurements whose name contains this; all of them without it')
     .option('--json', 'print the results as one JSON object')
-    .action((flags: { pairs: number; datagrams: number; only: string; json?: boolean }) =>
+    .action((flags: { pairs: number; datagrams: number; only?: string; json?: boolean }) =>
       runCommand(async () => {
         const { benchUdp } = await import('../bench/udp-bench.ts');
         show(await benchUdp({ ...flags, onProgress: note }), flags.json ?? false);
@@ -140,9 +140,9 @@ function addServiceBenches(bench: Command): void {
   bench
     .command('churn')
     .description('growth of memory an hour while flows come and go, in virtual time')
-    .option('--hours <count>', 'virtual hours, 2 or more', parseCount, 24)
-    .option('--flows <count>', 'flows at a time', parseCount, 10_000)
-    .option('--flows-per-second <count>', 'new flows a virtual second', parseCount, 50)
+    .option('--hours <count>', 'virtual hours, 2 or more', countFrom(2), 24)
+    .option('--flows <count>', 'flows at a time', countFrom(1), 10_000)
+    .option('--flows-per-second <count>', 'new flows a virtual second', countFrom(1), 50)
     .option('--json', 'print the results as one JSON object')
     .action((flags: { hours: number; flows: number; flowsPerSecond: number; json?: boolean }) =>
       runCommand(async () => {
@@ -153,10 +153,10 @@ function addServiceBenches(bench: Command): void {
   bench
     .command('flood')
     .description('rate of a TCP flow through the gateway under a flood of FNE packets, against none')
-    .option('--pairs <count>', 'pairs of runs', parseCount, 3)
+    .option('--pairs <count>', 'pairs of runs', countFrom(1), 3)
     .option('--seconds <count>', 'seconds a run', parseSeconds, 5)
-    .option('--rate <count>', 'FNE packets a second', parseCount, 100_000)
-    .option('--megabits <count>', 'rate that the flow wants, Mbit/s', parseCount, 100)
+    .option('--rate <count>', 'FNE packets a second', countFrom(1), 100_000)
+    .option('--megabits <count>', 'rate that the flow wants, Mbit/s', countFrom(1), 100)
     .option('--json', 'print the results as one JSON object')
     .action((flags: { pairs: number; seconds: number; rate: number; megabits: number; json?: boolean }) =>
       runCommand(async () => {
@@ -176,7 +176,7 @@ function addSimBench(bench: Command): void {
     .description(
       'simulated seconds and events a second of Figure 1, and growth with the number of connections',
     )
-    .option('--pairs <count>', 'runs of Figure 1', parseCount, 3)
+    .option('--pairs <count>', 'runs of Figure 1', countFrom(1), 3)
     .option('--seconds <count>', 'simulated seconds of Figure 1', parseSeconds, 900)
     .option('--connections <list>', 'numbers of connections', parseNumbers, [10, 100, 1000, 10_000, 100_000])
     .option('--json', 'print the results as one JSON object')

@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { VerifyResult } from '../ebpf/verify/verify-loop.ts';
-import { parseCount } from './number-flags.ts';
+import { LONGEST_SEQUENCE } from '../ebpf/verify/verify-loop.ts';
+import { countFrom, parseCount } from './number-flags.ts';
 import { note, print, printJson, requireRoot, runCommand } from './output.ts';
 import { formatCount, formatTable } from './table.ts';
 
@@ -26,8 +27,8 @@ export function addEbpfCommand(program: Command): void {
       'give generated packets to the cores and to the BPF programs, which must agree on every byte',
     )
     .addOption(new Option('--role <name>', 'whose programs').choices([...ROLES, 'both']).default('both'))
-    .option('--sequences <count>', 'sequences of packets, for each role', parseCount, 10_000)
-    .option('--packets <count>', 'longest sequence, packets, up to 200', parseCount, 60)
+    .option('--sequences <count>', 'sequences of packets, for each role', countFrom(1), 10_000)
+    .option('--packets <count>', 'longest sequence, packets, up to 200', countFrom(1, LONGEST_SEQUENCE), 60)
     .option('--seed <number>', 'seed of the first sequence; the next has the next', parseCount, 1)
     .option('--json', 'print the results as one JSON object, by role')
     .action((flags: VerifyFlags) => runCommand(() => runVerify(flags)));

@@ -13,7 +13,7 @@ import type { Betas } from '../pref/balancers/strategies.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { parseBetas } from './balance.ts';
 import { parseCount, parseSeconds } from './number-flags.ts';
-import { note, print, printJson, requireRoot, runCommand } from './output.ts';
+import { note, prepareFolder, print, printJson, requireRoot, runCommand } from './output.ts';
 import { Progress } from './progress.ts';
 import { formatPercent, formatRate } from './table.ts';
 import { UI_HELP, openPage, parseListen } from './web.ts';
@@ -100,6 +100,8 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
   if (flags.iperf3 !== undefined && scenario.topology !== 'figure1') {
     throw new PreflexError('ERR_INVALID_OPTION', `--iperf3 goes with Figure 1's network, not with ${name}`);
   }
+  const { requireIperf3Pairs } = await import('../../namespaces-lab/runs/iperf3-sources.ts');
+  requireIperf3Pairs(flags.iperf3 ?? []);
   if (flags.fneAfterTimeouts !== undefined && BASELINE_NAMES.includes(scenario.mode)) {
     throw new PreflexError(
       'ERR_INVALID_OPTION',
@@ -108,6 +110,7 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
   }
   if (flags.datapath !== undefined) requireAgents(scenario.mode);
   requireRoot('preflex lab');
+  prepareFolder(flags.out);
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { runExperiment } = await import('../../namespaces-lab/runs/experiment.ts');
   const { reportExperiment, reportValidity } = await import('../../namespaces-lab/reports/experiment.ts');
@@ -136,14 +139,14 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
     page?.listener.close();
   });
   progress.end();
+  if (flags.json) printJson(result);
+  else print(reportExperiment(result));
   if (flags.out !== undefined) {
     const { writeResult, writeFigures } = await import('../../namespaces-lab/result.ts');
     const { figureFiles } = await import('../../namespaces-lab/figures/figures.ts');
     note(`wrote ${writeResult(flags.out, result)}`);
     for (const path of writeFigures(flags.out, figureFiles(result))) note(`wrote ${path}`);
   }
-  if (flags.json) printJson(result);
-  else print(reportExperiment(result));
   if (result.validity.valid) return;
   if (flags.json) for (const line of reportValidity(result)) note(line);
   process.exitCode = EXIT_INVALID;
@@ -207,9 +210,9 @@ function parseIperf3(text: string, before: readonly Iperf3Source[] = []): Iperf3
   return [...before, { pair, flows: Number(flows) }];
 }
 
-/** `--datapath`, without a default. @param of - whose */
-export function datapathOption(of = 'agents and gateways'): Option {
-  return new Option('--datapath <name>', `where ${of} handle packets`).choices(['tun', 'ebpf']);
+/** `--datapath`, without a default. @param of - whose, with the verb */
+export function datapathOption(of = 'agents and gateways handle'): Option {
+  return new Option('--datapath <name>', `where ${of} packets`).choices(['tun', 'ebpf']);
 }
 
 /** `--datapath` means nothing to a run without agents and gateways. */

@@ -1,12 +1,12 @@
 /** `preflex lab`: the laboratory of network namespaces. */
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { Datapath } from '../../namespaces-lab/processes/datapath.ts';
 import type { Strategy } from '../pref/balancers/strategies.ts';
 import { parseStrategy } from './balance.ts';
 import { addExperimentCommands, datapathOption, EXIT_INVALID } from './lab-run.ts';
-import { parseCount, parseSeconds } from './number-flags.ts';
-import { note, print, printJson, requireRoot, runCommand } from './output.ts';
+import { countFrom, parseCount, parseSeconds } from './number-flags.ts';
+import { note, prepareFolder, print, printJson, requireRoot, runCommand } from './output.ts';
 
 interface TwoPathFlags {
   seconds: number;
@@ -56,11 +56,11 @@ export function addLabCommand(program: Command): void {
     .command('two-path')
     .description('a host with the agent, a gateway with two routes, iperf3 both ways, and what came of it')
     .option('--seconds <count>', 'seconds of traffic each way', parseSeconds, 8)
-    .option('--flows <count>', 'parallel flows', parseCount, 8)
+    .option('--flows <count>', 'parallel flows', countFrom(1), 8)
     .option('--loss-a <ratio>', 'loss ratio of link A, 0..1', parseRatio, 0)
     .option('--loss-b <ratio>', 'loss ratio of link B, 0..1', parseRatio, 0.01)
-    .option('--strategy <name>', 'strategy of the gateway', 'loss')
-    .option('--scheme <name>', 'marking scheme: pool2 or full', 'pool2')
+    .option('--strategy <name>', 'strategy of the gateway', parseStrategy, 'loss')
+    .addOption(new Option('--scheme <name>', 'marking scheme').choices(['pool2', 'full']).default('pool2'))
     .option('--interval <seconds>', 'update interval of the gateway', parseSeconds, 1)
     .option('--seed <number>', 'seed of the losses', parseCount, 1)
     .addOption(datapathOption().default('tun'))
@@ -73,12 +73,12 @@ export function addLabCommand(program: Command): void {
     .option(
       '--transfers <count>',
       'transfers for each loss ratio, congestion control and offload setting',
-      parseCount,
+      countFrom(1),
       12,
     )
-    .option('--bytes <count>', 'bytes a transfer', parseCount, 1_000_000)
+    .option('--bytes <count>', 'bytes a transfer', countFrom(1), 1_000_000)
     .option('--seed <number>', 'seed of the losses', parseCount, 1)
-    .addOption(datapathOption('the agent').default('tun'))
+    .addOption(datapathOption('the agent handles').default('tun'))
     .option('--json', 'print the result as one JSON object')
     .action((flags: OracleFlags) => runCommand(() => runOracleCommand(flags)));
   lab
@@ -87,7 +87,7 @@ export function addLabCommand(program: Command): void {
       'a gateway that follows the tables of BIRD: two BGP neighbours announce and withdraw networks',
     )
     .option('--seconds <count>', 'seconds of each of the seven phases', parseSeconds, 3)
-    .option('--connections <count>', 'connections to each network', parseCount, 8)
+    .option('--connections <count>', 'connections to each network', countFrom(1), 8)
     .addOption(datapathOption().default('tun'))
     .option('--json', 'print the result as one JSON object')
     .action((flags: BirdFlags) => runCommand(() => runBirdCommand(flags)));
@@ -114,6 +114,7 @@ export function addLabCommand(program: Command): void {
 
 async function runTwoPathCommand(flags: TwoPathFlags): Promise<void> {
   requireRoot('preflex lab');
+  prepareFolder(flags.out);
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { runTwoPath } = await import('../../namespaces-lab/runs/two-path.ts');
   const { reportTwoPath } = await import('../../namespaces-lab/reports/two-path.ts');
@@ -128,6 +129,7 @@ async function runTwoPathCommand(flags: TwoPathFlags): Promise<void> {
 
 async function runGatewaysCommand(flags: GatewaysFlags): Promise<void> {
   requireRoot('preflex lab');
+  prepareFolder(flags.out);
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { haveAgreed, runGateways } = await import('../../namespaces-lab/runs/gateways.ts');
   const { reportGateways } = await import('../../namespaces-lab/reports/gateways.ts');

@@ -1,4 +1,5 @@
-/** Where the commands write: results on standard output, everything else on standard error. */
+/** Where the commands write: results on standard output, everything else on standard error, files into a folder. */
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { PreflexError } from '../errors.ts';
 import { CAP_NET_ADMIN, isCapable } from '../sys/capabilities.ts';
 
@@ -26,6 +27,31 @@ export async function runCommand(body: () => Promise<void> | void): Promise<void
     note(`preflex: ${error.message}`);
     process.exitCode = 1;
   }
+}
+
+/**
+ * Makes the folder of `--out`, so that a run of many minutes does not find at its end that it cannot write there.
+ *
+ * @param directory - undefined without `--out`
+ * @throws PreflexError ERR_SYSTEM when it cannot be made or written to
+ */
+export function prepareFolder(directory: string | undefined): void {
+  if (directory === undefined) return;
+  try {
+    if (existsAsFile(directory)) throw new Error('it is a file');
+    mkdirSync(directory, { recursive: true });
+    accessSync(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new PreflexError(
+      'ERR_SYSTEM',
+      `--out ${directory}: nothing can be written into this folder: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
+
+function existsAsFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
 }
 
 /** Throws one sentence unless this process is root. */

@@ -8,7 +8,7 @@ import type { Figure1Scenario, Mode } from '../sim/scenarios/scenario.ts';
 import type { Estimate } from '../sim/statistics.ts';
 import type { Check } from '../../namespaces-lab/runs/validity.ts';
 import { EXIT_INVALID } from './lab-run.ts';
-import { note, print, printJson } from './output.ts';
+import { note, prepareFolder, print, printJson } from './output.ts';
 import { compareWithLaboratory, describeAgainst, readLaboratory } from './sim-against.ts';
 import type { Against } from './sim-against.ts';
 import { checksOf } from './sim-checks.ts';
@@ -61,6 +61,7 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
   }
   const betas = flags.betas ?? betasOf(scenario);
   const laboratory = readLaboratory(flags.against ?? [], scenario);
+  prepareFolder(flags.out);
   const records = await runWithProgress(
     flags.seeds.map((seed) => ({ kind: 'figure1' as const, options: { scenario, seed, betas } })),
     flags.workers,
@@ -72,6 +73,9 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
     ...reportOf(results, checksOf(records), commandOf(scenario, betas, flags.seeds.join(','))),
     ...(against === undefined ? {} : { against }),
   };
+  if (flags.json) printJson(report);
+  else print(describeReport(report, flags.seeds));
+  if (against !== undefined && !flags.json) print(`\n${describeAgainst(against)}`);
   if (flags.out !== undefined) {
     const perSeed = results.length === 1 ? [] : results;
     const paths = writeFiles(flags.out, [
@@ -84,9 +88,6 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
     ]);
     for (const path of paths) note(`wrote ${path}`);
   }
-  if (flags.json) printJson(report);
-  else print(describeReport(report, flags.seeds));
-  if (against !== undefined && !flags.json) print(`\n${describeAgainst(against)}`);
   if ([...report.checks, ...(against?.checks ?? [])].some(({ isOk }) => !isOk))
     process.exitCode = EXIT_INVALID;
   if (report.runs.every(({ valid }) => valid)) return;

@@ -3,7 +3,7 @@ import { readConfigFile } from '../runtime/config-file.ts';
 import type { ManyRoutesOptions, ManyRoutesRecord } from '../sim/scenarios/many-routes.ts';
 import { estimate } from '../sim/statistics.ts';
 import type { Estimate } from '../sim/statistics.ts';
-import { note, print, printJson } from './output.ts';
+import { note, prepareFolder, print, printJson } from './output.ts';
 import { formatValue, renderHeatMap } from './sim-heat-map.ts';
 import { jsonText, runWithProgress, writeFiles } from './sim-output.ts';
 import { AXES, FIGURES, parseSweep } from './sim-sweep-file.ts';
@@ -59,7 +59,11 @@ const FIGURE_HEADINGS: Readonly<Record<Figure, string>> = {
 
 /** Runs the command. */
 export async function runSweepCommand(file: string, flags: SweepFlags): Promise<void> {
-  const report = await runSweep(await parseSweep(readConfigFile(file), file), flags.workers);
+  const sweep = await parseSweep(readConfigFile(file), file);
+  prepareFolder(flags.out);
+  const report = await runSweep(sweep, flags.workers);
+  if (flags.json) printJson(report);
+  else print(describeSweep(report));
   if (flags.out !== undefined) {
     const paths = writeFiles(flags.out, [
       { name: 'sweep.json', text: jsonText(report) },
@@ -67,8 +71,6 @@ export async function runSweepCommand(file: string, flags: SweepFlags): Promise<
     ]);
     for (const path of paths) note(`wrote ${path}`);
   }
-  if (flags.json) printJson(report);
-  else print(describeSweep(report));
 }
 
 /** Runs all points of a sweep. */

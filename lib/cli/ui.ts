@@ -1,9 +1,13 @@
 /** `preflex ui`: the web page of a finished run. */
 import { once } from 'node:events';
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { ListenAddress } from '../runtime/listen-address.ts';
+import { formatListenAddress } from '../runtime/listen-address.ts';
 import { print, runCommand } from './output.ts';
 import { openPage, parseListen } from './web.ts';
+
+const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 9465 };
 
 /** Adds the command. It serves until SIGINT or SIGTERM. */
 export function addUiCommand(program: Command): void {
@@ -13,11 +17,10 @@ export function addUiCommand(program: Command): void {
       'show the web page of a result.json, of the laboratory or the simulator, until it is interrupted',
     )
     .argument('<result>', 'the file, or the folder that it is in')
-    .option(
-      '--listen <address:port>',
-      'where the page is; loopback unless an address is given',
-      parseListen,
-      parseListen('9465'),
+    .addOption(
+      new Option('--listen <address:port>', 'where the page is; loopback unless an address is given')
+        .argParser(parseListen)
+        .default(DEFAULT_LISTEN, formatListenAddress(DEFAULT_LISTEN)),
     )
     .action((result: string, flags: { listen: ListenAddress }) =>
       runCommand(async () => {

@@ -27,6 +27,16 @@ export const IPERF3_PAIRS: readonly string[] = FIGURE1.ingresses.flatMap((ingres
   FIGURE1.egresses.map((egress) => `${ingress.name}>${egress.name}`),
 );
 
+/** Looks at sources before anything is built for them. @throws PreflexError ERR_INVALID_OPTION for a pair that is none */
+export function requireIperf3Pairs(sources: readonly Pick<Iperf3Source, 'pair'>[]): void {
+  const wrong = sources.find(({ pair }) => !IPERF3_PAIRS.includes(pair));
+  if (wrong === undefined) return;
+  throw new PreflexError(
+    'ERR_INVALID_OPTION',
+    `iperf3: there is no pair "${wrong.pair}" here; it takes one of ${IPERF3_PAIRS.join(', ')} in Figure 1's network`,
+  );
+}
+
 /** Whether iperf3 adds to what P's host sends: its kernel's account of retransmissions is then not complete. */
 export function isFromP({ pair }: Iperf3Source): boolean {
   return pair.startsWith('p>');
@@ -38,22 +48,17 @@ export function isFromP({ pair }: Iperf3Source): boolean {
  * @param netnsOf - namespaces of ingresses and egresses by name
  * @throws PreflexError, as a rejection too, when iperf3 is missing or reports an error
  */
-export function runIperf3Sources(
+export async function runIperf3Sources(
   scope: LabScope,
   sources: readonly Iperf3Source[],
   netnsOf: Readonly<Record<string, string>>,
   seconds: number,
 ): Promise<Iperf3Report[]> {
+  requireIperf3Pairs(sources);
   return Promise.all(
     sources.map(async ({ pair, flows }, i) => {
       const [ingress, egress] = pair.split('>');
-      const place = FIGURE1.egresses.find(({ name }) => name === egress);
-      if (place === undefined || netnsOf[ingress] === undefined) {
-        throw new PreflexError(
-          'ERR_INVALID_OPTION',
-          `iperf3: there is no pair "${pair}" here; it takes one of ${IPERF3_PAIRS.join(', ')} in Figure 1's network`,
-        );
-      }
+      const place = FIGURE1.egresses.find(({ name }) => name === egress)!;
       const { bitsPerSec, receivedBytes, retransmits } = await runIperf3(scope, {
         clientNetns: netnsOf[ingress],
         serverNetns: netnsOf[egress],

@@ -34,7 +34,8 @@ export interface Life {
   readonly what: string | undefined;
 }
 
-const LONGEST_SEQUENCE = 200;
+/** Most packets of a sequence. */
+export const LONGEST_SEQUENCE = 200;
 /** After so many differences it ends. */
 const MAX_MISMATCHES = 5;
 const PROGRESS_EVERY = 1000;
