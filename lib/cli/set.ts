@@ -32,7 +32,10 @@ export function addSetCommand(program: Command): void {
   withCommonFlags(
     program.command('set').description('change a running daemon, until its next reload or restart'),
   )
-    .option('--strategy <name>', 'gateway: how flowlets are divided; without --betas it begins with its own')
+    .option(
+      '--strategy <name>',
+      'gateway: how flowlets are divided; without --betas it begins with its own, but mixed needs them',
+    )
     .option('--betas <equal,conservative,loss>', 'gateway: weights of the three splits, sum 1', parseBetas)
     .option('--interval <seconds>', 'gateway: update interval', parseSeconds)
     .option(

@@ -16,7 +16,7 @@ export interface HeatMap {
 const CELL_HEIGHT = 40;
 const MIN_CELL_WIDTH = 84;
 const CHARACTER = 7;
-const TOP = 70;
+const TOP = 84;
 const BOTTOM = 56;
 const RIGHT = 24;
 const STYLE = `
@@ -39,6 +39,8 @@ text{fill:#e6edf3}
 /** Ends of the scale: light yellow to dark blue. */
 const LIGHT = [255, 247, 188];
 const DARK = [8, 48, 107];
+/** The dark text, `.onLight`. */
+const TEXT = [0x24, 0x29, 0x2f];
 
 /** The heat map as an SVG document. */
 export function renderHeatMap(map: HeatMap): string {
@@ -58,7 +60,7 @@ export function renderHeatMap(map: HeatMap): string {
     element('rect', { class: 'ground', width, height: bottom + BOTTOM }),
     text(map.title, { class: 'title', x: 16, y: 28 }),
     text(map.subtitle, { class: 'subtitle', x: 16, y: 48 }),
-    text(map.yTitle, { x: 16, y: TOP - 6 }),
+    text(map.yTitle, { x: 16, y: TOP - 10 }),
     text(map.xTitle, { x: (left + right) / 2, y: bottom + 42, 'text-anchor': 'middle' }),
     ...map.yLabels.map((label, i) =>
       text(label, { x: left - 8, y: TOP + (i + 0.5) * CELL_HEIGHT + 4, 'text-anchor': 'end' }),
@@ -76,7 +78,7 @@ export function renderHeatMap(map: HeatMap): string {
       parts.push(element('rect', { class: 'cell', x, y, ...size, fill: colour(share) }));
       parts.push(
         text(formatValue(value), {
-          class: share > 0.45 ? 'onDark' : 'onLight',
+          class: isDark(share) ? 'onDark' : 'onLight',
           x: x + cellWidth / 2,
           y: y + CELL_HEIGHT / 2 + 4,
           'text-anchor': 'middle',
@@ -100,7 +102,25 @@ export function formatValue(value: number): string {
   return Number(value.toPrecision(3)).toString();
 }
 
+/** Red, green and blue of a share of the scale, 0 to 255. */
+function shade(share: number): number[] {
+  return LIGHT.map((light, i) => Math.round(light + share * (DARK[i] - light)));
+}
+
 function colour(share: number): string {
-  const [r, g, b] = LIGHT.map((light, i) => Math.round(light + share * (DARK[i] - light)));
-  return `rgb(${r},${g},${b})`;
+  return `rgb(${shade(share).join(',')})`;
+}
+
+/** Whether white can be read on it better than the dark text. @see WCAG 2.2, relative luminance and contrast ratio */
+function isDark(share: number): boolean {
+  const luminance = luminanceOf(shade(share));
+  return 1.05 / (luminance + 0.05) > (luminance + 0.05) / (luminanceOf(TEXT) + 0.05);
+}
+
+function luminanceOf(rgb: readonly number[]): number {
+  const [r, g, b] = rgb.map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }

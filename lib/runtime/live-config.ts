@@ -6,7 +6,7 @@
  */
 import { PreflexError } from '../errors.ts';
 import { configDifferences, requireLiveDifferences } from './config-difference.ts';
-import { readConfigFile } from './config-file.ts';
+import { ConfigError, readConfigFile } from './config-file.ts';
 import type { EventLog } from './events.ts';
 
 /** A new value for a field of the file, by its path; undefined takes the field out. */
@@ -91,7 +91,11 @@ export class LiveConfig<Config extends object, File extends string | undefined =
         if (value === undefined) document.deleteIn(path);
         else document.setIn(path, document.createNode(value));
       }
-      return this.#take(String(document), 'set');
+      try {
+        return await this.#take(String(document), 'set');
+      } catch (error) {
+        throw error instanceof ConfigError ? withoutPlaces(error) : error;
+      }
     });
     this.#options.events.add({ kind: 'set', changed: changed.slice(0, TOLD_FIELDS) });
     return changed;
@@ -113,4 +117,10 @@ export class LiveConfig<Config extends object, File extends string | undefined =
     this.#config = next;
     return differences.map(({ field }) => field);
   }
+}
+
+/** Nobody has seen the text that was edited: lines and columns of it say nothing. */
+function withoutPlaces({ problems }: ConfigError): PreflexError {
+  const lines = problems.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`));
+  return new PreflexError('ERR_INVALID_CONFIG', lines.join('\n'));
 }

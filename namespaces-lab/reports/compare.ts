@@ -69,7 +69,7 @@ export function reportComparison(runs: readonly ComparedRun[]): string {
     rows.push([title, ...runs.map(value)]);
   };
   const addIfAny = (title: string, value: (run: ComparedRun) => string | undefined): void => {
-    if (runs.some((run) => value(run) !== undefined)) add(title, (run) => value(run) ?? '');
+    if (runs.some((run) => value(run) !== undefined)) add(title, (run) => value(run) ?? '–');
   };
   add('scenario', (run) => run.scenario);
   add('mode', (run) => run.mode);
@@ -91,10 +91,10 @@ export function reportComparison(runs: readonly ComparedRun[]): string {
   add('completion p50 / p90, s', (run) => pair(run.flows.completionTime.p50, run.flows.completionTime.p90));
   add('stall p50 / max, s', (run) => pair(run.flows.stall.p50, run.flows.stall.max));
   addIfAny('intervals to beta_E / N', (run) =>
-    count(run.summary.failure, (failure) => failure.intervalsToFloor),
+    count(run.summary.failure, (failure) => failure.intervalsToFloor ?? 'never'),
   );
   addIfAny('intervals to return', (run) =>
-    count(run.summary.failure, (failure) => failure.intervalsToReturn),
+    count(run.summary.failure, (failure) => failure.intervalsToReturn ?? 'never'),
   );
   addIfAny(
     'new flowlets into the hole',
@@ -120,6 +120,6 @@ function pair(a: number | null, b: number | null, digits = 2): string {
   return `${formatNumber(a, digits)} / ${formatNumber(b, digits)}`;
 }
 
-function count<T>(from: T | undefined, value: (from: T) => number | null): string | undefined {
-  return from === undefined ? undefined : String(value(from) ?? '–');
+function count<T>(from: T | undefined, value: (from: T) => number | 'never'): string | undefined {
+  return from === undefined ? undefined : String(value(from));
 }

@@ -53,8 +53,9 @@ export function reportExperiment(result: ExperimentResult): string {
   if (failure !== undefined) {
     lines.push(
       `Failure of ${failure.route} from ${failure.from} to ${failure.to} s: ratio ${formatNumber(failure.ratioBefore, 3)} before, ` +
-        `at most beta_E / N + 0.01 after ${failure.intervalsToFloor ?? 'no'} intervals, back after ` +
-        `${failure.intervalsToReturn ?? 'no'} intervals; ${formatPercent(failure.flowletShareWhileDown ?? NaN, 1)} of the new flowlets went there meanwhile`,
+        `${describeWait('at most beta_E / N + 0.01', failure.intervalsToFloor, 'while it lasted')}, ` +
+        `${describeWait('back', failure.intervalsToReturn, 'before the end')}; ` +
+        `${formatPercent(failure.flowletShareWhileDown ?? NaN, 1)} of the new flowlets went there meanwhile`,
     );
   }
   if (recovery !== undefined) {
@@ -80,6 +81,12 @@ export function reportExperiment(result: ExperimentResult): string {
     ...reportValidity(result),
   );
   return lines.join('\n');
+}
+
+/** After how many intervals a ratio was `what`; null where it was not. */
+function describeWait(what: string, intervals: number | null, until: string): string {
+  if (intervals === null) return `not ${what} ${until}`;
+  return `${what} after ${intervals} ${intervals === 1 ? 'interval' : 'intervals'}`;
 }
 
 /** The verdict, what failed, and what could not be checked. */

@@ -15,6 +15,17 @@ const MAP = {
   ],
 };
 
+/** WCAG 2.2, contrast ratio: 1 to 21. */
+function contrast(a: readonly number[], b: readonly number[]): number {
+  const [x, y] = [a, b].map((rgb) => {
+    const [r, g, blue] = rgb.map((v) =>
+      v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4,
+    );
+    return 0.2126 * r + 0.7152 * g + 0.0722 * blue + 0.05;
+  });
+  return Math.max(x, y) / Math.min(x, y);
+}
+
 describe('a heat map', () => {
   const svg = renderHeatMap(MAP);
 
@@ -28,6 +39,20 @@ describe('a heat map', () => {
     expect(svg).toContain('fill="rgb(8,48,107)"');
     expect(svg).toMatch(/class="onLight"[^>]*>0</);
     expect(svg).toMatch(/class="onDark"[^>]*>1.23</);
+  });
+
+  it('writes each number in the colour that stands out more from its cell', () => {
+    const steps = Array.from({ length: 21 }, (_, i) => i / 20);
+    const scale = renderHeatMap({ ...MAP, rows: [steps], xLabels: steps.map(String), yLabels: ['only'] });
+    const fills = [...scale.matchAll(/fill="rgb\((\d+),(\d+),(\d+)\)"/g)].map((rgb) =>
+      rgb.slice(1).map(Number),
+    );
+    const classes = [...scale.matchAll(/class="(onDark|onLight)"/g)].map(([, name]) => name);
+    expect([fills.length, classes.length]).toEqual([21, 21]);
+    for (const [i, fill] of fills.entries()) {
+      const text = classes[i] === 'onDark' ? [255, 255, 255] : [0x24, 0x29, 0x2f];
+      expect(contrast(fill, text), `${steps[i]}`).toBeGreaterThan(3.8);
+    }
   });
 
   it('escapes its titles, and is drawn for equal values too', () => {

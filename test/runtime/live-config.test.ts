@@ -199,6 +199,12 @@ failures: { infer: false, windowSeconds: 0.4, share: 0.8 }
     expect(taken.map((options) => options.gateway?.balancer?.name)).toEqual(['equal', 'loss']);
   });
 
+  it('a refused edit names fields, and no lines of a text that nobody has seen', async () => {
+    const { live } = await startGateway();
+    await expect(live.edit([[['strategy'], 'mixed']])).rejects.toThrow(/^betas: is missing/);
+    expect(live.config.strategy).toBe('loss');
+  });
+
   it('what was changed by hand or by the file, and what was refused, is an event', async () => {
     const { live, events } = await startGateway();
     await live.edit([[['intervalSeconds'], 3]]);

@@ -50,8 +50,9 @@ describe('a comparison', () => {
       comparedRun('a', sampleResult()),
       comparedRun('b', sampleResult({ summary })),
     ]);
-    expect(table).toMatch(/intervals to return +–/);
-    expect(table).toMatch(/new flowlets into the hole +30\.0 %/);
+    expect(table).toMatch(/intervals to beta_E \/ N +– +2$/m);
+    expect(table).toMatch(/intervals to return +– +never$/m);
+    expect(table).toMatch(/new flowlets into the hole +– +30\.0 %$/m);
   });
 
   it('takes a run without PREFLEX beside one with it', () => {
@@ -78,6 +79,16 @@ describe('the report of a run', () => {
     expect(report).toContain('Sent again behind the gateway: 12 bytes by the kernel');
     expect(report).toMatch(/ {2}not checked without a PREFLEX gateway: bytes of the gateway$/);
     expect(report).not.toMatch(/NaN|null/);
+  });
+
+  it('says of a ratio that never came back that it did not', () => {
+    const { summary } = sampleResult();
+    const failure = {
+      ...{ route: 'l2', from: 1, to: 2, ratioBefore: 0.5, floor: 0.033, flowletShareWhileDown: 0.3 },
+      ...{ intervalsToFloor: 1, intervalsToReturn: null },
+    };
+    const report = reportExperiment(sampleResult({ summary: { ...summary, failure } }));
+    expect(report).toContain('at most beta_E / N + 0.01 after 1 interval, not back before the end; 30.0 %');
   });
 
   it('ends with the verdict', () => {
