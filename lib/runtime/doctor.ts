@@ -9,6 +9,7 @@ import { createNamespace, deleteNamespace } from '../netns/index.ts';
 import { CAP_NET_ADMIN, isCapable } from '../sys/capabilities.ts';
 import type { DoctorCheck } from './doctor-check.ts';
 import { bad, good } from './doctor-check.ts';
+import { examineEbpf } from './doctor-ebpf.ts';
 import { examineService } from './doctor-service.ts';
 
 /** Oldest Node version, as in package.json. */
@@ -35,11 +36,13 @@ export function examineMachine(): DoctorCheck[] {
     checkTun(),
     checkTool('ip', ['-V'], 'required', 'iproute2'),
     ...examineService(),
+    examineEbpf(),
     checkNamespaces(),
     checkTool('iperf3', ['--version'], 'lab', 'iperf3'),
     checkTool('ss', ['-V'], 'lab', 'iproute2'),
     checkTool('tcpdump', ['--version'], 'optional', 'tcpdump'),
     checkTool('nats-server', ['--version'], 'optional', 'nats-server'),
+    checkTool('bird', ['--version'], 'optional', 'bird2'),
   ];
 }
 

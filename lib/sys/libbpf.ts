@@ -62,6 +62,11 @@ function calls(): Calls {
   return loaded;
 }
 
+/** Loads the library, as the first use of it would. @throws PreflexError ERR_MISSING_REQUIREMENT when it is missing */
+export function requireLibbpf(): void {
+  calls();
+}
+
 function loadLibrary(): Calls {
   let library: ReturnType<typeof koffi.load>;
   try {

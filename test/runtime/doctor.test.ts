@@ -19,11 +19,13 @@ describe('the doctor', () => {
       'clock source',
       'systemd units',
       'NOTIFY_SOCKET',
+      'eBPF datapath',
       'network namespaces',
       'iperf3',
       'ss',
       'tcpdump',
       'nats-server',
+      'bird',
     ]);
     for (const check of checks) expect(check.remedy === '', check.name).toBe(check.ok);
   });
