@@ -21,7 +21,7 @@ import { routeArgs } from '../netns/index.ts';
 import type { Change } from './change.ts';
 import { ruleChange, ruleKey, tableChange } from './change.ts';
 import type { ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
-import { defaultRoute, outboundRoutes } from './gateway-routes.ts';
+import { defaultRoute, outboundRoutes, routeWarnings } from './gateway-routes.ts';
 import type { MachineState } from './machine-state.ts';
 import type { MarkMask } from './mark-mask.ts';
 import { markOf } from './mark-mask.ts';
@@ -76,9 +76,7 @@ export function planKernelPlumbing(
     warnings.push(...markClashes(state, family, mark, at.route, insideDevice));
     for (const route of routes) {
       const specs = defaultRoute(state, route, family);
-      if (route.families.includes(family) && specs.length === 0 && !route.isTableForeign) {
-        warnings.push(`Route "${route.name}" is down: ${route.device} is not up.`);
-      }
+      warnings.push(...routeWarnings(route, family, specs));
       if (!route.isTableForeign) {
         const commands = specs.map((spec) => ['route', 'replace', ...routeArgs(spec)]);
         tables.push(tableChange(family, route.routeTable, commands));

@@ -32,7 +32,7 @@ import { routeArgs } from '../netns/index.ts';
 import type { Change } from './change.ts';
 import { ruleChange, tableChange } from './change.ts';
 import type { ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
-import { defaultRoute, outboundRoutes } from './gateway-routes.ts';
+import { defaultRoute, outboundRoutes, routeWarnings } from './gateway-routes.ts';
 import type { MachineState } from './machine-state.ts';
 import type { PlumbingPlan } from './plumbing-common.ts';
 import {
@@ -79,9 +79,7 @@ export function planGatewayPlumbing(state: MachineState, options: ResolvedGatewa
     const firstOfDevice = new Set<string>();
     for (const route of routes) {
       const specs = defaultRoute(state, route, family);
-      if (route.families.includes(family) && specs.length === 0 && !route.isTableForeign) {
-        warnings.push(`Route "${route.name}" is down: ${route.device} is not up.`);
-      }
+      warnings.push(...routeWarnings(route, family, specs));
       if (!route.isTableForeign) tables.push(tableChange(family, route.routeTable, addCommands(specs)));
       rules.push(ruleChange({ family, priority: at.route, iif: route.tun, table: route.routeTable }));
       if (route.hasNat)

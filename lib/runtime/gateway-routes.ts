@@ -61,6 +61,27 @@ export function defaultRoute(
   ];
 }
 
+/**
+ * What the user should know of a route in one family: that its device is down, or that its next hop may be a slip of the
+ * pen, since no network of the device has it. Such a next hop is used all the same: some providers have theirs elsewhere.
+ *
+ * @param specs - what {@link defaultRoute} gave
+ */
+export function routeWarnings(
+  route: ResolvedGatewayRoute,
+  family: Family,
+  specs: readonly Pick<RouteSpec, 'onlink' | 'via'>[],
+): string[] {
+  if (!route.families.includes(family) || route.isTableForeign) return [];
+  if (specs.length === 0) return [`Route "${route.name}" is down: ${route.device} is not up.`];
+  return specs
+    .filter(({ onlink, via }) => onlink === true && via?.startsWith('fe80:') === false)
+    .map(
+      ({ via }) =>
+        `Route "${route.name}": no network of ${route.device} has the next hop ${via}; it is looked for on the link itself.`,
+    );
+}
+
 // IPv6 next hops are link-local as a rule, which every device has a prefix for; onlink does no harm there.
 function isOnConnectedPrefix(mainRoutes: readonly Route[], device: string, address: string): boolean {
   const family = address.includes(':') ? 6 : 4;

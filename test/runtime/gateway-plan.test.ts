@@ -29,7 +29,9 @@ describe('the plan of a gateway', () => {
 
   it('fills the tables first, then makes the rules, and diverts the inside last', () => {
     const { changes, warnings } = planGatewayPlumbing(state, resolveGatewayPlumbing(base));
-    expect(warnings).toEqual([]);
+    expect(warnings).toEqual([
+      'Route "b": no network of wan2 has the next hop 172.16.0.1; it is looked for on the link itself.',
+    ]);
     expect(
       describeChanges(changes)
         .split('\n')
@@ -145,6 +147,25 @@ describe('the plan of a gateway in the kernel', () => {
       'ip -4 rule add priority 7010 iif lan fwmark 0x1000000/0x3f000000 lookup 7210',
       'ip -4 rule add priority 7010 iif lan fwmark 0x6000000/0x3f000000 lookup 102',
     ]);
+  });
+
+  it.each([
+    ['10.1.0.2', []],
+    [
+      '10.9.0.2',
+      ['Route "a": no network of wan1 has the next hop 10.9.0.2; it is looked for on the link itself.'],
+    ],
+  ])('warns of a next hop that no network of the device has, and uses it: %s', (nextHop, warnings) => {
+    const routes = options.routes.map((route) =>
+      route.name === 'a' ? { ...route, nextHops: { 4: nextHop, 6: undefined } } : route,
+    );
+    const plan = planKernelPlumbing(
+      { ...state, mainRoutes: { 4: [route('10.1.0.0/24', 'wan1')], 6: [] } },
+      { ...options, routes },
+      kernel,
+    );
+    expect(plan.warnings).toEqual(warnings);
+    expect(describeChanges(plan.changes)).toContain(`ip -4 route replace default via ${nextHop} dev wan1`);
   });
 
   it('takes what an earlier daemon made for its own, and warns of rules that look at its bits of the mark', () => {
