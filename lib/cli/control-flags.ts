@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { PreflexError } from '../errors.ts';
 import type { FoundDaemon } from '../runtime/control/client.ts';
+import { note } from './output.ts';
 
 /** Flags of every such command. */
 export interface CommonFlags {
@@ -22,6 +23,27 @@ export function withCommonFlags(command: Command): Command {
 export async function ask<Answer>(daemon: FoundDaemon, op: string, args: object = {}): Promise<Answer> {
   const { askDaemon } = await import('../runtime/control/client.ts');
   return (await askDaemon(daemon.path, op, { ...args })) as Answer;
+}
+
+/**
+ * Asks several daemons the same. One that cannot answer is noted and left out; when none can, that is the error.
+ *
+ * @param argsOf - what each of them is asked with
+ */
+export async function askAll<Answer>(
+  daemons: readonly FoundDaemon[],
+  op: string,
+  argsOf: (daemon: FoundDaemon) => object,
+): Promise<{ readonly daemon: FoundDaemon; readonly answer: Answer }[]> {
+  const settled = await Promise.allSettled(daemons.map((daemon) => ask<Answer>(daemon, op, argsOf(daemon))));
+  const failed = settled.find((one) => one.status === 'rejected');
+  if (failed !== undefined && settled.every(({ status }) => status === 'rejected')) throw failed.reason;
+  return settled.flatMap((one, i) => {
+    if (one.status === 'fulfilled') return [{ daemon: daemons[i], answer: one.value }];
+    if (!(one.reason instanceof PreflexError)) throw one.reason;
+    note(`${daemons[i].name}: ${one.reason.message}`);
+    return [];
+  });
 }
 
 /** The daemons that the flags mean; one sentence when there are none. */

@@ -12,7 +12,7 @@ import { parseTarget } from '../runtime/control/explain-target.ts';
 import type { DaemonEvent } from '../runtime/events.ts';
 import { describeEvent } from '../runtime/events.ts';
 import type { CommonFlags } from './control-flags.ts';
-import { ask, chosenDaemons, namesOf, withCommonFlags } from './control-flags.ts';
+import { askAll, chosenDaemons, namesOf, withCommonFlags } from './control-flags.ts';
 import { flowText } from './flows.ts';
 import { print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatPercent, formatSeconds, formatTable } from './table.ts';
@@ -60,12 +60,9 @@ async function runExplain(target: string, flags: CommonFlags): Promise<void> {
       'ERR_SYSTEM',
       `Routes to prefixes are a gateway's, and ${namesOf(daemons)} is none.`,
     );
-  const answers = await Promise.all(
-    asked.map(async (daemon) => ({
-      daemon,
-      answer: await ask<HostExplainAnswer | GatewayExplainAnswer>(daemon, 'explain', { target }),
-    })),
-  );
+  const answers = await askAll<HostExplainAnswer | GatewayExplainAnswer>(asked, 'explain', () => ({
+    target,
+  }));
   if (flags.json) {
     printJson({ daemons: answers.map(({ daemon, answer }) => ({ ...daemon, ...answer })) });
     return;

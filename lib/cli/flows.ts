@@ -7,7 +7,7 @@ import type { GatewayFlowsAnswer } from '../runtime/control/gateway-operations.t
 import type { HostFlowsAnswer } from '../runtime/control/host-operations.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/protocol-numbers.ts';
 import type { CommonFlags } from './control-flags.ts';
-import { ask, chosenDaemons, withCommonFlags } from './control-flags.ts';
+import { askAll, chosenDaemons, withCommonFlags } from './control-flags.ts';
 import { parseCount } from './number-flags.ts';
 import { print, printJson, runCommand } from './output.ts';
 import { formatBytes, formatCount, formatSeconds, formatTable } from './table.ts';
@@ -34,11 +34,8 @@ export function addFlowsCommand(program: Command): void {
 async function runFlows(flags: FlowsFlags): Promise<void> {
   const { limit, sort } = flags;
   const daemons = await chosenDaemons(flags);
-  const answers = await Promise.all(
-    daemons.map(async (daemon) => {
-      const args = daemon.role === 'host' ? { limit, sort } : { limit };
-      return { daemon, answer: await ask<HostFlowsAnswer | GatewayFlowsAnswer>(daemon, 'flows', args) };
-    }),
+  const answers = await askAll<HostFlowsAnswer | GatewayFlowsAnswer>(daemons, 'flows', ({ role }) =>
+    role === 'host' ? { limit, sort } : { limit },
   );
   if (flags.json) {
     printJson({ daemons: answers.map(({ daemon, answer }) => ({ ...daemon, ...answer })) });

@@ -1,5 +1,5 @@
 /** What a host agent can be asked over its control socket. */
-import { invalidOption, rejectUnknownKeys, requireInteger } from '../../errors.ts';
+import { invalidOption, PreflexError, rejectUnknownKeys, requireInteger } from '../../errors.ts';
 import type { FlowEnd, FlowReport, FlowSort } from '../../lex/flow-listing.ts';
 import { FLOW_SORTS } from '../../lex/flow-listing.ts';
 import { nowNs } from '../../sys/clock.ts';
@@ -56,12 +56,23 @@ export interface EbpfStatusAnswer {
   readonly status: EbpfHostStatus;
 }
 
-/** The operations `status`, `events` and `set`, which sets the level of the log only: the flows are in the kernel. */
+/**
+ * The operations of an agent whose flows are in the kernel: `status`, `events`, and `set`, which sets the level of the log
+ * only. `flows` and `explain` say why they are refused.
+ */
 export function ebpfHostOperations(
   agent: Pick<HostAgent, 'events'> & { readonly status: () => EbpfHostStatus },
   log: Pick<DaemonLog, 'level'>,
-): Record<'status' | 'events' | 'set', ControlOperation> {
+): Record<'status' | 'flows' | 'explain' | 'events' | 'set', ControlOperation> {
+  const refuse = (): never => {
+    throw new PreflexError(
+      'ERR_MISSING_REQUIREMENT',
+      'the flows of an agent with datapath ebpf are in the kernel, and cannot be asked for; "preflex status --json" counts them',
+    );
+  };
   return {
+    flows: refuse,
+    explain: refuse,
     status: (): EbpfStatusAnswer => ({ status: agent.status() }),
     events: eventsOperation(agent.events),
     set: (args) => {
