@@ -5,7 +5,7 @@ import { PreflexError } from '../errors.ts';
 import type { Datapath } from '../../namespaces-lab/processes/datapath.ts';
 import type { Sample } from '../../namespaces-lab/runs/watch.ts';
 import type { Iperf3Source } from '../../namespaces-lab/runs/iperf3-sources.ts';
-import type { Mode } from '../../namespaces-lab/scenarios/scenario.ts';
+import type { Mode, Scenario } from '../../namespaces-lab/scenarios/scenario.ts';
 import type { ListenAddress } from '../runtime/listen-address.ts';
 import type { HttpListener } from '../web/http-listener.ts';
 import type { RunFeed } from '../web/ui/run-feed.ts';
@@ -13,7 +13,7 @@ import type { Betas } from '../pref/balancers/strategies.ts';
 import { STRATEGIES } from '../pref/balancers/strategies.ts';
 import { parseBetas } from './balance.ts';
 import { parseCount, parseSeconds } from './number-flags.ts';
-import { note, prepareFolder, print, printJson, requireRoot, runCommand } from './output.ts';
+import { note, print, printJson, requireRoot, runCommand, tryFolder } from './output.ts';
 import { Progress } from './progress.ts';
 import { formatPercent, formatRate } from './table.ts';
 import { UI_HELP, openPage, parseListen } from './web.ts';
@@ -109,8 +109,9 @@ async function runExperimentCommand(name: string | undefined, flags: RunFlags): 
     );
   }
   if (flags.datapath !== undefined) requireAgents(scenario.mode);
+  requireInterval(scenario);
   requireRoot('preflex lab');
-  prepareFolder(flags.out);
+  tryFolder(flags.out);
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { runExperiment } = await import('../../namespaces-lab/runs/experiment.ts');
   const { reportExperiment, reportValidity } = await import('../../namespaces-lab/reports/experiment.ts');
@@ -213,6 +214,22 @@ function parseIperf3(text: string, before: readonly Iperf3Source[] = []): Iperf3
 /** `--datapath`, without a default. @param of - whose, with the verb */
 export function datapathOption(of = 'agents and gateways handle'): Option {
   return new Option('--datapath <name>', `where ${of} packets`).choices(['tun', 'ebpf']);
+}
+
+/**
+ * A run has one update interval at least: without any, nothing is measured, and every check of it passes.
+ *
+ * @throws PreflexError ERR_INVALID_OPTION
+ */
+export function requireInterval({
+  intervalSeconds,
+  seconds,
+}: Pick<Scenario, 'intervalSeconds' | 'seconds'>): void {
+  if (seconds >= intervalSeconds) return;
+  throw new PreflexError(
+    'ERR_INVALID_OPTION',
+    `seconds: ${seconds} s of traffic are less than an update interval of ${intervalSeconds} s: see --seconds and --interval`,
+  );
 }
 
 /** `--datapath` means nothing to a run without agents and gateways. */

@@ -6,7 +6,7 @@ import type { Strategy } from '../pref/balancers/strategies.ts';
 import { parseStrategy } from './balance.ts';
 import { addExperimentCommands, datapathOption, EXIT_INVALID } from './lab-run.ts';
 import { countFrom, parseCount, parseSeconds } from './number-flags.ts';
-import { note, prepareFolder, print, printJson, requireRoot, runCommand } from './output.ts';
+import { note, print, printJson, requireRoot, runCommand, tryFolder } from './output.ts';
 
 interface TwoPathFlags {
   seconds: number;
@@ -114,7 +114,7 @@ export function addLabCommand(program: Command): void {
 
 async function runTwoPathCommand(flags: TwoPathFlags): Promise<void> {
   requireRoot('preflex lab');
-  prepareFolder(flags.out);
+  tryFolder(flags.out);
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { runTwoPath } = await import('../../namespaces-lab/runs/two-path.ts');
   const { reportTwoPath } = await import('../../namespaces-lab/reports/two-path.ts');
@@ -129,7 +129,7 @@ async function runTwoPathCommand(flags: TwoPathFlags): Promise<void> {
 
 async function runGatewaysCommand(flags: GatewaysFlags): Promise<void> {
   requireRoot('preflex lab');
-  prepareFolder(flags.out);
+  tryFolder(flags.out);
   const { withLabScope } = await import('../netns/lab-scope.ts');
   const { haveAgreed, runGateways } = await import('../../namespaces-lab/runs/gateways.ts');
   const { reportGateways } = await import('../../namespaces-lab/reports/gateways.ts');

@@ -1,5 +1,6 @@
 /** Where the commands write: results on standard output, everything else on standard error, files into a folder. */
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, rmdirSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { PreflexError } from '../errors.ts';
 import { CAP_NET_ADMIN, isCapable } from '../sys/capabilities.ts';
 
@@ -30,17 +31,23 @@ export async function runCommand(body: () => Promise<void> | void): Promise<void
 }
 
 /**
- * Makes the folder of `--out`, so that a run of many minutes does not find at its end that it cannot write there.
+ * Tries whether the folder of `--out` can be made and written to, so that a run of many minutes does not find at its end
+ * that it cannot. What is made for it goes again: a run that is interrupted leaves nothing behind.
  *
  * @param directory - undefined without `--out`
  * @throws PreflexError ERR_SYSTEM when it cannot be made or written to
  */
-export function prepareFolder(directory: string | undefined): void {
+export function tryFolder(directory: string | undefined): void {
   if (directory === undefined) return;
   try {
-    if (existsAsFile(directory)) throw new Error('it is a file');
-    mkdirSync(directory, { recursive: true });
-    accessSync(directory, constants.W_OK | constants.X_OK);
+    let [folder, missing] = [resolve(directory), ''];
+    for (; statSync(folder, { throwIfNoEntry: false }) === undefined; folder = dirname(folder))
+      missing = folder;
+    if (!statSync(folder).isDirectory()) throw new Error(`${folder} is a file`);
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    if (missing === '') return;
+    mkdirSync(missing);
+    rmdirSync(missing);
   } catch (cause) {
     throw new PreflexError(
       'ERR_SYSTEM',
@@ -48,10 +55,6 @@ export function prepareFolder(directory: string | undefined): void {
       { cause },
     );
   }
-}
-
-function existsAsFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
 }
 
 /** Throws one sentence unless this process is root. */

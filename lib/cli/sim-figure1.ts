@@ -7,8 +7,8 @@ import { betasOf } from '../sim/scenarios/scenario.ts';
 import type { Figure1Scenario, Mode } from '../sim/scenarios/scenario.ts';
 import type { Estimate } from '../sim/statistics.ts';
 import type { Check } from '../../namespaces-lab/runs/validity.ts';
-import { EXIT_INVALID } from './lab-run.ts';
-import { note, prepareFolder, print, printJson } from './output.ts';
+import { EXIT_INVALID, requireInterval } from './lab-run.ts';
+import { note, print, printJson, tryFolder } from './output.ts';
 import { compareWithLaboratory, describeAgainst, readLaboratory } from './sim-against.ts';
 import type { Against } from './sim-against.ts';
 import { checksOf } from './sim-checks.ts';
@@ -59,9 +59,10 @@ export async function runFigure1Command(flags: Figure1Flags): Promise<void> {
   if (flags.betas !== undefined && scenario.mode !== 'mixed') {
     throw new PreflexError('ERR_INVALID_OPTION', '--betas goes with --mode mixed');
   }
+  requireInterval(scenario);
   const betas = flags.betas ?? betasOf(scenario);
   const laboratory = readLaboratory(flags.against ?? [], scenario);
-  prepareFolder(flags.out);
+  tryFolder(flags.out);
   const records = await runWithProgress(
     flags.seeds.map((seed) => ({ kind: 'figure1' as const, options: { scenario, seed, betas } })),
     flags.workers,

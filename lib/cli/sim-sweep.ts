@@ -3,7 +3,7 @@ import { readConfigFile } from '../runtime/config-file.ts';
 import type { ManyRoutesOptions, ManyRoutesRecord } from '../sim/scenarios/many-routes.ts';
 import { estimate } from '../sim/statistics.ts';
 import type { Estimate } from '../sim/statistics.ts';
-import { note, prepareFolder, print, printJson } from './output.ts';
+import { note, print, printJson, tryFolder } from './output.ts';
 import { formatValue, renderHeatMap } from './sim-heat-map.ts';
 import { jsonText, runWithProgress, writeFiles } from './sim-output.ts';
 import { AXES, FIGURES, parseSweep } from './sim-sweep-file.ts';
@@ -60,7 +60,7 @@ const FIGURE_HEADINGS: Readonly<Record<Figure, string>> = {
 /** Runs the command. */
 export async function runSweepCommand(file: string, flags: SweepFlags): Promise<void> {
   const sweep = await parseSweep(readConfigFile(file), file);
-  prepareFolder(flags.out);
+  tryFolder(flags.out);
   const report = await runSweep(sweep, flags.workers);
   if (flags.json) printJson(report);
   else print(describeSweep(report));
