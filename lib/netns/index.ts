@@ -10,6 +10,7 @@ export * from './netlink-reader.ts';
 export * from './onlooker-messages.ts';
 export * from './process-info.ts';
 export * from './processes.ts';
+export * from './route-count.ts';
 export * from './routes.ts';
 export * from './rtnetlink.ts';
 export * from './rules.ts';

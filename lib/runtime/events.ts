@@ -51,6 +51,8 @@ export type EventBody =
   | { readonly kind: 'destinationsLeftOut'; readonly destinations: number; readonly prefixes: number }
   /** Who sends packets by their routes from now on, with a datapath in the kernel that decides that itself. */
   | { readonly kind: 'forwarding'; readonly by: 'kernel' | 'redirect'; readonly reason: string | null }
+  /** Somebody took away rules, routes or settings that the daemon had made, and it made them again. */
+  | { readonly kind: 'putBack'; readonly what: readonly string[] }
   /** FNE packets go on without assignment, since one prefix or all together are over their limit. */
   | { readonly kind: 'limitReached'; readonly limit: 'prefix' | 'total' }
   /** That is over. `packets` is how many there were. */
@@ -123,6 +125,7 @@ export function eventLevel(event: EventBody): 'info' | 'warning' {
     case 'limitReached':
     case 'destinationsLeftOut':
     case 'pathsGivenUp':
+    case 'putBack':
       return 'warning';
     case 'reload':
       return event.ok ? 'info' : 'warning';
@@ -174,6 +177,8 @@ export function describeEvent(event: EventBody): string {
       return `limit of FNE packets reached, ${LIMIT_WORDS[event.limit]}: they go on without assignment`;
     case 'limitLeft':
       return `FNE packets within the limit again, ${LIMIT_WORDS[event.limit]}; ${event.packets} were not assigned`;
+    case 'putBack':
+      return `put back what somebody took away: ${event.what.join('; ')}`;
     case 'pathsGivenUp':
       return `${event.flows} ${event.flows === 1 ? 'flow' : 'flows'} gave up the path after timeouts`;
     case 'reload':
