@@ -57,6 +57,7 @@ const READER_MS = 100;
 /** Events that are worth a warning. */
 const GRAVE_EVENTS: readonly string[] = [
   'routeDown',
+  'deviceWent',
   'limitReached',
   'destinationsLeftOut',
   'pathsGivenUp',

@@ -57,6 +57,8 @@ export type EventBody =
   | { readonly kind: 'limitReached'; readonly limit: 'prefix' | 'total' }
   /** That is over. `packets` is how many there were. */
   | { readonly kind: 'limitLeft'; readonly limit: 'prefix' | 'total'; readonly packets: number }
+  /** The device of a host whose packets stay in the kernel went, or one of its name came and has the programs. */
+  | { readonly kind: 'deviceWent' | 'deviceCame'; readonly device: string }
   /** Flows of this host gave up their path after timeouts. */
   | { readonly kind: 'pathsGivenUp'; readonly flows: number }
   /** The configuration file was read again: the fields that changed, or why it was refused. */
@@ -126,6 +128,7 @@ export function eventLevel(event: EventBody): 'info' | 'warning' {
     case 'destinationsLeftOut':
     case 'pathsGivenUp':
     case 'putBack':
+    case 'deviceWent':
       return 'warning';
     case 'reload':
       return event.ok ? 'info' : 'warning';
@@ -179,6 +182,10 @@ export function describeEvent(event: EventBody): string {
       return `FNE packets within the limit again, ${LIMIT_WORDS[event.limit]}; ${event.packets} were not assigned`;
     case 'putBack':
       return `put back what somebody took away: ${event.what.join('; ')}`;
+    case 'deviceWent':
+      return `device ${event.device} is gone: nothing is marked until it comes again`;
+    case 'deviceCame':
+      return `device ${event.device} came, and is marked again`;
     case 'pathsGivenUp':
       return `${event.flows} ${event.flows === 1 ? 'flow' : 'flows'} gave up the path after timeouts`;
     case 'reload':
