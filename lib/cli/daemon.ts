@@ -178,6 +178,23 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
   let statusTimer: NodeJS.Timeout | undefined;
   let isStopped = false;
   const { log } = daemon;
+  /** Makes something that is done again and again go on when the machine refuses it: that is logged, once, and its end. */
+  const enduring = (failed: string, works: string, body: () => void): (() => void) => {
+    let hindrance: string | undefined;
+    return () => {
+      const before = hindrance;
+      hindrance = undefined;
+      try {
+        body();
+      } catch (error) {
+        // The machine changes while it is read, and may be short of something: no reason to let go of packets.
+        if (!isForeseen(error)) throw error;
+        hindrance = error.message;
+        if (before !== hindrance) log.warn(failed, { reason: hindrance });
+      }
+      if (before !== undefined && hindrance === undefined) log.info(works);
+    };
+  };
   const stop = (): void => {
     isStopped = true;
     manager.stopping();
@@ -222,28 +239,22 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
     stop,
     reload: read === undefined ? undefined : () => void reload(read),
     showCounters: () => {
-      readStatus('counters', true);
+      showCounters();
     },
     reopenLog: () => {
       log.reopen();
     },
   });
-  const showStatus = (): void => {
-    readStatus('status', false);
-  };
-  const readStatus = (event: string, isLong: boolean): void => {
-    try {
-      const status = daemon.status();
-      show(event, status, isLong);
-      if (isLong) return;
-      const line = daemon.describe(status);
-      manager.status(line);
-      log.debug(line);
-    } catch (error) {
-      if (!isForeseen(error)) throw error;
-      log.warn('cannot read the counters', { reason: error.message });
-    }
-  };
+  const showStatus = enduring('cannot read the counters', 'reads the counters again', () => {
+    const status = daemon.status();
+    show('status', status, false);
+    const line = daemon.describe(status);
+    manager.status(line);
+    log.debug(line);
+  });
+  const showCounters = enduring('cannot show the counters', 'shows the counters again', () => {
+    show('counters', daemon.status(), true);
+  });
   const startStatusTimer = (): void => {
     clearInterval(statusTimer);
     if (daemon.intervalSeconds !== undefined)
@@ -258,23 +269,6 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
       if (kind !== 'reload')
         log[GRAVE_EVENTS.includes(kind) ? 'warn' : 'info'](kind, { ...fields, sequence });
     }
-  };
-  /** Makes something that is done again and again go on when the machine refuses it: that is logged, once, and its end. */
-  const enduring = (failed: string, works: string, body: () => void): (() => void) => {
-    let hindrance: string | undefined;
-    return () => {
-      const before = hindrance;
-      hindrance = undefined;
-      try {
-        body();
-      } catch (error) {
-        // The machine changes while it is read, and may be short of something: no reason to let go of packets.
-        if (!isForeseen(error)) throw error;
-        hindrance = error.message;
-        if (before !== hindrance) log.warn(failed, { reason: hindrance });
-      }
-      if (before !== undefined && hindrance === undefined) log.info(works);
-    };
   };
   const refresh = enduring('cannot follow the machine, and tries again', 'follows the machine again', () => {
     if (daemon.isHealthy()) {

@@ -13,6 +13,7 @@ export * from './processes.ts';
 export * from './route-count.ts';
 export * from './routes.ts';
 export * from './rtnetlink.ts';
+export * from './rule-count.ts';
 export * from './rules.ts';
 export * from './sysctl.ts';
 export * from './wait.ts';

@@ -6,12 +6,14 @@
 import type { Family, RuleSpec, Where } from '../netns/index.ts';
 import {
   countRoutes,
+  countRules,
   ip,
   ipBatch,
   listLinks,
   listRules,
   readSysctls,
   ruleArgs,
+  ruleKind,
   writeSysctl,
 } from '../netns/index.ts';
 import { Attempts } from './attempts.ts';
@@ -113,7 +115,7 @@ export class KeptChanges {
 
   #putRulesBack(family: Family, changes: readonly Change[], attempt: Attempt): void {
     const kept = changes.flatMap(({ rule }) => (rule?.family === family ? [rule] : []));
-    if (kept.length === 0) return;
+    if (kept.length === 0 || this.#hasAll(family, kept)) return;
     const standing = new Set(listRules(family, this.#where).map((rule) => ruleKey(rule)));
     /** Priorities at which a rule was missing: those behind it have to stay behind it. */
     const disturbed = new Set<number>();
@@ -126,6 +128,19 @@ export class KeptChanges {
         this.#rule('add', rule);
       });
     }
+  }
+
+  /** Whether none is missing, as far as that can be told without a process. */
+  #hasAll(family: Family, kept: readonly RuleSpec[]): boolean {
+    if (this.#where.netns !== undefined) return false;
+    const counts = countRules(family);
+    for (const rule of kept) {
+      const kind = ruleKind(rule);
+      const left = (counts.get(kind) ?? 0) - 1;
+      if (left < 0) return false;
+      counts.set(kind, left);
+    }
+    return true;
   }
 
   #rule(verb: 'add' | 'del', rule: RuleSpec): void {

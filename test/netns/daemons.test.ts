@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, it } from 'vitest';
@@ -295,28 +295,6 @@ describeNetns('daemons', () => {
       expect(daemon.lines[0]).toMatchObject({ pid: daemon.child.pid, setUp: [expect.any(String)] });
       for (const line of daemon.lines.slice(1)) expect(Date.parse(String(line['time']))).not.toBeNaN();
     }
-  });
-
-  it('an agent whose standard output nobody reads goes on, and says how many lines were lost once somebody does', async () => {
-    const file = join(lab.folder, 'unread.log');
-    const args = [...HOST, '--interval', '0.001', '--json', '--log-file', file, '--log-level', 'debug'];
-    const child = lab.scope.spawn(preflexArgv(args), { netns: topology.host });
-    // Each comes with a line of the log, and no pipe or socket holds so many.
-    await waitFor('1500 status lines', () => {
-      const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
-      return text.split('"level":"debug"').length > 1500 ? true : undefined;
-    });
-    const lines: { event: string; lines?: number }[] = [];
-    createInterface({ input: child.stdout! }).on('line', (line) => {
-      // One was cut when there was no more room.
-      if (line.endsWith('}')) lines.push(JSON.parse(line) as { event: string });
-    });
-    await waitFor('the number of lost lines', () => lines.find(({ event }) => event === 'lost'));
-    const ended = once(child, 'close');
-    child.kill('SIGTERM');
-    expect(await ended).toEqual([0, null]);
-    expect(lines.find(({ event }) => event === 'lost')?.lines).toBeGreaterThan(100);
-    expect(lines.at(-1)?.event).toBe('exit');
   });
 
   it('an agent whose TUN is taken away ends with an error and leaves nothing behind', async () => {
