@@ -25,6 +25,15 @@ export class PreflexError extends Error {
 }
 
 /**
+ * Whether an error comes from the machine or from a caller, and not from a defect of this program: one of this library, or
+ * one of Node.js that names the system call that failed.
+ */
+export function isForeseen(error: unknown): error is Error {
+  if (error instanceof PreflexError) return true;
+  return error instanceof Error && typeof (error as { readonly syscall?: unknown }).syscall === 'string';
+}
+
+/**
  * An error for a bad option: names the field, the value and what is allowed.
  *
  * @param field - the option's name, dotted for nested ones

@@ -4,15 +4,16 @@
  */
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { PreflexError } from '../errors.ts';
+import { isForeseen } from '../errors.ts';
 import type { ControlServer, ControlServerOptions } from '../runtime/control/server.ts';
 import type { DaemonLog } from '../runtime/daemon-log.ts';
 import type { EventLog } from '../runtime/events.ts';
+import { LogSink, STANDARD_OUTPUT } from '../runtime/log-sink.ts';
 import type { ServiceConfig } from '../runtime/service-config.ts';
 import { LOG_LEVELS, mergeService } from '../runtime/service-config.ts';
 import { handleSignals } from '../runtime/signals.ts';
 import { ServiceManager } from '../runtime/service-manager.ts';
-import { print, printJson } from './output.ts';
+import { note } from './output.ts';
 import type { WebListeners } from './web.ts';
 
 /** A running daemon as its command sees it. */
@@ -51,12 +52,16 @@ export interface Daemon<Status> {
 }
 
 const REFRESH_MS = 2000;
+/** For how long the reader of standard output may keep a line waiting, and with it the packets, before it counts as stuck. */
+const READER_MS = 100;
 /** Events that are worth a warning. */
 const GRAVE_EVENTS: readonly string[] = [
   'routeDown',
+  'deviceWent',
   'limitReached',
   'destinationsLeftOut',
   'pathsGivenUp',
+  'putBack',
   'suspended',
 ];
 
@@ -134,12 +139,35 @@ export async function openControl(
   }
 }
 
+/** Standard output as a daemon writes it: without waiting for a reader that is stuck. What is lost is said when there is room. */
+function openOutput(isJson: boolean): {
+  readonly print: (line: string) => void;
+  readonly printJson: (value: object) => void;
+} {
+  const say = (lines: number): string =>
+    isJson
+      ? JSON.stringify({ event: 'lost', time: new Date().toISOString(), lines })
+      : `preflex: ${lines} lines were lost, because they could not be written`;
+  const options = { descriptor: STANDARD_OUTPUT, patienceMs: READER_MS };
+  const sink = new LogSink(undefined, (lines) => `${say(lines)}\n`, options);
+  const print = (line: string): void => {
+    sink.write(`${line}\n`);
+  };
+  return {
+    print,
+    printJson: (value) => {
+      print(JSON.stringify(value));
+    },
+  };
+}
+
 /**
  * Shows the daemon, and tells a service manager of it, until a signal ends it; then it stops and the process can exit.
  *
  * @returns writes a status line
  */
 export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => void {
+  const { print, printJson } = openOutput(daemon.json);
   const show = (event: string, status: Status, isLong: boolean): void => {
     if (daemon.json) printJson({ event, time: new Date().toISOString(), ...status });
     else if (isLong) print(`${event}: ${JSON.stringify(status, null, 2)}`);
@@ -150,6 +178,23 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
   let statusTimer: NodeJS.Timeout | undefined;
   let isStopped = false;
   const { log } = daemon;
+  /** Makes something that is done again and again go on when the machine refuses it: that is logged, once, and its end. */
+  const enduring = (failed: string, works: string, body: () => void): (() => void) => {
+    let hindrance: string | undefined;
+    return () => {
+      const before = hindrance;
+      hindrance = undefined;
+      try {
+        body();
+      } catch (error) {
+        // The machine changes while it is read, and may be short of something: no reason to let go of packets.
+        if (!isForeseen(error)) throw error;
+        hindrance = error.message;
+        if (before !== hindrance) log.warn(failed, { reason: hindrance });
+      }
+      if (before !== undefined && hindrance === undefined) log.info(works);
+    };
+  };
   const stop = (): void => {
     isStopped = true;
     manager.stopping();
@@ -158,7 +203,14 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
     clearInterval(statusTimer);
     clearInterval(refreshTimer);
     removeHandlers();
-    show('exit', daemon.stop(), true);
+    try {
+      show('exit', daemon.stop(), true);
+    } catch (error) {
+      if (!isForeseen(error)) throw error;
+      process.exitCode = 1;
+      note(`preflex: ${error.message}`);
+      log.error('not everything was taken back', { reason: error.message });
+    }
     logEvents();
     log.info('stopped', { lostLogLines: log.lost });
   };
@@ -175,7 +227,7 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
       say('reload', { ok: true, changed }, `reloaded, changed: ${changed.join(', ') || 'nothing'}`);
       log.info('reloaded', { changed });
     } catch (error) {
-      if (!(error instanceof PreflexError)) throw error;
+      if (!isForeseen(error)) throw error;
       const { message } = error;
       say('reload', { ok: false, message }, `not reloaded, what was before stays in force:\n${message}`);
       log.warn('not reloaded, what was before stays in force', { reason: message });
@@ -187,19 +239,22 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
     stop,
     reload: read === undefined ? undefined : () => void reload(read),
     showCounters: () => {
-      show('counters', daemon.status(), true);
+      showCounters();
     },
     reopenLog: () => {
       log.reopen();
     },
   });
-  const showStatus = (): void => {
+  const showStatus = enduring('cannot read the counters', 'reads the counters again', () => {
     const status = daemon.status();
     show('status', status, false);
     const line = daemon.describe(status);
     manager.status(line);
     log.debug(line);
-  };
+  });
+  const showCounters = enduring('cannot show the counters', 'shows the counters again', () => {
+    show('counters', daemon.status(), true);
+  });
   const startStatusTimer = (): void => {
     clearInterval(statusTimer);
     if (daemon.intervalSeconds !== undefined)
@@ -215,25 +270,9 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
         log[GRAVE_EVENTS.includes(kind) ? 'warn' : 'info'](kind, { ...fields, sequence });
     }
   };
-  let hindrance: string | undefined;
-  const refresh = (): void => {
-    const before = hindrance;
-    hindrance = undefined;
-    try {
-      daemon.refresh();
-    } catch (error) {
-      // The machine changes while it is read, and may be short of processes: no reason to let go of packets.
-      if (!(error instanceof PreflexError)) throw error;
-      hindrance = error.message;
-      if (before !== hindrance) log.warn('cannot follow the machine, and tries again', { reason: hindrance });
-    }
-    if (before !== undefined && hindrance === undefined) log.info('follows the machine again');
-  };
-  const refreshTimer = setInterval(() => {
+  const refresh = enduring('cannot follow the machine, and tries again', 'follows the machine again', () => {
     if (daemon.isHealthy()) {
-      refresh();
-      daemon.tick?.();
-      logEvents();
+      daemon.refresh();
       return;
     }
     log.error(
@@ -241,6 +280,15 @@ export function runDaemon<Status extends object>(daemon: Daemon<Status>): () => 
     );
     process.exitCode = 1;
     stop();
+  });
+  const tick = enduring('cannot show what is new, and tries again', 'shows what is new again', () => {
+    daemon.tick?.();
+  });
+  const refreshTimer = setInterval(() => {
+    refresh();
+    if (isStopped) return;
+    tick();
+    logEvents();
   }, REFRESH_MS);
   // A terminal that is gone must not end a daemon that reloads on SIGHUP.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);

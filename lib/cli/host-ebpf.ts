@@ -64,7 +64,7 @@ export async function runEbpfHost(
     ],
     warnings: agent.warnings,
     isHealthy: () => agent.isHealthy,
-    lost: 'the programs of this agent were taken off, or their device is gone; it ends',
+    lost: 'the programs of this agent were taken off; it ends',
     // Nothing here moves packets.
     checkTurning: () => true,
     refresh: () => {

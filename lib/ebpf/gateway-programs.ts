@@ -381,13 +381,13 @@ export class GatewayPrograms {
     return decodeGatewayCounters(mapSpec(this.spec, 'counters').value, map.value);
   }
 
-  /** Says that a flow is failing on a route: its next FNE packet is drawn elsewhere. */
-  setFailing(h1: number, h2: number, destination: number, slot: number): void {
+  /** Says that a flow is failing on a route: its next FNE packet is drawn elsewhere. False when there is no room. */
+  setFailing(h1: number, h2: number, destination: number, slot: number): boolean {
     const map = this.#flowMap('failing', h1, h2);
     const view = new StructView(mapSpec(this.spec, 'failing').value, map.value);
     view.write('destination', destination);
     view.write('slot', slot);
-    map.update();
+    return map.updateIfRoom();
   }
 
   /** Says that a flow is not failing any more; false when it was not. */
@@ -395,11 +395,14 @@ export class GatewayPrograms {
     return this.#flowMap('failing', h1, h2).delete();
   }
 
-  /** Says that what a flow acknowledged came again: when its FNE packet comes, it probes no suspended route. */
-  setRepeated(h1: number, h2: number): void {
+  /**
+   * Says that what a flow acknowledged came again: when its FNE packet comes, it probes no suspended route. False when there
+   * is no room.
+   */
+  setRepeated(h1: number, h2: number): boolean {
     const map = this.#flowMap('repeated', h1, h2);
     map.value.fill(0);
-    map.update();
+    return map.updateIfRoom();
   }
 
   /** Says that a flow had new data since; false when it was not known for the opposite. */

@@ -17,31 +17,23 @@ import type { DatapathPort } from '../pref/datapath-port.ts';
 import type { PrefGateway } from '../pref/gateway.ts';
 import type { FlowEnds } from '../pref/preview.ts';
 import { clockOriginNs } from '../sys/clock.ts';
-import { parsePrefix } from '../wire/addr.ts';
 import type { GatewayPrograms } from './gateway-programs.ts';
 import type { GatewayTraffic } from './gateway-settings.ts';
 import { EarlierState } from './gateway-takeover.ts';
 import { KernelDestinations } from './kernel-destinations.ts';
+import type { InsidePrefixes } from './kernel-inside.ts';
+import { KernelInside } from './kernel-inside.ts';
 import { MeterReader } from './meter-reader.ts';
-import type { InsideKind } from './prefix-maps.ts';
 import { ReportReader } from './report-reader.ts';
 
 const TURN_NS = 100e6;
 const NS_PER_MS = 1e6;
+/** How often prefixes that found no room are tried again. */
+const RETRY_NS = 10e9;
 /** Destinations whose meters are read in a turn; of more, each in its turn. */
 const METERS_A_TURN = 4096;
 /** Destinations written in one go. */
 const WRITES_A_TURN = 4096;
-
-/** What is inside, and what else the programs leave alone. */
-export interface InsidePrefixes {
-  /** The domain's own prefixes. */
-  readonly domain: readonly string[];
-  /** Left alone though a destination covers them. */
-  readonly passed: readonly string[];
-  /** Taken up again out of a passed one. */
-  readonly diverted: readonly string[];
-}
 
 /** Between one gateway and its programs. */
 export class GatewaySync {
@@ -52,7 +44,7 @@ export class GatewaySync {
   readonly #traffic: GatewayTraffic;
   readonly #meters: MeterReader;
   readonly #reports: ReportReader;
-  #inside = new Map<string, InsideKind>();
+  readonly #inside: KernelInside;
   #upMask = -1;
   #suspendedAtNs: number | undefined;
   #nextEvent = 0;
@@ -60,6 +52,7 @@ export class GatewaySync {
   #redirected = 0;
   #redirectUntilNs: number | undefined;
   #turnAtNs = 0;
+  #retryAtNs = 0;
 
   /**
    * @param port - of the gateway
@@ -79,6 +72,7 @@ export class GatewaySync {
     this.#programs = programs;
     this.#traffic = traffic;
     this.#meters = new MeterReader(port, programs);
+    this.#inside = new KernelInside(programs);
     port.useMemory((nowNs) =>
       programs.memorySize((nowNs + clockOriginNs) / NS_PER_MS, port.settings.fneMemoryLifetimeNs / NS_PER_MS),
     );
@@ -114,19 +108,13 @@ export class GatewaySync {
     this.readCounters();
   }
 
-  /** Says what is inside; what was and is not any more is forgotten. */
-  setInside({ domain, passed, diverted }: InsidePrefixes): void {
-    const wanted = new Map<string, InsideKind>();
-    for (const prefix of passed) wanted.set(prefix, 'gateway');
-    for (const prefix of diverted) wanted.set(prefix, 'outside');
-    for (const prefix of domain) wanted.set(prefix, 'domain');
-    for (const [prefix, kind] of wanted) {
-      if (this.#inside.get(prefix) !== kind) this.#programs.setInside(parsePrefix(prefix), kind);
-    }
-    for (const prefix of this.#inside.keys())
-      if (!wanted.has(prefix)) this.#programs.removeInside(parsePrefix(prefix));
-    this.#programs.publishPrefixes();
-    this.#inside = wanted;
+  /**
+   * Says what is inside; what was and is not any more is forgotten.
+   *
+   * @throws SystemError when the kernel takes no more; the next call goes on from there
+   */
+  setInside(prefixes: InsidePrefixes): void {
+    this.#inside.set(prefixes);
   }
 
   /** Puts routes that went down or came up, limits, neighbours and rules of failures in force, at once. */
@@ -175,6 +163,10 @@ export class GatewaySync {
     if (nowNs >= this.#turnAtNs) {
       this.#turnAtNs = nowNs + TURN_NS;
       this.readCounters();
+      if (nowNs >= this.#retryAtNs) {
+        this.#retryAtNs = nowNs + RETRY_NS;
+        this.destinations.retryWithoutRoom();
+      }
       // No packet starts its clock.
       if (this.#gateway.pollTimeout() === Infinity && this.#hasTraffic()) this.#gateway.handleTimeout(nowNs);
     }

@@ -5,11 +5,18 @@
 import { PreflexError } from '../errors.ts';
 import type { LexCounterReport } from '../lex/counters.ts';
 import { reportLexCounters } from '../lex/counters.ts';
-import type { LexHostOptions } from '../lex/options.ts';
+import type { LexHostOptions, LexSettings } from '../lex/options.ts';
 import { lexSettings } from '../lex/options.ts';
 import { interfaceIndex } from '../sys/interface.ts';
 import type { Attachment, AttachTarget } from './attachment.ts';
-import { attachProgram, detachProgram, DIRECTIONS, isAttachedTo, linkHeaderBytes } from './attachment.ts';
+import {
+  attachProgram,
+  detachProgram,
+  DIRECTIONS,
+  isAttachedTo,
+  isLinkedTo,
+  linkHeaderBytes,
+} from './attachment.ts';
 import { HostPrograms } from './host-programs.ts';
 import { PinFolder, sweepPins } from './pins.ts';
 
@@ -40,9 +47,12 @@ export interface HostDatapathStatus extends LexCounterReport {
 export class HostDatapath {
   /** True when an earlier agent's programs were replaced, and its flows and counters taken over. */
   readonly isTakenOver: boolean;
-  readonly attachment: Attachment;
-  readonly #target: AttachTarget;
+  readonly #options: HostDatapathOptions;
+  readonly #lex: LexSettings;
   readonly #programs: HostPrograms;
+  /** The device that the programs were last attached to. */
+  #target: AttachTarget;
+  #attachment: Attachment;
 
   /**
    * Loads the programs and attaches them. Nothing stays behind when a step fails, but what was attached before.
@@ -65,6 +75,8 @@ export class HostDatapath {
     }
     const used: string[] = [];
     const known = new Set(pins.names());
+    this.#options = options;
+    this.#lex = lex;
     this.#target = target;
     try {
       this.#programs = new HostPrograms({
@@ -85,12 +97,7 @@ export class HostDatapath {
     }
     this.isTakenOver = used.every((name) => known.has(name));
     try {
-      const [egress, ingress] = DIRECTIONS.map((direction) =>
-        attachProgram(target, direction, this.#programs.programFd(direction), options.attachment),
-      );
-      if (egress !== ingress)
-        throw new PreflexError('ERR_SYSTEM', 'the two programs could not be attached alike');
-      this.attachment = egress;
+      this.#attachment = this.#attachTo(target);
     } catch (error) {
       this.#programs.close();
       if (!this.isTakenOver) HostDatapath.detach(options.device);
@@ -106,16 +113,41 @@ export class HostDatapath {
     const { lex, flows } = this.#programs.counters();
     return {
       ...reportLexCounters(lex),
-      attachment: this.attachment,
+      attachment: this.#attachment,
       flows: { size: this.#programs.countFlows(), capacity: this.#programs.flowCapacity, ...flows },
     };
   }
 
-  /** False when the device is gone, or the programs were taken off. */
+  /** How the programs hang on the device. */
+  get attachment(): Attachment {
+    return this.#attachment;
+  }
+
+  /** False when the programs were taken off; while their device is gone they are not. */
   get isAttached(): boolean {
-    const { device, ifindex } = this.#target;
-    if (interfaceIndex(device) !== ifindex) return false;
-    return this.attachment === 'tcx' ? isAttachedTo(this.#target) : this.#target.pins.names().length > 0;
+    const { device, ifindex, pins } = this.#target;
+    const isThere = interfaceIndex(device) === ifindex;
+    return isThere && this.#attachment === 'tcx' ? isAttachedTo(this.#target) : pins.names().length > 0;
+  }
+
+  /**
+   * Attaches the programs to the device of their name that came in the place of the one that went; flows and counters go on.
+   *
+   * @returns whether there is a device
+   * @throws PreflexError ERR_INVALID_OPTION, ERR_SYSTEM when it takes no program; the next call tries again
+   */
+  follow(): boolean {
+    const { device, ifindex: before, pins } = this.#target;
+    const ifindex = interfaceIndex(device);
+    if (ifindex === 0 || ifindex === before) return ifindex !== 0;
+    const target = { device, ifindex, pins };
+    const { addresses } = this.#options;
+    this.#programs.configure(this.#lex, { addresses, linkHeaderBytes: linkHeaderBytes(device) });
+    const links: readonly string[] = DIRECTIONS.filter((direction) => !isLinkedTo(target, direction));
+    pins.unpin(pins.names().filter((name) => links.includes(name)));
+    this.#attachment = this.#attachTo(target);
+    this.#target = target;
+    return true;
   }
 
   /** Leaves the programs to the kernel: they go on, and another process can take them over. */
@@ -135,6 +167,15 @@ export class HostDatapath {
     if (hadPins) target.pins.remove();
     sweepPins();
     return hadPins || detached.includes(true);
+  }
+
+  #attachTo(target: AttachTarget): Attachment {
+    const [egress, ingress] = DIRECTIONS.map((direction) =>
+      attachProgram(target, direction, this.#programs.programFd(direction), this.#options.attachment),
+    );
+    if (egress !== ingress)
+      throw new PreflexError('ERR_SYSTEM', 'the two programs could not be attached alike');
+    return egress;
   }
 
   /** After a failed load: the pins that it made. */

@@ -27,6 +27,8 @@ export type DestinationOwner = Pick<
 >;
 
 const NONE = -1;
+/** Prefixes that found no room that are tried again in one go. */
+const RETRIES = 256;
 /** For as many routes as there can be. */
 const NO_CREDITS = new Float64Array(16);
 
@@ -157,6 +159,15 @@ export class KernelDestinations implements DestinationOwner {
     for (const destination of this.#coreOf) if (destination >= 0) this.#changed.add(destination);
   }
 
+  /** Lets {@link flush} try some of the prefixes again that found no room: the kernel may only have been short of memory. */
+  retryWithoutRoom(): void {
+    let count = 0;
+    for (const [key, lead] of this.#withoutRoom) {
+      if (count++ >= RETRIES) return;
+      if (!this.#prefixes.has(key)) this.#prefixes.set(key, lead);
+    }
+  }
+
   /**
    * Writes what has changed.
    *
@@ -189,8 +200,11 @@ export class KernelDestinations implements DestinationOwner {
       this.#prefixes.delete(key);
       if (index === NONE)
         hasRoom = (!this.#withoutRoom.delete(key) && this.#programs.removePrefix(prefix)) || hasRoom;
-      else if (this.#programs.setPrefix(prefix, index)) this.#withoutRoom.delete(key);
-      else this.#withoutRoom.set(key, { prefix, index });
+      else {
+        // Behind the others, so that each gets its turn.
+        this.#withoutRoom.delete(key);
+        if (!this.#programs.setPrefix(prefix, index)) this.#withoutRoom.set(key, { prefix, index });
+      }
     }
     if (!hasRoom) return;
     for (const [key, lead] of this.#withoutRoom) if (!this.#prefixes.has(key)) this.#prefixes.set(key, lead);

@@ -209,8 +209,8 @@ export class ReportReader {
     const isRepeated = this.#port.isRepeated(h1, h2);
     const isKnown = this.#repeated.get(h1) === h2;
     if (isRepeated && !isKnown) {
-      this.#repeated.set(h1, h2);
-      this.#programs.setRepeated(h1, h2);
+      // Without room it is told with the next report of the flow.
+      if (this.#programs.setRepeated(h1, h2)) this.#repeated.set(h1, h2);
     } else if (isKnown && !isRepeated) {
       this.#repeated.delete(h1);
       this.#programs.clearRepeated(h1, h2);
@@ -222,6 +222,7 @@ export class ReportReader {
     const slot = this.#port.has(destination) ? this.#port.failingSlot(destination, h1, h2) : -1;
     const isKnown = this.#failing.get(h1)?.h2 === h2;
     if (slot >= 0) {
+      // Noted in any case: a flow for which there was no room is looked at again as all others are.
       this.#failing.set(h1, { h1, h2, destination });
       this.#programs.setFailing(h1, h2, this.#indices.indexOf(destination), slot);
     } else if (isKnown) {

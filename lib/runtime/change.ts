@@ -54,6 +54,12 @@ export interface Change {
   readonly run: readonly Command[];
   /** In the order to run them. */
   readonly undo: readonly Command[];
+  /** Settings that hold while the change stands, whether or not it was it that made them so. @see KeptChanges */
+  readonly settings?: readonly { readonly name: string; readonly value: string }[] | undefined;
+  /** The rule that stands with the change. */
+  readonly rule?: RuleSpec | undefined;
+  /** A table that has what `run` puts there for as long as the change stands. */
+  readonly fixedTable?: { readonly family: Family; readonly table: number } | undefined;
 }
 
 /** Carries out commands in a namespace. */
@@ -128,6 +134,7 @@ export function sysctlChange(
       before === value
         ? []
         : [{ kind: 'sysctl', name, value: before, onlyIf: value, unless: options.unless }],
+    settings: [{ name, value }],
   };
 }
 
@@ -139,6 +146,7 @@ export function ruleChange(spec: RuleSpec, options: { readonly shared?: boolean 
     shared: options.shared,
     run: [{ kind: 'ip', args: [`-${spec.family}`, 'rule', 'add', ...words] }],
     undo: [{ kind: 'ip', args: [`-${spec.family}`, 'rule', 'del', ...words] }],
+    rule: spec,
   };
 }
 
@@ -154,6 +162,15 @@ export function tableChange(family: Family, table: number, commands: readonly (r
     run: [{ kind: 'ip-batch', family, commands }],
     undo: [{ kind: 'ip', args: [`-${family}`, 'route', 'flush', 'table', String(table)] }],
   };
+}
+
+/** The same for a table whose routes stay as they are. Pure. */
+export function fixedTableChange(
+  family: Family,
+  table: number,
+  commands: readonly (readonly string[])[],
+): Change {
+  return { ...tableChange(family, table, commands), fixedTable: { family, table } };
 }
 
 /** Checks a command read from a file, so that a damaged journal cannot run anything but `ip` and sysctls of net/. */

@@ -25,6 +25,8 @@ export class EbpfHostAgent {
   /** What the user should know. */
   readonly warnings: readonly string[];
   readonly #datapath: HostDatapath;
+  readonly #device: string;
+  #hasDevice = true;
   readonly #seen = { unpinned: 0, moved: 0 };
   readonly #watch = new HostWatch(this.#seen, this.events);
   #last: EbpfHostStatus;
@@ -41,6 +43,7 @@ export class EbpfHostAgent {
       if (address === undefined) throw invalidOption('addresses', text, 'IPv4 and IPv6 addresses');
       return address;
     });
+    this.#device = options.device;
     this.#datapath = new HostDatapath({ ...options, addresses });
     const own = listAddresses({ device: options.device }).map(({ address }) => normalizeAddress(address));
     this.warnings = addresses
@@ -57,13 +60,21 @@ export class EbpfHostAgent {
     return this.#last;
   }
 
-  /** False when the programs were taken off, or the device is gone. */
+  /** False when the programs were taken off. */
   get isHealthy(): boolean {
     return this.#datapath.isAttached;
   }
 
-  /** Looks for what belongs into the event log. */
+  /**
+   * Follows the device, which may go and come again, and looks for what else belongs into the event log.
+   *
+   * @throws PreflexError when a device that came takes no program; the next call tries again
+   */
   refresh(): void {
+    const hasDevice = this.#datapath.follow();
+    if (hasDevice !== this.#hasDevice)
+      this.events.add({ kind: hasDevice ? 'deviceCame' : 'deviceWent', device: this.#device });
+    this.#hasDevice = hasDevice;
     this.#seen.unpinned = this.status().unpinned;
     this.#watch.handleTimeout(nowNs());
   }

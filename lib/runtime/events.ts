@@ -51,10 +51,14 @@ export type EventBody =
   | { readonly kind: 'destinationsLeftOut'; readonly destinations: number; readonly prefixes: number }
   /** Who sends packets by their routes from now on, with a datapath in the kernel that decides that itself. */
   | { readonly kind: 'forwarding'; readonly by: 'kernel' | 'redirect'; readonly reason: string | null }
+  /** Somebody took away rules, routes or settings that the daemon had made, and it made them again. */
+  | { readonly kind: 'putBack'; readonly what: readonly string[] }
   /** FNE packets go on without assignment, since one prefix or all together are over their limit. */
   | { readonly kind: 'limitReached'; readonly limit: 'prefix' | 'total' }
   /** That is over. `packets` is how many there were. */
   | { readonly kind: 'limitLeft'; readonly limit: 'prefix' | 'total'; readonly packets: number }
+  /** The device of a host whose packets stay in the kernel went, or one of its name came and has the programs. */
+  | { readonly kind: 'deviceWent' | 'deviceCame'; readonly device: string }
   /** Flows of this host gave up their path after timeouts. */
   | { readonly kind: 'pathsGivenUp'; readonly flows: number }
   /** The configuration file was read again: the fields that changed, or why it was refused. */
@@ -123,6 +127,8 @@ export function eventLevel(event: EventBody): 'info' | 'warning' {
     case 'limitReached':
     case 'destinationsLeftOut':
     case 'pathsGivenUp':
+    case 'putBack':
+    case 'deviceWent':
       return 'warning';
     case 'reload':
       return event.ok ? 'info' : 'warning';
@@ -174,6 +180,12 @@ export function describeEvent(event: EventBody): string {
       return `limit of FNE packets reached, ${LIMIT_WORDS[event.limit]}: they go on without assignment`;
     case 'limitLeft':
       return `FNE packets within the limit again, ${LIMIT_WORDS[event.limit]}; ${event.packets} were not assigned`;
+    case 'putBack':
+      return `put back what somebody took away: ${event.what.join('; ')}`;
+    case 'deviceWent':
+      return `device ${event.device} is gone: nothing is marked until it comes again`;
+    case 'deviceCame':
+      return `device ${event.device} came, and is marked again`;
     case 'pathsGivenUp':
       return `${event.flows} ${event.flows === 1 ? 'flow' : 'flows'} gave up the path after timeouts`;
     case 'reload':

@@ -10,6 +10,7 @@ import { checkGatewayOptions } from '../pref/gateway-options.ts';
 import type { GatewayStatus } from '../pref/gateway-status.ts';
 import type { DeviceReport } from './device-report.ts';
 import { EventLog } from './events.ts';
+import type { ForwardingState } from './forwarding-watch.ts';
 import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
 import type { KernelOptions } from './gateway-ebpf-datapath.ts';
 import { EbpfGatewayDatapath } from './gateway-ebpf-datapath.ts';
@@ -95,11 +96,16 @@ export class GatewayDaemon {
     const found = kernel === undefined ? undefined : EbpfGatewayDatapath.find(plumbing, gateway, kernel);
     this.gateway = new PrefGateway({ seed: found?.seed ?? randomInt(2 ** 32), ...gateway });
     this.#membership = new Membership({ core: this.gateway, routes: () => this.#sharedRoutes() });
+    const onPutBack = (what: readonly string[]): void => {
+      this.events.add({ kind: 'putBack', what });
+    };
+    const onForwarding = (state: ForwardingState): void => {
+      this.events.add({ kind: 'forwarding', ...state });
+    };
     this.datapath =
-      found?.open(this.gateway, (state) => {
-        this.events.add({ kind: 'forwarding', ...state });
-      }) ??
+      found?.open(this.gateway, { onForwarding, onPutBack }) ??
       new TunGatewayDatapath(this.gateway, {
+        onPutBack,
         plumbing,
         routes: gateway.routes,
         offload: options.offload ?? true,
@@ -171,13 +177,18 @@ export class GatewayDaemon {
   }
 
   /**
-   * Follows the machine: routes whose device went down are withdrawn, and brought back with it.
+   * Follows the machine: routes whose device went down are withdrawn, and brought back with it; what somebody took away of
+   * the daemon's rules, tables and settings is put back.
    *
    * @returns names of the routes that changed
+   * @throws PreflexError ERR_SYSTEM when the machine refuses something; all else is done, and the next call tries again
    */
   refresh(): string[] {
-    this.#unplumbedRoutes = this.datapath.followMachine();
-    return this.#followDown();
+    const { down, failure } = this.datapath.followMachine();
+    if (down !== undefined) this.#unplumbedRoutes = down;
+    const changed = this.#followDown();
+    if (failure !== undefined) throw failure;
+    return changed;
   }
 
   /** Names of the routes that were drained and not undrained since. */
@@ -229,16 +240,20 @@ export class GatewayDaemon {
    * on.
    *
    * @returns the counters at the end
+   * @throws PreflexError ERR_SYSTEM when not everything could be taken back
    */
   stop(): GatewayDaemonStatus {
     if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this gateway is stopped already');
     this.#isStopped = true;
-    this.datapath.stop();
-    const status = this.status();
-    this.#membership.stop();
-    if (this.destinations instanceof TableDestinations) this.destinations.close();
-    this.datapath.close();
-    return status;
+    // Whatever cannot be taken back: all else is given back.
+    try {
+      this.datapath.stop();
+      return this.status();
+    } finally {
+      this.#membership.stop();
+      if (this.destinations instanceof TableDestinations) this.destinations.close();
+      this.datapath.close();
+    }
   }
 
   /** Without tables the destinations are those of the options. */

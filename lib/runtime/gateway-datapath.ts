@@ -34,6 +34,14 @@ export interface KernelDatapathStatus {
   readonly refusedDevices: Readonly<Partial<Record<string, string>>>;
 }
 
+/** What came of following the machine. */
+export interface Followed {
+  /** Names of routes with tables of our own that can carry nothing now; undefined when the machine did not say. */
+  readonly down: readonly string[] | undefined;
+  /** What the machine refused; all else is done, and the next time it is tried again. */
+  readonly failure: Error | undefined;
+}
+
 /** A datapath. It is opened, begun, led through, and stopped, in this order. */
 export interface GatewayDatapath {
   readonly name: 'tun' | 'ebpf';
@@ -67,8 +75,8 @@ export interface GatewayDatapath {
   policyChanged(): void;
   /** Diverts other destinations from now on. @throws PreflexError ERR_SYSTEM; then the destinations before stay */
   divert(destinations: readonly Prefix[]): void;
-  /** Follows the machine. Names of routes with tables of our own that can carry nothing now. */
-  followMachine(): string[];
+  /** Follows the machine, and puts back what somebody took away of what leads the traffic through. */
+  followMachine(): Followed;
   reportDevices(): Record<string, DeviceReport>;
   /** After a start that failed: nothing of it stays behind. */
   abandon(): void;

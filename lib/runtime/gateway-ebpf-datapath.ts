@@ -7,30 +7,27 @@
 import type { Attachment } from '../ebpf/attachment.ts';
 import { GatewayKernel } from '../ebpf/gateway-kernel.ts';
 import { GatewaySync } from '../ebpf/gateway-sync.ts';
-import { PreflexError, invalidOption } from '../errors.ts';
-import { listAddresses, listRoutes, namespaceInode, TABLE_MAIN } from '../netns/index.ts';
+import { invalidOption, isForeseen } from '../errors.ts';
+import { namespaceInode } from '../netns/index.ts';
 import type { GatewayOptions } from '../pref/gateway-options.ts';
 import { checkGatewayOptions } from '../pref/gateway-options.ts';
 import type { PrefGateway } from '../pref/gateway.ts';
 import type { FlowEnds } from '../pref/preview.ts';
 import { nowNs } from '../sys/clock.ts';
+import { Attempts } from './attempts.ts';
 import { executeIn } from './change.ts';
 import type { KernelForwarding } from './config-schema.ts';
 import type { DeviceReport } from './device-report.ts';
 import { ForwardingOnlookers } from './forwarding-onlookers.ts';
 import type { ForwardingState } from './forwarding-watch.ts';
 import { ForwardingWatch } from './forwarding-watch.ts';
-import type { GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
-import {
-  kernelDiversion,
-  kernelTables,
-  ownTables,
-  planKernelPlumbing,
-  tablesByPathId,
-} from './gateway-kernel-plan.ts';
+import type { Followed, GatewayDatapath, KernelDatapathStatus } from './gateway-datapath.ts';
+import { GatewayInside } from './gateway-inside.ts';
+import { kernelTables, ownTables, planKernelPlumbing, tablesByPathId } from './gateway-kernel-plan.ts';
 import type { GatewayPlumbingOptions, ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { resolveGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { noDevice } from './gateway-tun-datapath.ts';
+import { KeptChanges } from './kept-changes.ts';
 import { readMachineState } from './machine-state.ts';
 import type { MarkMask } from './mark-mask.ts';
 import { DEFAULT_MARK_MASK, requireMarkMask } from './mark-mask.ts';
@@ -66,14 +63,17 @@ export interface FoundDatapath {
   /**
    * Loads the programs; everything is given back when that fails.
    *
-   * @param onForwarding - told who sends packets, first and whenever it changes, with `forwarding: auto`
+   * @param listener - told what happens
    */
-  open(gateway: PrefGateway, onForwarding?: (state: ForwardingState) => void): EbpfGatewayDatapath;
+  open(gateway: PrefGateway, listener: KernelListener): EbpfGatewayDatapath;
 }
 
-interface ForwardingOptions {
-  readonly forwarding: KernelForwarding;
+/** Is told what happens to the datapath. */
+export interface KernelListener {
+  /** Who sends packets, first and whenever it changes, with `forwarding: auto`. */
   readonly onForwarding: (state: ForwardingState) => void;
+  /** What was put back that somebody took away, in words. */
+  readonly onPutBack: (what: readonly string[]) => void;
 }
 
 /** Programs on the devices of a gateway. It works in the network namespace of the process. */
@@ -87,10 +87,12 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   readonly #pathIds: ReadonlyMap<string, number>;
   readonly #forwarding: KernelForwarding;
   readonly #loop = new PacketLoop();
-  #plumbing: ResolvedGatewayPlumbing;
+  readonly #plumbing: ResolvedGatewayPlumbing;
+  readonly #inside: GatewayInside;
   readonly #watch: ForwardingWatch | undefined;
+  readonly #onPutBack: (what: readonly string[]) => void;
+  #kept: KeptChanges | undefined;
   #warnings: readonly string[] = [];
-  #addresses = '';
 
   /**
    * Looks for what an earlier daemon left, and makes sure that none is running.
@@ -128,11 +130,11 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       );
       return {
         seed: kernel.seed,
-        open: (gateway, onForwarding = () => undefined) => {
+        open: (gateway, listener) => {
           try {
             return new EbpfGatewayDatapath(gateway, kernel, journal, resolved, mark, {
+              ...listener,
               forwarding,
-              onForwarding,
             });
           } catch (error) {
             giveUp(kernel, journal);
@@ -168,12 +170,13 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     journal: UndoJournal,
     plumbing: ResolvedGatewayPlumbing,
     mark: MarkMask,
-    { forwarding, onForwarding }: ForwardingOptions,
+    { forwarding, onForwarding, onPutBack }: KernelListener & { readonly forwarding: KernelForwarding },
   ) {
     this.#kernel = kernel;
     this.#journal = journal;
     this.#plumbing = plumbing;
     this.#mark = mark;
+    this.#onPutBack = onPutBack;
     const port = gateway.openPort();
     this.#pathIds = new Map(port.settings.routes.map(({ name, pathId }) => [name, pathId]));
     this.#forwarding = forwarding;
@@ -188,8 +191,9 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
     kernel.load(port.settings, traffic);
     this.core = new GatewaySync(gateway, port, kernel.programs, traffic, kernel.isTakenOver);
     this.destinationTable = this.core.destinations;
+    this.#inside = new GatewayInside(this.core, plumbing);
     try {
-      this.#readInside();
+      this.#inside.follow();
     } catch (error) {
       this.core.abandon();
       throw error;
@@ -258,6 +262,7 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       standing,
     });
     this.#warnings = plan.warnings;
+    this.#kept = new KeptChanges(plan.changes, {});
     for (const change of plan.changes) this.#journal.apply(change);
     this.#journal.dropUnclaimed();
     // The rules stand: what is before them is others'.
@@ -285,15 +290,23 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
   }
 
   divert(destinations: readonly Prefix[]): void {
-    this.#plumbing = { ...this.#plumbing, destinations };
-    this.#readInside();
+    this.#inside.divert(destinations);
   }
 
-  followMachine(): string[] {
-    this.#kernel.follow();
-    this.#followAddresses();
+  followMachine(): Followed {
+    const attempts = new Attempts();
+    attempts.try(() => this.#kernel.follow());
+    attempts.try(() => {
+      this.#inside.follow();
+    });
+    const down = attempts.try(() => refreshRouteTables(this.#plumbing, {}));
+    const { what = [], failure } = this.#kept?.putBack(this.#journal.keys) ?? {};
+    if (what.length > 0) this.#onPutBack(what);
     const unseen = this.#plumbing.routes.filter(({ device }) => device in this.#kernel.refused);
-    return [...new Set([...refreshRouteTables(this.#plumbing, {}), ...unseen.map(({ name }) => name)])];
+    return {
+      down: down && [...new Set([...down, ...unseen.map(({ name }) => name)])],
+      failure: attempts.failure ?? failure,
+    };
   }
 
   /** There is none of its own: the devices are the machine's. */
@@ -330,10 +343,10 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       placeOfProgram: () => this.#kernel.placeInside,
       onAddresses: () => {
         try {
-          this.#followAddresses();
+          this.#inside.follow();
         } catch (error) {
           // They are looked at every few seconds anyway.
-          if (!(error instanceof PreflexError)) throw error;
+          if (!isForeseen(error)) throw error;
         }
       },
     });
@@ -345,22 +358,6 @@ export class EbpfGatewayDatapath implements GatewayDatapath {
       onChange,
       now: nowNs,
     });
-  }
-
-  #followAddresses(): void {
-    if (addressesNow() !== this.#addresses) this.#readInside();
-  }
-
-  /** Tells the programs what they are to leave alone. */
-  #readInside(): void {
-    const addresses = addressesNow();
-    const state = {
-      addresses: listAddresses(),
-      mainRoutes: { 4: listRoutes(4, TABLE_MAIN), 6: listRoutes(6, TABLE_MAIN) },
-    };
-    const domain = this.#plumbing.insidePrefixes.map((prefix) => prefix.text);
-    this.core.setInside({ domain, ...kernelDiversion(state, this.#plumbing) });
-    this.#addresses = addresses;
   }
 }
 
@@ -380,12 +377,4 @@ function giveUp(kernel: GatewayKernel, journal: UndoJournal): void {
   kernel.abandon();
   if (journal.isTakenOver) journal.leave();
   else journal.close();
-}
-
-/** The machine's own addresses, as a text to compare. */
-function addressesNow(): string {
-  return listAddresses()
-    .map(({ address }) => address)
-    .sort()
-    .join(' ');
 }

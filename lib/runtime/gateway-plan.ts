@@ -30,7 +30,7 @@ import { PreflexError } from '../errors.ts';
 import type { RouteSpec, RuleSpec } from '../netns/index.ts';
 import { routeArgs } from '../netns/index.ts';
 import type { Change } from './change.ts';
-import { ruleChange, tableChange } from './change.ts';
+import { fixedTableChange, ruleChange, tableChange } from './change.ts';
 import type { ResolvedGatewayPlumbing } from './gateway-plumbing-options.ts';
 import { defaultRoute, outboundRoutes, routeWarnings } from './gateway-routes.ts';
 import type { MachineState } from './machine-state.ts';
@@ -92,7 +92,7 @@ export function planGatewayPlumbing(state: MachineState, options: ResolvedGatewa
         device: route.tun,
         table: route.inboundTable,
       }));
-      tables.push(tableChange(family, route.inboundTable, addCommands(toTun)));
+      tables.push(fixedTableChange(family, route.inboundTable, addCommands(toTun)));
       for (const prefix of ours) {
         const rule: RuleSpec = {
           family,

@@ -2,8 +2,10 @@
  * Carries out the plan of `gateway-plan.ts`: sets the plumbing of a gateway daemon up, keeps it up to date, takes it back.
  */
 import type { Family, RouteSpec } from '../netns/index.ts';
-import { TABLE_MAIN, ipBatch, listRoutes, namespaceInode, routeArgs } from '../netns/index.ts';
+import { TABLE_MAIN, countRoutes, ipBatch, listRoutes, namespaceInode, routeArgs } from '../netns/index.ts';
+import { Attempts } from './attempts.ts';
 import { executeIn } from './change.ts';
+import { KeptChanges } from './kept-changes.ts';
 import { readMachineState } from './machine-state.ts';
 import type { RecoveredJournal } from './undo-journal.ts';
 import { UndoJournal, closeAfterFailure } from './undo-journal.ts';
@@ -28,16 +30,28 @@ export class GatewayPlumbing {
   readonly #outbound = new Map<Family, readonly RouteSpec[]>();
   readonly #netns: string | undefined;
   readonly #journal: UndoJournal;
+  readonly #kept: KeptChanges;
+  readonly #onPutBack: (what: readonly string[]) => void;
 
   /**
    * Sets everything up; when a step fails, all before it is taken back. The daemon must be moving packets between its
    * TUNs already, because traffic comes at once.
+   *
+   * @param onPutBack - told what {@link putBack} puts back, in words
    */
-  static setUp(options: GatewayPlumbingOptions): GatewayPlumbing {
-    return new GatewayPlumbing(options, resolveGatewayPlumbing(options));
+  static setUp(
+    options: GatewayPlumbingOptions,
+    onPutBack: (what: readonly string[]) => void = () => undefined,
+  ): GatewayPlumbing {
+    return new GatewayPlumbing(options, resolveGatewayPlumbing(options), onPutBack);
   }
 
-  private constructor(options: GatewayPlumbingOptions, resolved: ResolvedGatewayPlumbing) {
+  private constructor(
+    options: GatewayPlumbingOptions,
+    resolved: ResolvedGatewayPlumbing,
+    onPutBack: (what: readonly string[]) => void,
+  ) {
+    this.#onPutBack = onPutBack;
     const where = { netns: options.netns };
     this.#options = resolved;
     this.#netns = options.netns;
@@ -57,6 +71,7 @@ export class GatewayPlumbing {
       });
       const plan = planGatewayPlumbing(state, resolved);
       this.warnings = plan.warnings;
+      this.#kept = new KeptChanges(plan.changes, where);
       for (const change of plan.changes) this.#journal.apply(change);
       for (const family of resolved.families)
         this.#outbound.set(family, outboundRoutes(state.mainRoutes[family], resolved, family));
@@ -74,6 +89,23 @@ export class GatewayPlumbing {
    */
   refresh(): string[] {
     return refreshRouteTables(this.#options, { netns: this.#netns });
+  }
+
+  /**
+   * Puts back what somebody took away: rules, settings, and routes into the TUNs. To be called after {@link refresh}.
+   *
+   * @throws PreflexError ERR_SYSTEM when something cannot be; all else is, and the next call tries again
+   */
+  putBack(): void {
+    const { what, failure } = this.#kept.putBack(this.#journal.keys);
+    const attempts = new Attempts();
+    const filled = [...this.#outbound].filter(([family, routes]) =>
+      attempts.try(() => this.#fillOutbound(family, routes)),
+    );
+    const tables = filled.map(([family]) => `routes of IPv${family} table ${this.#options.outboundTable}`);
+    if (what.length + tables.length > 0) this.#onPutBack([...what, ...tables]);
+    attempts.finish();
+    if (failure !== undefined) throw failure;
   }
 
   /**
@@ -104,6 +136,15 @@ export class GatewayPlumbing {
   /** Takes everything back. The second call does nothing. */
   tearDown(): void {
     this.#journal.close();
+  }
+
+  /** Puts routes of the outbound table back if some are missing; whether there were. */
+  #fillOutbound(family: Family, routes: readonly RouteSpec[]): boolean {
+    const where = { netns: this.#netns };
+    if (countRoutes(family, this.#options.outboundTable, where) >= routes.length) return false;
+    const commands = routes.map((spec) => ['route', 'replace', ...routeArgs(spec)]);
+    ipBatch(commands, { ...where, family, keepGoing: true });
+    return true;
   }
 
   /** Puts the outbound table back, whatever part of `wanted` it has. */

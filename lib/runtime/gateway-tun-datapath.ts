@@ -12,7 +12,8 @@ import { PreflexError } from '../errors.ts';
 import type { PrefGateway } from '../pref/gateway.ts';
 import type { DeviceReport } from './device-report.ts';
 import { reportDevices, requireDeviceMtu } from './device-report.ts';
-import type { GatewayDatapath } from './gateway-datapath.ts';
+import { Attempts } from './attempts.ts';
+import type { Followed, GatewayDatapath } from './gateway-datapath.ts';
 import type { GatewayPlumbingOptions } from './gateway-plumbing-options.ts';
 import { GatewayPlumbing } from './gateway-plumbing.ts';
 import type { BatchHandler, LoopReport, LoopStats, TimedCore } from './packet-loop.ts';
@@ -29,6 +30,8 @@ export interface TunDatapathOptions {
   readonly routes: readonly { readonly name: string; readonly pathId: number }[];
   /** Read super-packets. */
   readonly offload: boolean;
+  /** Told what {@link TunGatewayDatapath.followMachine} puts back, in words. */
+  readonly onPutBack: (what: readonly string[]) => void;
 }
 
 /** A gateway's TUNs and what moves packets between them. It works in the network namespace of the process. */
@@ -107,7 +110,7 @@ export class TunGatewayDatapath implements GatewayDatapath {
   }
 
   leadThrough(): void {
-    this.#plumbing = GatewayPlumbing.setUp(this.#options.plumbing);
+    this.#plumbing = GatewayPlumbing.setUp(this.#options.plumbing, this.#options.onPutBack);
   }
 
   checkTurning(): boolean {
@@ -134,8 +137,11 @@ export class TunGatewayDatapath implements GatewayDatapath {
     this.#plumbing?.divert(destinations);
   }
 
-  followMachine(): string[] {
-    return this.#plumbing?.refresh() ?? [];
+  followMachine(): Followed {
+    const attempts = new Attempts();
+    const down = attempts.try(() => this.#plumbing?.refresh());
+    attempts.try(() => this.#plumbing?.putBack());
+    return { down, failure: attempts.failure };
   }
 
   reportDevices(): Record<string, DeviceReport> {

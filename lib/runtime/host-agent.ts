@@ -88,7 +88,9 @@ export class HostAgent {
     this.#loop.start();
     try {
       options.onDevicesOpen?.();
-      this.plumbing = HostPlumbing.setUp({ ...options.plumbing, ...names });
+      this.plumbing = HostPlumbing.setUp({ ...options.plumbing, ...names }, (what) => {
+        this.events.add({ kind: 'putBack', what });
+      });
     } catch (error) {
       this.#loop.stop();
       this.#closeDevices();
@@ -146,13 +148,15 @@ export class HostAgent {
     if (this.#isStopped) throw new PreflexError('ERR_INVALID_OPTION', 'this agent is stopped already');
     this.#isStopped = true;
     try {
-      this.plumbing.tearDown();
+      try {
+        this.plumbing.tearDown();
+      } finally {
+        this.#loop.stop();
+      }
+      return this.status();
     } finally {
-      this.#loop.stop();
+      this.#closeDevices();
     }
-    const status = this.status();
-    this.#closeDevices();
-    return status;
   }
 
   #closeDevices(): void {

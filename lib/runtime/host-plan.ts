@@ -33,7 +33,7 @@ import { PreflexError, invalidOption, rejectUnknownKeys, requireInteger } from '
 import type { Family, RuleSpec } from '../netns/index.ts';
 import { TABLE_LOCAL, requireDeviceName, routeArgs, ruleArgs } from '../netns/index.ts';
 import type { Change } from './change.ts';
-import { ruleChange, ruleKey, tableChange } from './change.ts';
+import { fixedTableChange, ruleChange, ruleKey, tableChange } from './change.ts';
 import type { MachineState } from './machine-state.ts';
 import type { PlumbingPlan } from './plumbing-common.ts';
 import {
@@ -183,7 +183,7 @@ export function planHostPlumbing(state: MachineState, options: ResolvedHostPlumb
       );
     }
     routes.push(
-      tableChange(family, tables.inbound, [
+      fixedTableChange(family, tables.inbound, [
         ['route', 'add', ...routeArgs({ family, prefix: address, device: netSide, table: tables.inbound })],
       ]),
       tableChange(

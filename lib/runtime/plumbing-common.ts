@@ -136,7 +136,8 @@ export function pushDownChanges(
     const value = String(Math.max(Number(all), Number(before)));
     const change = sysctlChange(path(device), value, before, { shared: true });
     // A claim on what another agent has pushed down, so that the last of us puts it back.
-    if (value !== before || state.peerKeys.has(change.key)) changes.push(change);
+    // What others write for a device afterwards is theirs.
+    if (value !== before || state.peerKeys.has(change.key)) changes.push({ ...change, settings: undefined });
   }
   changes.push(sysctlChange(path('all'), '0', all, { shared: true }));
   return changes;
@@ -236,5 +237,6 @@ export function tunChanges(
   ) {
     run.push({ kind: 'ip', args: ['-6', 'address', 'flush', 'dev', tun, 'scope', 'link'] });
   }
-  return [{ key: `tun ${tun}`, run, undo: [] }];
+  const kept = run.flatMap((command) => (command.kind === 'sysctl' ? [command] : []));
+  return [{ key: `tun ${tun}`, run, undo: [], settings: kept.map(({ name, value }) => ({ name, value })) }];
 }

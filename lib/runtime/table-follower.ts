@@ -315,11 +315,19 @@ export class TableFollower {
     this.#running = { dump, sequence: this.#sequence, repeats };
     if (dump === undefined) this.#seenLinks = new Set();
     else this.books.get(dump.family)!.beginDump(dump.position);
-    this.#socket.send(
-      dump === undefined
-        ? linkDumpRequest(this.#sequence)
-        : routeDumpRequest(dump.family, dump.table, this.#sequence),
-    );
+    try {
+      this.#socket.send(
+        dump === undefined
+          ? linkDumpRequest(this.#sequence)
+          : routeDumpRequest(dump.family, dump.table, this.#sequence),
+      );
+    } catch (error) {
+      // The kernel is short of memory; before the first dumps ended nobody goes on without them.
+      if (!(error instanceof SystemError) || this.#watch === undefined) throw error;
+      this.#running = undefined;
+      this.#counters.failedDumps++;
+      this.resync();
+    }
   }
 
   #receiveSome(): boolean {

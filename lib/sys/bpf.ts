@@ -17,7 +17,7 @@
  * @see bpf(2), linux/bpf.h
  */
 import { PreflexError } from '../errors.ts';
-import { EINTR, ENOENT, ENOSPC, EPERM, SystemError } from './errno.ts';
+import { E2BIG, EINTR, ENOENT, ENOMEM, ENOSPC, EPERM, SystemError } from './errno.ts';
 import { Fd } from './fd.ts';
 import { koffi } from './koffi.ts';
 import { declareFunction, lastErrno } from './libc.ts';
@@ -51,6 +51,8 @@ const LINK_INFO_IFINDEX = 16;
 /** bpf_prog_info: 0 type  4 id; what does not fit is left out. */
 const PROGRAM_INFO_BYTES = 64;
 const PROGRAM_INFO_ID = 4;
+/** Why an element may not be taken though nothing is wrong with it. */
+const NO_ROOM = [ENOSPC, E2BIG, ENOMEM];
 /** Programs that a device has in one direction at most: BPF_MPROG_MAX. */
 const MAX_PROGRAMS = 64;
 
@@ -146,10 +148,11 @@ export class BpfMap {
     this.#call(this.#element, MAP_UPDATE, 'MAP_UPDATE_ELEM');
   }
 
-  /** The same, but where the map is full it returns false. */
+  /** The same, but where the map is full, or the kernel short of memory for it, it returns false. */
   updateIfRoom(): boolean {
     const result = this.#element.call(MAP_UPDATE);
-    if (result < 0 && result !== -ENOSPC) throw refused('MAP_UPDATE_ELEM', -result, `map ${this.#name}`);
+    if (result < 0 && !NO_ROOM.includes(-result))
+      throw refused('MAP_UPDATE_ELEM', -result, `map ${this.#name}`);
     return result >= 0;
   }
 

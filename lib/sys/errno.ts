@@ -7,7 +7,10 @@ import { PreflexError } from '../errors.ts';
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+/** Too large: of a hash, no room for another element. */
+export const E2BIG = 7;
 export const EAGAIN = 11;
+export const ENOMEM = 12;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;

@@ -87,6 +87,8 @@ export class HttpListener {
     this.address = { host: address, port };
     this.#server = server;
     this.#routes = routes;
+    // A connection could not be accepted; whoever asked tries again.
+    server.on('error', () => undefined);
     server.on('request', (request, response) => {
       this.#answer(request, response);
     });

@@ -1,12 +1,22 @@
 /** The control socket: requests, answers, bounds, names, stale files. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { refuseConnections } from '../support/refuse-connections.ts';
 import { PreflexError, invalidOption } from '../../lib/errors.ts';
 import { askDaemon, findDaemons } from '../../lib/runtime/control/client.ts';
 import { LineSplitter, MAX_REQUEST_BYTES, parseRequest } from '../../lib/runtime/control/protocol.ts';
@@ -40,6 +50,7 @@ async function open(name = 'gateway-p0', isNameGiven = true, idleMs?: number): P
       throw invalidOption('strategy', 'best', 'one of a few');
     },
     big: () => 'x'.repeat(5_000_000),
+    read: () => readFileSync(join(directory, 'none'), 'utf8'),
   };
   const server = await ControlServer.open({
     directory,
@@ -85,6 +96,18 @@ describe('a control socket', () => {
     await expect(askDaemon(path, 'refuse')).rejects.toThrow(
       'strategy: "best" is not allowed; it takes one of a few',
     );
+  });
+
+  it('answers with what the machine refused to an operation, and goes on', async () => {
+    const { path } = await open();
+    await expect(askDaemon(path, 'read')).rejects.toThrow(/ENOENT: no such file/);
+    expect(await askDaemon(path, 'echo', { a: 1 })).toEqual({ a: 1 });
+  });
+
+  it('goes on when a connection cannot be accepted', async () => {
+    const { path } = await open();
+    await refuseConnections(async () => askDaemon(path, 'echo'));
+    expect(await askDaemon(path, 'echo', { a: 1 })).toEqual({ a: 1 });
   });
 
   it('only its owner can connect: mode 0600, in a folder that nobody else can write to', async () => {

@@ -2,7 +2,15 @@
 import { expect, it } from 'vitest';
 import { GatewayKernel } from '../../lib/ebpf/gateway-kernel.ts';
 import { DEFAULT_MARK_MASK } from '../../lib/ebpf/gateway-settings.ts';
-import { createPersistentTun, ip, setLink } from '../../lib/netns/index.ts';
+import {
+  createPersistentTun,
+  deleteRule,
+  ip,
+  listRules,
+  readSysctl,
+  ruleArgs,
+  setLink,
+} from '../../lib/netns/index.ts';
 import { checkGatewayOptions } from '../../lib/pref/gateway-options.ts';
 import { GatewayDaemon } from '../../lib/runtime/gateway-daemon.ts';
 import { EbpfGatewayDatapath } from '../../lib/runtime/gateway-ebpf-datapath.ts';
@@ -42,30 +50,34 @@ describeNetns('the gateway in the kernel', () => {
     return netns;
   };
 
+  /** Over both, in this thread's namespace. */
+  const startGateway = (): GatewayDaemon =>
+    GatewayDaemon.start({
+      plumbing: {
+        insideDevice: 'p0',
+        insidePrefixes: ['10.0.0.0/24'],
+        routes: [
+          { name: 'a', device: 'w1' },
+          { name: 'b', device: 'w2' },
+        ],
+        destinations: ['0.0.0.0/0'],
+        journalDirectory: lab.folder,
+      },
+      gateway: {
+        routes: [
+          { name: 'a', pathId: 1 },
+          { name: 'b', pathId: 2 },
+        ],
+      },
+      kernel: { destinations: 4 },
+      destinations: [{ prefixes: ['0.0.0.0/0'], pathIds: [1, 2] }],
+    });
+
   it('gives a device that came back its program again, and goes on without one that takes none', () => {
     const netns = makeDevices('modem');
     const where = { netns };
     withinNetns(netns, () => {
-      const daemon = GatewayDaemon.start({
-        plumbing: {
-          insideDevice: 'p0',
-          insidePrefixes: ['10.0.0.0/24'],
-          routes: [
-            { name: 'a', device: 'w1' },
-            { name: 'b', device: 'w2' },
-          ],
-          destinations: ['0.0.0.0/0'],
-          journalDirectory: lab.folder,
-        },
-        gateway: {
-          routes: [
-            { name: 'a', pathId: 1 },
-            { name: 'b', pathId: 2 },
-          ],
-        },
-        kernel: { destinations: 4 },
-        destinations: [{ prefixes: ['0.0.0.0/0'], pathIds: [1, 2] }],
-      });
+      const daemon = startGateway();
       const refused = (): unknown => daemon.datapath.kernelStatus?.refusedDevices;
       try {
         ip(['link', 'del', 'w1'], where);
@@ -82,6 +94,33 @@ describeNetns('the gateway in the kernel', () => {
         expect(daemon.refresh()).toEqual(['a']);
         expect(refused()).toEqual({});
         expect(tcxPrograms(interfaceIndex('w1'), 'ingress')).toHaveLength(1);
+      } finally {
+        daemon.stop();
+        EbpfGatewayDatapath.detach('p0', lab.folder);
+      }
+    });
+  });
+
+  it('puts back its rules, and the forwarding of a device that was made anew, and says so', () => {
+    const netns = makeDevices('put-back');
+    const where = { netns };
+    withinNetns(netns, () => {
+      const daemon = startGateway();
+      try {
+        const rules = (): string[] => listRules(4, where).map((rule) => ruleArgs(rule).join(' '));
+        const before = rules();
+        const inwards = (device: string): string | undefined =>
+          readSysctl(`net/ipv4/conf/${device}/forwarding`, where);
+        expect([inwards('w1'), before.length]).toEqual(['1', 5]);
+        for (const rule of listRules(4, where)) if (rule.fwmark !== undefined) deleteRule(rule, where);
+        ip(['link', 'del', 'w1'], where);
+        connect({ netns, name: 'w1' }, { netns, name: 'w1-far' });
+        expect([inwards('w1'), rules().length]).toEqual(['0', 3]);
+        daemon.refresh();
+        expect([inwards('w1'), rules()]).toEqual(['1', before]);
+        const told = daemon.events.since().flatMap((event) => (event.kind === 'putBack' ? event.what : []));
+        expect(told).toContain('sysctl -w net/ipv4/conf/w1/forwarding=1');
+        expect(told.filter((what) => what.startsWith('rule -4'))).toHaveLength(2);
       } finally {
         daemon.stop();
         EbpfGatewayDatapath.detach('p0', lab.folder);

@@ -12,10 +12,13 @@ import type { HostDatapathOptions } from '../../lib/ebpf/host-datapath.ts';
 import { PinFolder, sweepPins } from '../../lib/ebpf/pins.ts';
 import { deleteLink, inNamespace, run } from '../../lib/netns/index.ts';
 import type { EbpfHostStatus } from '../../lib/runtime/ebpf-host-agent.ts';
+import { EbpfHostAgent } from '../../lib/runtime/ebpf-host-agent.ts';
+import { tcxPrograms } from '../../lib/sys/bpf.ts';
 import { interfaceIndex } from '../../lib/sys/interface.ts';
 import { writeTrafficClass } from '../../lib/sys/socket-options.ts';
 import { preflexArgv, PreflexProcess, statusOf } from '../../namespaces-lab/processes/preflex-process.ts';
 import { runOracle } from '../../namespaces-lab/runs/oracle.ts';
+import { wire } from '../../namespaces-lab/topologies/wiring.ts';
 import { buildPair, PAIR } from '../../namespaces-lab/topologies/pair.ts';
 import { askUdp, openUdp, udpFd, withinNetns } from '../support/in-netns.ts';
 import { describeNetns, useLab } from '../support/netns.ts';
@@ -143,17 +146,50 @@ describeNetns('the host agent in the kernel', () => {
     });
   });
 
-  it('notices that its device is gone, whose pins the next start or detach removes', () => {
+  it('waits for a device that is gone, puts the programs on the one that comes, and goes on counting', async () => {
+    const { far, host } = buildPair(lab.scope);
+    const ask = await openEcho(host, far);
+    const agent = withinNetns(host, () => new EbpfHostAgent(OPTIONS));
+    await ask();
+    const refresh = (): unknown[] =>
+      withinNetns(host, () => {
+        agent.refresh();
+        const { fne, lect } = agent.status().codepoints;
+        const told = agent.events.since().map(({ kind }) => kind);
+        return [agent.isHealthy, fne.packets, lect.packets, ...told];
+      });
+    expect(refresh()).toEqual([true, 1, 0]);
+    withinNetns(host, () => {
+      deleteLink(PAIR.device);
+    });
+    expect(refresh()).toEqual([true, 1, 0, 'deviceWent']);
+    wire(
+      { netns: host, name: PAIR.device, addresses: [`${PAIR.hostAddress}/24`] },
+      { netns: far, name: PAIR.device, addresses: [`${PAIR.farAddress}/24`] },
+    );
+    expect(refresh()).toEqual([true, 1, 0, 'deviceWent', 'deviceCame']);
+    await ask();
+    // The same flow: it went on.
+    expect(refresh()).toEqual([true, 1, 1, 'deviceWent', 'deviceCame']);
+    withinNetns(host, () => {
+      agent.stop();
+      expect(HostDatapath.detach(PAIR.device)).toBe(true);
+      expect(tcxPrograms(interfaceIndex(PAIR.device), 'egress')).toEqual([]);
+    });
+  });
+
+  it('ends its wait for a device when the pins are swept by the next start or detach', () => {
     const { host } = buildPair(lab.scope);
     withinNetns(host, () => {
       const datapath = new HostDatapath(OPTIONS);
       const pins = new PinFolder(PAIR.device);
-      expect(datapath.isAttached).toBe(true);
+      expect([datapath.isAttached, datapath.follow()]).toEqual([true, true]);
       deleteLink(PAIR.device);
-      expect(datapath.isAttached).toBe(false);
+      expect([datapath.isAttached, datapath.follow()]).toEqual([true, false]);
       expect(existsSync(pins.path)).toBe(true);
       sweepPins();
       expect(existsSync(pins.path)).toBe(false);
+      expect(datapath.isAttached).toBe(false);
       datapath.close();
     });
   });

@@ -12,7 +12,10 @@ import {
   addAddress,
   addRoute,
   deleteLink,
+  deleteRule,
+  flushTable,
   listRoutes,
+  listRules,
   readSysctl,
   setLink,
   writeSysctl,
@@ -134,6 +137,70 @@ describeNetns('gateway plumbing', () => {
     addAddress('wan1', 'fd01::1/64', { netns: gateway });
     expect(plumbing.refresh()).toEqual([]);
     expect([routesOf(4), routesOf(6)]).toEqual([1, 1]);
+    plumbing.tearDown();
+  });
+
+  it('puts back what somebody took away, rules, routes and settings, and says what', () => {
+    const gateway = makeGateway();
+    const where = { netns: gateway };
+    const told: string[] = [];
+    const plumbing = GatewayPlumbing.setUp(options(gateway), (what) => told.push(...what));
+    const before = snapshot(gateway, []);
+    plumbing.putBack();
+    expect(told).toEqual([]);
+    const { insideDevice, outboundTable, rulePriorities, routes } = resolveGatewayPlumbing(options(gateway));
+    for (const family of [4, 6] as const) {
+      for (const table of [outboundTable, ...routes.map((route) => route.inboundTable)])
+        flushTable(family, table, where);
+      for (const rule of listRules(family, where))
+        if (Object.values(rulePriorities).includes(rule.priority)) deleteRule(rule, where);
+    }
+    // As when the device went and came again.
+    writeSysctl(`net/ipv4/conf/${insideDevice}/forwarding`, 0, where);
+    expect(snapshot(gateway, [])).not.toEqual(before);
+    plumbing.putBack();
+    expect(snapshot(gateway, []).sort()).toEqual(before.sort());
+    expect(told).toContain(`routes of IPv4 table ${outboundTable}`);
+    expect(told).toContain('sysctl -w net/ipv4/conf/lan/forwarding=1');
+    plumbing.tearDown();
+  });
+
+  it('puts a rule back before the one that refuses what its table does not have', () => {
+    const gateway = makeGateway();
+    const where = { netns: gateway };
+    const routes = [
+      { name: 'a', device: 'wan1', nextHop: '10.1.0.2' },
+      { name: 'c', device: 'wan2', nextHop: '10.2.0.2', nat: true },
+    ];
+    const plumbing = GatewayPlumbing.setUp(options(gateway, { routes }));
+    const ofRoute = (): (string | number | undefined)[] =>
+      listRules(4, where)
+        .filter((rule) => rule.iif === 'pref-c')
+        .map((rule) => rule.action ?? rule.table);
+    const before = ofRoute();
+    expect(before).toEqual([expect.any(Number), 'unreachable']);
+    const [lookup] = listRules(4, where).filter((rule) => rule.iif === 'pref-c');
+    deleteRule(lookup, where);
+    plumbing.putBack();
+    expect(ofRoute()).toEqual(before);
+    plumbing.tearDown();
+  });
+
+  it('puts back all that can be when a TUN is down, says what cannot, and does so once it is up', () => {
+    const gateway = makeGateway();
+    const where = { netns: gateway };
+    const plumbing = GatewayPlumbing.setUp(options(gateway));
+    const before = snapshot(gateway, []);
+    setLink('pref-in', { up: false }, where);
+    const [rule] = listRules(4, where).filter(({ iif }) => iif === 'wan1');
+    deleteRule(rule, where);
+    expect(() => {
+      plumbing.putBack();
+    }).toThrow(/Network is down|Device for nexthop is not up/);
+    expect(listRules(4, where).filter(({ iif }) => iif === 'wan1')).toHaveLength(1);
+    setLink('pref-in', { up: true }, where);
+    plumbing.putBack();
+    expect(snapshot(gateway, []).sort()).toEqual(before.sort());
     plumbing.tearDown();
   });
 

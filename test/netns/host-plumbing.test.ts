@@ -18,6 +18,8 @@ import {
   deleteAddress,
   deleteLink,
   deleteRoute,
+  deleteRule,
+  flushTable,
   listRoutes,
   listRules,
   readSysctl,
@@ -227,6 +229,102 @@ describeNetns('host plumbing', () => {
     expect(listRules(4, { netns: host }).some((rule) => rule.action === 'blackhole')).toBe(false);
     plumbing.tearDown();
     expect(readSysctl('net/ipv4/conf/eth0/forwarding', { netns: host })).toBe('1');
+  });
+
+  it('puts back what somebody took away, rules, routes and settings, and says what', () => {
+    const host = makeHost();
+    const where = { netns: host };
+    const told: string[] = [];
+    const plumbing = HostPlumbing.setUp(options(host), (what) => told.push(...what));
+    const before = snapshot(host, []);
+    expect(plumbing.refresh()).toBe(0);
+    for (const family of [4, 6] as const) {
+      for (const table of [7100, 7101]) flushTable(family, table, where);
+      for (const rule of listRules(family, where))
+        if (rule.priority === 20 || rule.priority > 25) {
+          if (rule.priority < 32_766) deleteRule(rule, where);
+        }
+    }
+    writeSysctl('net/ipv4/conf/eth0/forwarding', 0, where);
+    writeSysctl('net/ipv4/ip_early_demux', 1, where);
+    writeSysctl('net/ipv4/conf/lex0/rp_filter', 1, where);
+    expect(snapshot(host, [])).not.toEqual(before);
+    plumbing.refresh();
+    expect(snapshot(host, []).sort()).toEqual(before.sort());
+    expect(told).toContain('routes of IPv6 table 7101');
+    expect(told).toContain('rule -4 priority 20 iif eth0 ipproto tcp lookup 7101');
+    expect(told).toContain('sysctl -w net/ipv4/conf/eth0/forwarding=1');
+    told.length = 0;
+    expect([plumbing.refresh(), told]).toEqual([0, []]);
+    plumbing.tearDown();
+  });
+
+  it('mirrors again what went with an address that is back before anybody looked', () => {
+    const host = makeHost();
+    const where = { netns: host };
+    const plumbing = HostPlumbing.setUp(options(host, { addresses: ['fd00::1'] }));
+    const before = snapshot(host, []);
+    const source = (): string | undefined =>
+      listRoutes(6, 7100, where).find(({ prefix }) => prefix === 'default')?.source;
+    deleteAddress('eth0', 'fd00::1/64', where);
+    addAddress('eth0', 'fd00::1/64', where);
+    // The kernel has cleared it, and with it the choice of the address that is served.
+    expect(source()).toBeUndefined();
+    plumbing.refresh();
+    expect(source()).toBe('fd00::1');
+    expect(snapshot(host, []).sort()).toEqual(before.sort());
+    expect(plumbing.refresh()).toBe(0);
+    plumbing.tearDown();
+  });
+
+  it('lets a device that was made anew forward to the shim, without which it would drop all that comes', () => {
+    const host = makeHost();
+    const where = { netns: host };
+    const plumbing = HostPlumbing.setUp(options(host, { addresses: ['10.0.0.1'] }));
+    deleteLink('eth0', where);
+    plumbing.refresh();
+    connect(
+      { netns: host, name: 'eth0', addresses: ['10.0.0.1/24'] },
+      { netns: lab.scope.namespace('net2'), name: 'eth0', addresses: ['10.0.0.2/24'] },
+    );
+    const inward = (): string | undefined =>
+      deviceOfRoute(host, 4, ['10.0.0.1', 'from', '10.0.0.2', 'iif', 'eth0', 'ipproto', 'tcp']);
+    expect(inward).toThrow(/unreachable|No route to host/);
+    plumbing.refresh();
+    expect(inward()).toBe('lex1');
+    plumbing.tearDown();
+  });
+
+  it('is no router for its neighbours again when somebody ends what made it one', () => {
+    const host = makeHost();
+    const plumbing = HostPlumbing.setUp(options(host, { addresses: ['10.0.0.1'] }));
+    const isGuarded = (): boolean =>
+      listRules(4, { netns: host }).some((rule) => rule.action === 'blackhole');
+    for (const [value, guarded] of [
+      [1, false],
+      [0, true],
+    ] as const) {
+      writeSysctl('net/ipv4/ip_forward', value, { netns: host });
+      plumbing.refresh();
+      expect(isGuarded()).toBe(guarded);
+      expect(readSysctl('net/ipv4/conf/eth0/forwarding', { netns: host })).toBe('1');
+    }
+    plumbing.tearDown();
+    expect(isGuarded()).toBe(false);
+  });
+
+  it('gives every device the filter that somebody turns on for all, and keeps it from its TUNs', () => {
+    const host = makeHost();
+    const where = { netns: host };
+    const plumbing = HostPlumbing.setUp(options(host, { addresses: ['10.0.0.1'] }));
+    writeSysctl('net/ipv4/conf/eth1/rp_filter', 2, where);
+    writeSysctl('net/ipv4/conf/all/rp_filter', 1, where);
+    plumbing.refresh();
+    const filters = ['all', 'default', 'eth0', 'eth1', 'lex0', 'lex1'].map((device) =>
+      readSysctl(`net/ipv4/conf/${device}/rp_filter`, where),
+    );
+    expect(filters).toEqual(['0', '1', '1', '2', '0', '0']);
+    plumbing.tearDown();
   });
 
   it('says what clashes: tables in use, rules before the local table, a foreign address, a TUN that is missing', () => {

@@ -12,6 +12,8 @@ import {
   addRoute,
   addRoutes,
   addRule,
+  countRoutes,
+  countRules,
   deleteLink,
   deleteRoute,
   deleteRule,
@@ -29,6 +31,7 @@ import {
   namespaceInode,
   readSysctls,
   ruleArgs,
+  ruleKind,
   setLink,
   sweepStaleNamespaces,
   waitFor,
@@ -37,6 +40,7 @@ import {
   withLabScope,
   writeSysctl,
 } from '../../lib/netns/index.ts';
+import { withinNetns } from '../support/in-netns.ts';
 import { connect, describeNetns, useLab } from '../support/netns.ts';
 
 describeNetns('namespaces and links', () => {
@@ -179,6 +183,35 @@ describeNetns('namespaces and links', () => {
       expect(() => deleteRule(specs[0], where)).not.toThrow();
       expect(listRules(family, where).filter((rule) => [30, 31, 32].includes(rule.priority))).toEqual([]);
     }
+  });
+
+  it('routes and rules are counted as they are listed', () => {
+    const { a } = pair();
+    const where = { netns: a };
+    addRoutes(
+      [
+        { family: 4, prefix: '192.0.2.0/24', via: '10.0.0.2', table: 99 },
+        { family: 4, prefix: '198.51.100.0/24', type: 'throw', table: 99 },
+        { family: 4, prefix: '203.0.113.0/24', via: '10.0.0.2', table: 98 },
+        { family: 6, prefix: 'default', via: 'fd00::2', table: 99 },
+      ],
+      where,
+    );
+    for (const family of [4, 6] as const) {
+      addRule({ family, priority: 10, iif: 'eth0', ipProtocol: 'tcp', table: 99 }, where);
+      addRule({ family, priority: 10, iif: 'eth0', ipProtocol: 'udp', table: 99 }, where);
+      addRule({ family, priority: 11, iif: 'eth0', fwmark: { value: 1, mask: 3 }, table: 98 }, where);
+      addRule({ family, priority: 12, iif: 'eth0', action: 'blackhole' }, where);
+      const listed = new Map<string, number>();
+      for (const rule of listRules(family, where))
+        listed.set(ruleKind(rule), (listed.get(ruleKind(rule)) ?? 0) + 1);
+      expect(withinNetns(a, () => countRules(family))).toEqual(listed);
+      expect(listed.get('10 99 eth0')).toBe(2);
+    }
+    const tables = ([4, 6] as const).flatMap((family) =>
+      [97, 98, 99].map((table) => withinNetns(a, () => countRoutes(family, table))),
+    );
+    expect(tables).toEqual([0, 1, 2, 0, 0, 1]);
   });
 
   it('a batch stops at the first failure unless it is told to go on', () => {

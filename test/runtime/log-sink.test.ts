@@ -65,6 +65,42 @@ describe('the log sink', () => {
     closeSync(reader);
   });
 
+  it('writes of a line as much as a reader that is stuck leaves room for, and begins the next one anew', () => {
+    execFileSync('mkfifo', [path]);
+    const reader = openSync(path, 'r+');
+    const sink = openSink();
+    // More than a pipe holds.
+    sink.write(`${'x'.repeat(200_000)}\n`);
+    expect(sink.lost).toBe(1);
+    const bytes = Buffer.alloc(1 << 20);
+    const first = readSync(reader, bytes);
+    expect(bytes.toString('utf8', 0, first)).toBe('x'.repeat(first));
+    sink.write('after\n');
+    expect(bytes.toString('utf8', 0, readSync(reader, bytes))).toBe('\nlost 1\nafter\n');
+    closeSync(reader);
+  });
+
+  it('waits as long as it may for a reader that is only slow, once', () => {
+    execFileSync('mkfifo', [path]);
+    const reader = openSync(path, 'r+');
+    const sink = new LogSink(path, (lost) => `lost ${lost}\n`, { patienceMs: 30 });
+    sink.open();
+    const elapsedMs = (body: () => void): number => {
+      const startMs = performance.now();
+      body();
+      return performance.now() - startMs;
+    };
+    const line = `${'x'.repeat(200_000)}\n`;
+    expect(elapsedMs(() => sink.write(line))).toBeGreaterThanOrEqual(30);
+    // Not again before it has read: a hundred lines would be three seconds.
+    const manyMs = elapsedMs(() => {
+      for (let i = 0; i < 100; i++) sink.write(line);
+    });
+    expect(manyMs).toBeLessThan(1500);
+    expect(sink.lost).toBe(101);
+    closeSync(reader);
+  });
+
   it('goes on in a new file after the old one was moved away', () => {
     const sink = openSink();
     sink.write('old\n');

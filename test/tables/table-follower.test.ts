@@ -1,6 +1,7 @@
 /** Dumps that the kernel interrupts, by a socket that is the kernel: the real one does so when it happens to. */
 import { afterEach, expect, it, vi } from 'vitest';
 import { TableFollower } from '../../lib/runtime/table-follower.ts';
+import { EAGAIN, ENOBUFS, SystemError } from '../../lib/sys/errno.ts';
 import { linkMessage, message, routeMessage } from '../support/rtnetlink.ts';
 
 const PORT = 42;
@@ -8,7 +9,6 @@ const RTM_GETLINK = 18;
 const NLMSG_DONE = 3;
 const NLM_F_DUMP_INTR = 0x10;
 const UP = 0x1_0041;
-const EAGAIN = 11;
 const WAN = 2;
 
 /** What there is, and how many more dumps of each kind are interrupted. */
@@ -17,6 +17,8 @@ const kernel = {
   links: [] as string[],
   interruptions: { links: 0, routes: 0 },
   answers: [] as Uint8Array[],
+  /** Requests that it is to refuse, short of memory. */
+  refusals: 0,
 
   answer(request: Uint8Array): void {
     const view = new DataView(request.buffer, request.byteOffset);
@@ -45,6 +47,10 @@ vi.mock('../../lib/sys/netlink.ts', async (original) => ({
       fd: 0,
       port: PORT,
       send: (request: Uint8Array) => {
+        if (kernel.refusals > 0) {
+          kernel.refusals--;
+          throw new SystemError('send', ENOBUFS, 'the netlink socket');
+        }
         kernel.answer(request);
       },
       receive: (buffer: Uint8Array) => {
@@ -104,4 +110,21 @@ it('a link that interrupted dumps passed over is still there', async () => {
   follower!.resync();
   await vi.waitFor(() => expect(kernel.interruptions.links).toBe(0), { timeout: 10_000 });
   expect(follower!.isLinkUp('wan')).toBe(true);
+});
+
+it('a request that the kernel refuses for want of memory is made again a second later', async () => {
+  kernel.links = ['wan'];
+  kernel.prefixes = ['192.0.2.0/24', '198.51.100.0/24'];
+  const known = follow();
+  kernel.prefixes.pop();
+  kernel.refusals = 3;
+  follower!.resync();
+  await vi.waitFor(() => expect(known.size).toBe(1), { timeout: 10_000 });
+  expect(kernel.refusals).toBe(0);
+  expect(follower!.counters.failedDumps).toBe(3);
+});
+
+it('an open for which the kernel has no memory says so', () => {
+  kernel.refusals = 1;
+  expect(follow).toThrow(/send failed for the netlink socket: ENOBUFS/);
 });

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HttpListener, MAX_CONNECTIONS, MAX_HEAD_BYTES, sendBody } from '../../lib/web/http-listener.ts';
 import { waitFor } from '../../lib/netns/wait.ts';
+import { refuseConnections } from '../support/refuse-connections.ts';
 import { openConnection, request, sendRaw, statusOfAnswer } from './raw-http.ts';
 
 let listener: HttpListener;
@@ -52,6 +53,11 @@ describe('an HTTP listener', () => {
     const answer = await ask(`${method} /text`);
     expect(statusOfAnswer(answer)).toBe(405);
     expect(answer).toContain('Allow: GET, HEAD');
+  });
+
+  it('goes on when a connection cannot be accepted', async () => {
+    await refuseConnections(async () => statusOf('GET /text'));
+    expect(await statusOf('GET /text')).toBe(200);
   });
 
   it('takes as Host its address, or localhost', async () => {

@@ -12,7 +12,7 @@ import { once } from 'node:events';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { PreflexError, invalidOption } from '../../errors.ts';
+import { PreflexError, invalidOption, isForeseen } from '../../errors.ts';
 import { prepareStateDirectory } from '../state-directory.ts';
 import { DEFAULT_CONTROL_DIRECTORY, askDaemon, isRefused, sweepSocket } from './client.ts';
 import type { ControlAnswer, ControlArguments } from './protocol.ts';
@@ -96,6 +96,8 @@ export class ControlServer {
     const hello = { name, role: options.role, pid: process.pid, startedAt: new Date().toISOString() };
     this.#operations = { hello: () => hello, ...options.operations };
     server.maxConnections = MAX_CONNECTIONS;
+    // A connection could not be accepted; whoever asked tries again.
+    server.on('error', () => undefined);
     server.on('connection', (socket) => {
       this.#serve(socket);
     });
@@ -156,7 +158,7 @@ export class ControlServer {
         throw invalidOption('op', op, `one of ${Object.keys(this.#operations).join(', ')}`);
       answer = { ok: true, result: await operation(args) };
     } catch (error) {
-      if (!(error instanceof PreflexError)) throw error;
+      if (!isForeseen(error)) throw error;
       answer = { ok: false, message: error.message };
     }
     if (socket.destroyed) return;
