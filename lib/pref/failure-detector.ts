@@ -127,7 +127,9 @@ export class FailureDetector {
       return;
     }
     const quietMs = sample.quietMs(flow, nowMs);
-    if (sample.groupOf(flow) !== group) {
+    if (sample.groupOf(flow) === group) {
+      evidence.noteSent(group, flow, true, nowMs);
+    } else {
       // Only of a flow that was seen to go there is it known that the loss is that route's.
       const hasCome = sample.hasFlag(flow, FLAG_DEPARTED) && sample.departedTo(flow) === slot;
       if (hasCome && quietMs < QUIET_MS && evidence.isWithinWindow(flow, nowMs)) return;
@@ -165,7 +167,10 @@ export class FailureDetector {
     if (group < 0 || sample.isPinned[group] === 1) return;
     const flow = sample.find(h1, h2);
     if (flow < 0) sample.join(h1, h2, group, 0, nowMs);
-    else if (sample.groupOf(flow) === group) sample.noteSent(flow, nowMs);
+    else if (sample.groupOf(flow) === group) {
+      sample.noteSent(flow, nowMs);
+      evidence.noteSent(group, flow, false, nowMs);
+    }
     if (evidence.isQuiet(group, nowMs)) this.decisions.wait(group);
     this.decisions.tickIfDue();
   }

@@ -14,8 +14,11 @@
  * about by chance as often as e^-`SILENT_EVIDENCE`, that is enough, if e is small; and e^-`STRONG_EVIDENCE` asks for a shorter
  * silence.
  *
+ * Neither is enough while so little was sent that a single burst of losses may have taken it: unanswered-runs.ts.
+ *
  * e, that peak and that gap are learned from the route itself: the rougher its ordinary times, the more is asked of it. When
- * nobody was answered for more than 2 s, these were no ordinary times.
+ * nobody was answered for more than 2 s, these were no ordinary times. Long because what is asked is one sum, whose
+ * constants stand together.
  */
 
 import {
@@ -28,6 +31,8 @@ import {
 } from './failure-sample.ts';
 import type { FlowSample } from './failure-sample.ts';
 import { elapsedMs, FadingMaximum } from './fading-maximum.ts';
+import { logChoose } from './log-choose.ts';
+import { UnansweredRuns } from './unanswered-runs.ts';
 
 /** An answer is recent for this part of the window, or for the route's RTT if that is longer. */
 const RECENT_PART = 0.3;
@@ -97,6 +102,12 @@ const SILENT_EVIDENCE = 20;
 /** -ln of the chance that is left when so many are silent that a shorter silence is enough, 4e-18; it is an RTT or, ms: */
 const STRONG_EVIDENCE = 2 * SILENT_EVIDENCE;
 const LEAST_STRONG_SILENCE_MS = 100;
+/**
+ * So many times the packets that a burst of losses took before must have stayed without an answer; fewer are enough of a
+ * route that is silent, since its silence is held against the time of such bursts as well.
+ */
+const RUN_FACTOR = 4;
+const SILENT_RUN_FACTOR = 2;
 /** From this silence on a route is looked at again and again, ms. */
 const WATCHED_SILENCE_MS = 75;
 /** Silence is believed of routes on which e is at most this: on rougher ones it comes about by bursts of losses. */
@@ -125,6 +136,8 @@ export class FailureEvidence {
   private active = 0;
   /** Of these: failing or overdue. */
   private silent = 0;
+  /** How long none of the failing ones has been answered, ms. */
+  private failingMs = 0;
 
   private readonly sample: FlowSample;
   private windowMs: number;
@@ -139,6 +152,7 @@ export class FailureEvidence {
   /** When a flow of the group was last answered. */
   private readonly answeredAtMs: Int32Array;
   private readonly gaps: FadingMaximum;
+  private readonly runs: UnansweredRuns;
 
   /** @param share - failing flows that are most, 0.5 to 1 */
   constructor(sample: FlowSample, windowMs: number, share: number) {
@@ -153,6 +167,7 @@ export class FailureEvidence {
     this.peaks = new FadingMaximum(sample.groupCount, PEAK_MS);
     this.answeredAtMs = new Int32Array(sample.groupCount);
     this.gaps = new FadingMaximum(sample.groupCount, GAP_MS);
+    this.runs = new UnansweredRuns(sample.groupCount);
   }
 
   /** Takes another window and share over. */
@@ -171,6 +186,13 @@ export class FailureEvidence {
     this.peaks.reset(group, nowMs);
     this.answeredAtMs[group] = nowMs;
     this.gaps.reset(group, nowMs);
+    this.runs.begin(group, nowMs);
+  }
+
+  /** A flow of the group sends over the route, and may expose a loss by that. @hotpath */
+  noteSent(group: number, flow: number, isExposed: boolean, nowMs: number): void {
+    this.runs.noteSent(group, nowMs, this.rttMs[group]);
+    if (isExposed) this.runs.noteExposed(group, flow, nowMs);
   }
 
   /** A flow that runs over the route was answered. @hotpath */
@@ -184,9 +206,12 @@ export class FailureEvidence {
       this.dropSurge(group);
       return;
     }
+    const isBeginning = elapsedMs(this.madeAtMs[group], nowMs) < BEGINNING_MS;
+    if (isBeginning || this.sample.isPinned[group] === 1) this.runs.forgetEnded(group);
+    else this.runs.noteAnswer(group, gapMs, nowMs, this.rttMs[group]);
     if (gapMs <= SHORT_GAP_MS || gapMs <= this.gaps.valueOf(group, nowMs)) return;
     // Flows that begin together leave gaps that they do not leave later; and a gap among a few is no measure for more.
-    if (elapsedMs(this.madeAtMs[group], nowMs) < BEGINNING_MS || !this.wasActive(group, beforeMs)) return;
+    if (isBeginning || !this.wasActive(group, beforeMs)) return;
     this.gaps.raise(group, gapMs, nowMs);
   }
 
@@ -256,6 +281,7 @@ export class FailureEvidence {
   count(group: number, nowMs: number): void {
     this.gaps.fade(group, nowMs);
     this.peaks.fade(group, nowMs);
+    this.runs.fade(group, nowMs);
     // Once it is no more new, it is so for good: times are told for 25 days only.
     if (elapsedMs(this.madeAtMs[group], nowMs) > OLD_MS) this.madeAtMs[group] = nowMs - OLD_MS;
     const { sample } = this;
@@ -265,6 +291,7 @@ export class FailureEvidence {
     let exposures = 0;
     let newFailing = 0;
     let newExposures = 0;
+    let failingMs = Infinity;
     const rttMs = this.rttMs[group];
     const overdueMs = rttMs + Math.min(MOST_OVERDUE_MS, Math.max(LEAST_OVERDUE_MS, rttMs));
     this.answered = 0;
@@ -298,6 +325,9 @@ export class FailureEvidence {
         if (wasAnswered) {
           failing++;
           exposures += exposed;
+          // Of one that departed this is the time of an answer to another route.
+          if (!sample.hasFlag(flow, FLAG_DEPARTED))
+            failingMs = Math.min(failingMs, elapsedMs(words[flow + WORD_ANSWER], nowMs));
         } else {
           newFailing++;
           newExposures += exposed;
@@ -307,6 +337,8 @@ export class FailureEvidence {
     // Flows that were never answered may be calls to hosts that do not exist: they support, they do not decide.
     const supporters = Math.min(newFailing, failing);
     if (supporters > 0) exposures += Math.floor((newExposures * supporters) / newFailing);
+    const silenceMs = this.silenceMsOf(group, nowMs);
+    this.failingMs = failingMs === Infinity ? silenceMs : Math.max(silenceMs, failingMs);
     this.failing = failing + supporters;
     this.exposures = exposures;
     this.flows = sample.sizes[group] - (newFailing - supporters);
@@ -349,7 +381,7 @@ export class FailureEvidence {
     if (found === 0) return 0;
     const evidence =
       -Math.log(this.usualShareOf(group)) * this.exposures - logChoose(this.flows, this.failing);
-    return Math.min(found, evidence / EVIDENCE);
+    return this.unlessBurst(group, this.failingMs, nowMs, RUN_FACTOR, Math.min(found, evidence / EVIDENCE));
   }
 
   /** How silent the route has fallen, as counted last: 1 and more is enough. */
@@ -360,6 +392,7 @@ export class FailureEvidence {
       this.gaps.valueOf(group, nowMs),
     );
     const evidence = -Math.log(this.usualShareOf(group)) * this.silent - logChoose(this.active, this.silent);
+    const silenceMs = this.silenceMsOf(group, nowMs);
     const rttMs = this.rttMs[group];
     const shortestMs =
       evidence >= STRONG_EVIDENCE
@@ -369,10 +402,25 @@ export class FailureEvidence {
     const found = Math.min(
       this.active / MIN_ACTIVE,
       this.silent / Math.max(MIN_SILENT, SILENT_SHARE * this.active),
-      this.silenceMsOf(group, nowMs) / leastMs,
+      silenceMs / leastMs,
     );
     if (found === 0) return 0;
-    return Math.min(found, evidence / SILENT_EVIDENCE, SMOOTH_SHARE / this.usualShareOf(group));
+    const all = Math.min(found, evidence / SILENT_EVIDENCE, SMOOTH_SHARE / this.usualShareOf(group));
+    return this.unlessBurst(group, silenceMs, nowMs, SILENT_RUN_FACTOR, all);
+  }
+
+  /** What was found, or less if a burst of losses explains a silence of that length. */
+  private unlessBurst(
+    group: number,
+    silenceMs: number,
+    nowMs: number,
+    factor: number,
+    found: number,
+  ): number {
+    if (found <= 0) return 0;
+    const known = this.exposures + this.overdue;
+    const share = this.runs.shareOf(group, silenceMs, nowMs, this.rttMs[group], factor, known);
+    return share < 1 ? Math.min(found, share) : found;
   }
 
   private learnUsualShare(group: number, nowMs: number): void {
@@ -388,11 +436,4 @@ export class FailureEvidence {
     const ageMs = elapsedMs(this.madeAtMs[group], nowMs);
     return Math.max(FIRST_PEAK * Math.exp(-ageMs / FIRST_PEAK_MS), this.peaks.valueOf(group, nowMs));
   }
-}
-
-/** ln of the binomial coefficient, for up to 64 things. */
-function logChoose(n: number, k: number): number {
-  let sum = 0;
-  for (let i = 1; i <= k; i++) sum += Math.log((n - k + i) / i);
-  return sum;
 }

@@ -86,7 +86,7 @@ export interface GatewayOptions extends BalancingOptions, PolicyOptions {
   readonly fneMemoryLifetimeNs?: number;
   /** Flows sampled on each route of a destination, 8 to 64, default 64. */
   readonly failureSample?: number;
-  /** Flows sampled in total: a power of 2 from 64 to 65,536, default 8,192 (400 kB). */
+  /** Flows sampled in total: a power of 2 from 64 to 65,536, default 8,192 (560 kB). */
   readonly failureSampleEntries?: number;
   /**
    * Seed of the flow hash, 0..2^32-1, default 0. Should be drawn at random where outsiders may be hostile.
