@@ -1,6 +1,6 @@
 /** The gateway's own routing tables while it runs: default routes come back with their device. */
 import type { Family, Link, Where } from '../netns/index.ts';
-import { CommandError, TABLE_MAIN, ipBatch, listLinks, listRoutes } from '../netns/index.ts';
+import { CommandError, TABLE_MAIN, countRoutes, ipBatch, listLinks, listRoutes } from '../netns/index.ts';
 import { addCommands } from './gateway-plan.ts';
 import type { ResolvedGatewayPlumbing, ResolvedGatewayRoute } from './gateway-plumbing-options.ts';
 import { defaultRoute } from './gateway-routes.ts';
@@ -35,7 +35,7 @@ function fillTable(
   links: readonly Link[],
   where: Where,
 ): boolean {
-  if (listRoutes(family, route.routeTable, where).length > 0) return true;
+  if (countRoutes(family, route.routeTable, where) > 0) return true;
   // Read only when it is needed: a router's main table may be large.
   const mainRoutes = { 4: [], 6: [], [family]: listRoutes(family, TABLE_MAIN, where) };
   const commands = addCommands(defaultRoute({ links, mainRoutes }, route, family));
