@@ -192,7 +192,7 @@ export class FailureEvidence {
   /** A flow of the group sends over the route, and may expose a loss by that. @hotpath */
   noteSent(group: number, flow: number, isExposed: boolean, nowMs: number): void {
     this.runs.noteSent(group, nowMs, this.rttMs[group]);
-    if (isExposed) this.runs.noteExposed(group, flow, nowMs);
+    if (isExposed) this.runs.noteExposed(group, flow, nowMs, this.rttMs[group]);
   }
 
   /** A flow that runs over the route was answered. @hotpath */
@@ -204,6 +204,8 @@ export class FailureEvidence {
       // No congestion lasts so long for all. What was not found to be a failure, since there were too few flows or the route
       // was new, is no measure for the next one.
       this.dropSurge(group);
+      // What was exposed in the outage is not what the gap before it took.
+      this.runs.forgetEnded(group);
       return;
     }
     const isBeginning = elapsedMs(this.madeAtMs[group], nowMs) < BEGINNING_MS;

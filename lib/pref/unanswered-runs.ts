@@ -52,7 +52,7 @@ export class UnansweredRuns {
   /** By group: how far apart moments were when the latest was kept, ms. */
   private readonly stepsMs: Float64Array;
   private readonly longest: FadingMaximum;
-  /** Of the packets: those that expose a loss. */
+  /** Of the packets: those that expose a loss, soon after a run ended. */
   private readonly exposed: Int32Array;
   /** By group: by which flow, and when, one was exposed last, and how many then. */
   private readonly exposedBy: Int32Array;
@@ -104,13 +104,13 @@ export class UnansweredRuns {
   }
 
   /** A packet of a flow exposes that one was lost. @hotpath */
-  noteExposed(group: number, flow: number, nowMs: number): void {
+  noteExposed(group: number, flow: number, nowMs: number, rttMs: number): void {
     if (this.exposedBy[group] !== flow || this.exposedAtMs[group] !== nowMs) this.exposedAtOnce[group] = 0;
     this.exposedBy[group] = flow;
     this.exposedAtMs[group] = nowMs;
     if (this.exposedAtOnce[group] === MOST_AT_ONCE) return;
     this.exposedAtOnce[group]++;
-    this.exposed[group]++;
+    if (elapsedMs(this.endedAtMs[group], nowMs) <= rttMs + EXPOSED_MS) this.exposed[group]++;
   }
 
   /** A packet of the route was answered, the first for so long, ms. @hotpath */

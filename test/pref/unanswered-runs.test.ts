@@ -33,16 +33,20 @@ function route() {
       for (let i = 0; i < ms; i++) {
         nowMs++;
         runs.noteSent(GROUP, nowMs, RTT_MS);
-        runs.noteExposed(GROUP, i % 20, nowMs);
+        runs.noteExposed(GROUP, i % 20, nowMs, RTT_MS);
         answer();
       }
       this.goOn(400, 'answered');
     },
     /** A flow sends so many packets again at once. */
     repeatWindow(packets: number): void {
-      for (let i = 0; i < packets; i++) runs.noteExposed(GROUP, 1, nowMs);
+      for (let i = 0; i < packets; i++) runs.noteExposed(GROUP, 1, nowMs, RTT_MS);
     },
     answer,
+    /** Each of twenty flows exposes a loss. */
+    expose(): void {
+      for (let i = 0; i < 20; i++) runs.noteExposed(GROUP, i, nowMs, RTT_MS);
+    },
   };
 }
 
@@ -61,6 +65,18 @@ describe('packets without an answer', () => {
     one.goOn(60, 'silent');
     expect(one.shareOf(4)).toBeLessThan(0.8);
     one.goOn(60, 'silent');
+    expect(one.shareOf(4)).toBe(1);
+  });
+
+  test('were taken by a gap only as far as they are exposed soon after it, and not by an outage later on', () => {
+    const one = route();
+    one.goOn(1000, 'answered');
+    one.goOn(25, 'silent');
+    one.answer();
+    one.goOn(RTT_MS + 250, 'silent');
+    one.expose();
+    one.goOn(500, 'answered');
+    one.goOn(30, 'silent');
     expect(one.shareOf(4)).toBe(1);
   });
 
@@ -126,7 +142,7 @@ test('watching what is sent allocates nothing', () => {
   runs.begin(GROUP, 0);
   const allocated = bytesAllocatedPerCall((call) => {
     runs.noteSent(GROUP, call, RTT_MS);
-    if (call % 7 === 0) runs.noteExposed(GROUP, call & 31, call);
+    if (call % 7 === 0) runs.noteExposed(GROUP, call & 31, call, RTT_MS);
     if (call % 50 === 0) runs.noteAnswer(GROUP, 50, call, RTT_MS);
   }, 400_000);
   expect(allocated).toBeLessThan(1);
