@@ -52,16 +52,15 @@ export class UnansweredRuns {
   /** By group: how far apart moments were when the latest was kept, ms. */
   private readonly stepsMs: Float64Array;
   private readonly longest: FadingMaximum;
-  /** Of the packets: those that expose a loss, soon after a run ended. */
+  /** Packets that exposed a loss soon after the run below ended. */
   private readonly exposed: Int32Array;
   /** By group: by which flow, and when, one was exposed last, and how many then. */
   private readonly exposedBy: Int32Array;
   private readonly exposedAtMs: Int32Array;
   private readonly exposedAtOnce: Uint8Array;
-  /** By group: the longest run of late of which losses are to be seen yet, 0 = none; when it ended, and `exposed` then. */
+  /** By group: the longest run of late of which losses are to be seen yet, 0 = none; and when it ended. */
   private readonly endedRuns: Float64Array;
   private readonly endedAtMs: Int32Array;
-  private readonly exposedBefore: Int32Array;
 
   constructor(groupCount: number) {
     this.sent = new Int32Array(groupCount);
@@ -76,7 +75,6 @@ export class UnansweredRuns {
     this.exposedAtOnce = new Uint8Array(groupCount);
     this.endedRuns = new Float64Array(groupCount);
     this.endedAtMs = new Int32Array(groupCount);
-    this.exposedBefore = new Int32Array(groupCount);
   }
 
   /** Begins with a group that was made. @hotpath */
@@ -117,7 +115,7 @@ export class UnansweredRuns {
   noteAnswer(group: number, silenceMs: number, nowMs: number, rttMs: number): void {
     const ended = this.endedRuns[group];
     if (ended > 0 && elapsedMs(this.endedAtMs[group], nowMs) >= rttMs + EXPOSED_MS) {
-      const run = Math.min(ended, (this.exposed[group] - this.exposedBefore[group]) | 0, MOST_RUN);
+      const run = Math.min(ended, this.exposed[group], MOST_RUN);
       this.endedRuns[group] = 0;
       if (run > this.longest.valueOf(group, nowMs)) this.longest.raise(group, run, nowMs);
     }
@@ -126,7 +124,7 @@ export class UnansweredRuns {
     if (run <= this.endedRuns[group]) return;
     this.endedRuns[group] = run;
     this.endedAtMs[group] = nowMs;
-    this.exposedBefore[group] = this.exposed[group];
+    this.exposed[group] = 0;
   }
 
   /** What ended is no measure. @hotpath */
